@@ -1,0 +1,96 @@
+# How every target of Spatter is built, and the four ways of making one:
+# spatter_room, spatter_test, spatter_bench and spatter_fuzz.
+
+set(CMAKE_CXX_STANDARD 23)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1")  # assertions stay on
+
+add_compile_definitions(
+  ASIO_STANDALONE ASIO_NO_DEPRECATED ASIO_HAS_CO_AWAIT=1 ASIO_HAS_STD_COROUTINE=1
+  SPDLOG_FMT_EXTERNAL SPDLOG_COMPILED_LIB FMT_DEPRECATED_OSTREAM _FILE_OFFSET_BITS=64)
+add_compile_options(-Wall -Wextra -Wpedantic -Wno-missing-field-initializers -fno-omit-frame-pointer
+  -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
+if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
+  add_compile_options(-Xclang -fno-pch-timestamp -Wno-gnu-zero-variadic-macro-arguments)
+  add_link_options(-fuse-ld=lld-19 -Wl,--threads=2)
+endif()
+if(SPATTER_FUZZ)
+  add_compile_options(-O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=address,undefined)
+elseif(SPATTER_SANITIZE)
+  add_compile_options(-O1 -fsanitize=address,undefined -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=address,undefined)
+endif()
+
+find_package(Threads REQUIRED)
+find_package(OpenSSL 3 REQUIRED)
+find_package(Protobuf REQUIRED)
+find_package(SQLite3 REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(fmt REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(sodium REQUIRED IMPORTED_TARGET libsodium)
+pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)
+pkg_check_modules(isal REQUIRED IMPORTED_TARGET libisal)
+find_package(GTest REQUIRED)
+find_package(benchmark REQUIRED)
+
+# spatter_room(NAME SOURCES file... USES target...)
+# A room is one static library. Others may include only what is below include/.
+function(spatter_room name)
+  cmake_parse_arguments(arg "" "" "SOURCES;USES" ${ARGN})
+  add_library(${name} STATIC ${arg_SOURCES})
+  target_include_directories(${name} PUBLIC include PRIVATE .)
+  target_link_libraries(${name} PUBLIC ${arg_USES})
+  if(name STREQUAL base)
+    target_precompile_headers(base PRIVATE pch.h)
+  else()
+    target_precompile_headers(${name} REUSE_FROM base)
+  endif()
+endfunction()
+
+# spatter_test(NAME SOURCES file... USES target... [LABELS label...] [TIMEOUT seconds])
+# One GoogleTest executable, one ctest entry.
+function(spatter_test name)
+  cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;USES;LABELS" ${ARGN})
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 300)
+  endif()
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE ${arg_USES} GTest::gmock GTest::gtest_main)
+  target_precompile_headers(${name} REUSE_FROM base)
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "unit;${arg_LABELS}")
+endfunction()
+
+# spatter_bench(NAME SOURCES file... USES target...)
+# One Google Benchmark executable; ctest runs it for an instant so that it never rots.
+function(spatter_bench name)
+  cmake_parse_arguments(arg "" "" "SOURCES;USES" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE ${arg_USES} benchmark::benchmark benchmark::benchmark_main)
+  target_precompile_headers(${name} REUSE_FROM base)
+  add_test(NAME ${name} COMMAND ${name} --benchmark_min_time=0.001)
+  set_tests_properties(${name} PROPERTIES TIMEOUT 120 LABELS bench)
+endfunction()
+
+# spatter_fuzz(NAME SOURCES file... USES target...)
+# One libFuzzer target; ctest runs it for some seconds from its seed corpus, if fuzz/<room>/corpus/NAME exists.
+function(spatter_fuzz name)
+  cmake_parse_arguments(arg "" "" "SOURCES;USES" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE ${arg_USES})
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  target_precompile_headers(${name} REUSE_FROM base)
+  set(corpus ${CMAKE_CURRENT_SOURCE_DIR}/corpus/${name})
+  file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/corpus/${name})
+  if(NOT EXISTS ${corpus})
+    set(corpus "")
+  endif()
+  add_test(NAME ${name} COMMAND ${name} -max_total_time=5 -rss_limit_mb=1024 -timeout=10
+           -print_final_stats=0 ${CMAKE_BINARY_DIR}/corpus/${name} ${corpus})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 120 LABELS fuzz)
+endfunction()
