@@ -78,19 +78,37 @@ function(spatter_bench name)
 endfunction()
 
 # spatter_fuzz(NAME SOURCES file... USES target...)
-# One libFuzzer target; ctest runs it for some seconds from its seed corpus, if fuzz/<room>/corpus/NAME exists.
+# One libFuzzer target, built in the tree that has SPATTER_FUZZ on. The main tree's ctest runs it for
+# some seconds, from the seeds in fuzz/<room>/corpus/NAME if there are any.
 function(spatter_fuzz name)
   cmake_parse_arguments(arg "" "" "SOURCES;USES" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_USES})
   target_link_options(${name} PRIVATE -fsanitize=fuzzer)
   target_precompile_headers(${name} REUSE_FROM base)
-  set(corpus ${CMAKE_CURRENT_SOURCE_DIR}/corpus/${name})
-  file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/corpus/${name})
-  if(NOT EXISTS ${corpus})
-    set(corpus "")
+  if(NOT TARGET fuzzers)
+    add_custom_target(fuzzers)
+    file(WRITE ${SPATTER_FUZZ_TESTS} "")
   endif()
-  add_test(NAME ${name} COMMAND ${name} -max_total_time=5 -rss_limit_mb=1024 -timeout=10
-           -print_final_stats=0 ${CMAKE_BINARY_DIR}/corpus/${name} ${corpus})
-  set_tests_properties(${name} PROPERTIES TIMEOUT 120 LABELS fuzz)
+  add_dependencies(fuzzers ${name})
+  set(seeds ${CMAKE_CURRENT_SOURCE_DIR}/corpus/${name})
+  if(NOT EXISTS ${seeds})
+    set(seeds "")
+  endif()
+  set(grown ${CMAKE_BINARY_DIR}/corpus/${name})
+  file(MAKE_DIRECTORY ${grown})
+  file(APPEND ${SPATTER_FUZZ_TESTS}
+    "add_test(${name} ${CMAKE_BINARY_DIR}/${name} -max_total_time=4 -rss_limit_mb=1024 -timeout=10"
+    " -artifact_prefix=${grown}- ${grown} ${seeds})\n"
+    "set_tests_properties(${name} PROPERTIES TIMEOUT 120 LABELS fuzz)\n")
 endfunction()
+
+# Where the fuzz tree says what ctest runs of it, and where the main tree looks for that.
+if(SPATTER_FUZZ)
+  set(SPATTER_FUZZ_TESTS ${CMAKE_BINARY_DIR}/fuzz_tests.cmake)
+else()
+  set(wrapper ${CMAKE_BINARY_DIR}/include_fuzz_tests.cmake)
+  file(WRITE ${wrapper} "if(EXISTS \"${CMAKE_BINARY_DIR}/fuzz/fuzz_tests.cmake\")\n"
+    "  include(\"${CMAKE_BINARY_DIR}/fuzz/fuzz_tests.cmake\")\nendif()\n")
+  set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${wrapper})
+endif()
