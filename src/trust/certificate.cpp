@@ -1,0 +1,110 @@
+#include "trust/certificate.h"
+
+#include "crypto/hash.h"
+
+namespace spatter {
+namespace {
+
+std::string key_text(const SigningKey& key) {
+  const auto bytes = key.public_key();
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+Result<void> check_network(const std::string& raw, const NetworkId& network,
+                           std::string_view record) {
+  if (raw == network.raw()) return {};
+  auto other = NetworkId::from(raw);
+  return fail(Errc::denied, "a {} of another network ({}, ours is {})", record,
+              other ? other->brief() : "unreadable", network);
+}
+
+}  // namespace
+
+PersonId person_id(const SigningKey& person_key) { return *PersonId::from(key_text(person_key)); }
+
+wire::Signed make_genesis(const SigningKey& founder, Random& entropy, WallMs now,
+                          std::uint32_t epoch_seconds) {
+  Bytes nonce(32);
+  entropy.fill(nonce);
+  wire::Genesis genesis;
+  genesis.set_founder(key_text(founder));
+  genesis.set_created_ms(static_cast<std::uint64_t>(now));
+  genesis.set_epoch_seconds(epoch_seconds);
+  genesis.set_nonce(nonce.data(), nonce.size());
+  return sign_message(founder, kind::genesis, genesis);
+}
+
+Result<GenesisFacts> check_genesis(const wire::Signed& record) {
+  TRY(auto message, open_signed<wire::Genesis>(record, kind::genesis));
+  if (message.founder() != record.key())
+    return fail(Errc::denied, "a genesis record that its founder has not signed");
+  if (message.epoch_seconds() < 1 || message.epoch_seconds() > 30 * 24 * 3600)
+    return fail(Errc::invalid, "a genesis record with epochs of {} seconds",
+                message.epoch_seconds());
+  GenesisFacts facts;
+  TRY(facts.founder, PersonId::from(message.founder()));
+  facts.network.bytes = sha256(as_bytes(record.body())).bytes;
+  facts.created_ms = message.created_ms();
+  facts.epoch_seconds = message.epoch_seconds();
+  return facts;
+}
+
+wire::Signed make_certificate(const SigningKey& person, const NetworkId& network,
+                              ByteView server_key, WallMs now) {
+  wire::Certificate certificate;
+  certificate.set_network(network.raw());
+  certificate.set_server_key(server_key.data(), server_key.size());
+  certificate.set_person(key_text(person));
+  certificate.set_issued_ms(static_cast<std::uint64_t>(now));
+  return sign_message(person, kind::certificate, certificate);
+}
+
+Result<CertificateFacts> check_certificate(const wire::Signed& record, const NetworkId& network) {
+  TRY(auto message, open_signed<wire::Certificate>(record, kind::certificate));
+  TRY_VOID(check_network(message.network(), network, "certificate"));
+  if (message.person() != record.key())
+    return fail(Errc::denied, "a certificate that its person has not signed");
+  if (message.server_key().size() != 32)
+    return fail(Errc::invalid, "a certificate for a key of {} bytes", message.server_key().size());
+  CertificateFacts facts;
+  TRY(facts.person, PersonId::from(message.person()));
+  facts.server_key = to_bytes(as_bytes(message.server_key()));
+  facts.server = server_id(facts.server_key);
+  return facts;
+}
+
+wire::Signed make_admission(const SigningKey& inviter, const NetworkId& network,
+                            const PersonId& person, WallMs now) {
+  wire::Admission admission;
+  admission.set_network(network.raw());
+  admission.set_person(person.raw());
+  admission.set_inviter(key_text(inviter));
+  admission.set_issued_ms(static_cast<std::uint64_t>(now));
+  return sign_message(inviter, kind::admission, admission);
+}
+
+Result<AdmissionFacts> check_admission(const wire::Signed& record, const NetworkId& network) {
+  TRY(auto message, open_signed<wire::Admission>(record, kind::admission));
+  TRY_VOID(check_network(message.network(), network, "admission"));
+  if (message.inviter() != record.key())
+    return fail(Errc::denied, "an admission that its inviter has not signed");
+  AdmissionFacts facts;
+  TRY(facts.person, PersonId::from(message.person()));
+  TRY(facts.inviter, PersonId::from(message.inviter()));
+  return facts;
+}
+
+Identity make_identity(const NetworkId& network, SigningKey person_key, SigningKey server_key,
+                       WallMs now) {
+  const auto person = person_id(person_key);
+  const auto public_key = server_key.public_key();
+  auto certificate = make_certificate(person_key, network, public_key, now);
+  return Identity{network,
+                  person,
+                  server_id(public_key),
+                  std::move(server_key),
+                  std::move(person_key),
+                  std::move(certificate)};
+}
+
+}  // namespace spatter
