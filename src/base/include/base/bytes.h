@@ -43,6 +43,10 @@ class Buffer {
   static Buffer copy_of(ByteView bytes);
   static Buffer take(Bytes bytes);
 
+  /// Gives memory back that no Buffer has needed since the last call; worth calling every few
+  /// seconds. Any thread.
+  static void trim_pool();
+
   /// The part `[offset, offset + length)`; shares the memory.
   Buffer slice(std::size_t offset, std::size_t length) const;
 

@@ -56,7 +56,8 @@ std::unexpected<Error> fail(Errc code, fmt::format_string<Args...> format, Args&
 inline std::unexpected<Error> fail(Error error) { return std::unexpected(std::move(error)); }
 
 /// An Error from `errno`, with what was being attempted: "open drive/keyring: Permission denied".
-/// ENOSPC and EDQUOT become no_space, ENOENT not_found, EEXIST exists, all else io.
+/// ENOSPC and EDQUOT become no_space, ENOENT not_found, EEXIST exists, ENOTDIR, EISDIR and ENOTEMPTY
+/// their own codes, all else io.
 Error from_errno(int number, std::string_view attempt);
 
 /// Our own mistake: prints the text with file and line and aborts. Never for foreign bytes.

@@ -8,6 +8,7 @@
 #include <asio/this_coro.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <type_traits>
 
 #include "base/disk.h"
@@ -63,8 +64,12 @@ template <class T>
 Task<Result<T>> with_deadline(Runtime& runtime, TimePoint when, std::string what,
                               Task<Result<T>> task) {
   using namespace asio::experimental::awaitable_operators;
-  auto both = co_await (std::move(task) || runtime.sleep_until(when));
-  if (both.index() == 0) co_return std::get<0>(std::move(both));
+  try {
+    auto both = co_await (std::move(task) || runtime.sleep_until(when));
+    if (both.index() == 0) co_return std::get<0>(std::move(both));
+  } catch (const asio::multiple_exceptions& both_failed) {
+    std::rethrow_exception(both_failed.first_exception());  // cancelled from outside
+  }
   co_return fail(Errc::timeout, "{}: no answer in time", what);
 }
 

@@ -4,16 +4,21 @@
 
 #include <asio/any_io_executor.hpp>
 #include <cstddef>
-#include <deque>
-#include <functional>
+#include <exception>
 #include <list>
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include "base/task.h"
 
 namespace spatter {
 
-class Runtime;
+struct Waiter;
+
+/// Whether an exception that ended a coroutine is asio's cancellation (also when `||` or `&&` threw
+/// it for both sides).
+bool is_cancellation(const std::exception_ptr& exception);
 
 /// A list of coroutines waiting to be woken, first come, first served. The base of the others.
 class WaitQueue {
@@ -28,7 +33,6 @@ class WaitQueue {
   bool empty() const { return waiters_.empty(); }
 
  private:
-  struct Waiter;
   asio::any_io_executor executor_;
   std::list<std::shared_ptr<Waiter>> waiters_;
 };
@@ -52,6 +56,8 @@ class Event {
 class Semaphore {
  public:
   Semaphore(asio::any_io_executor executor, std::size_t units);
+  Semaphore(const Semaphore&) = delete;
+  ~Semaphore();  ///< nobody may be waiting
 
   /// Gives its units back when it dies.
   class Permit {
@@ -70,16 +76,17 @@ class Semaphore {
 
   /// Waits for `units` (capped at the semaphore's whole, so that one giant request can still run).
   Task<Permit> acquire(std::size_t units = 1);
+  /// Without waiting: nothing when the units are not free or others wait.
+  std::optional<Permit> try_acquire(std::size_t units = 1);
   std::size_t available() const { return available_; }
 
  private:
-  struct Want;
   void give_back(std::size_t units);
   void serve();
   asio::any_io_executor executor_;
   std::size_t capacity_;
   std::size_t available_;
-  std::list<std::shared_ptr<Want>> wants_;
+  std::list<std::shared_ptr<Waiter>> wants_;
 };
 
 /// Mutual exclusion across suspensions.
@@ -99,7 +106,7 @@ class TaskGroup {
   explicit TaskGroup(asio::any_io_executor executor);
   ~TaskGroup();  ///< must have been stopped, or be empty
   void spawn(Task<void> task);  ///< ignored once stopped
-  Task<void> stop();            ///< cancels, then waits
+  Task<void> stop();            ///< cancels, then waits; never from one of the group's own tasks
   Task<void> drain();           ///< waits without cancelling
   bool stopping() const;
   std::size_t running() const;
