@@ -42,6 +42,12 @@ find_package(benchmark REQUIRED)
 # A room is one static library. Others may include only what is below include/.
 function(spatter_room name)
   cmake_parse_arguments(arg "" "" "SOURCES;USES" ${ARGN})
+  if(NOT arg_SOURCES)  # interfaces alone
+    add_library(${name} INTERFACE)
+    target_include_directories(${name} INTERFACE include)
+    target_link_libraries(${name} INTERFACE ${arg_USES})
+    return()
+  endif()
   add_library(${name} STATIC ${arg_SOURCES})
   target_include_directories(${name} PUBLIC include PRIVATE .)
   target_link_libraries(${name} PUBLIC ${arg_USES})
