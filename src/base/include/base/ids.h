@@ -45,7 +45,7 @@ using VolumeId = Id<struct VolumeTag>;    ///< random, made with the volume
 using PackId = Id<struct PackTag>;        ///< random; never leaves the owner in the clear
 using StripeId = Id<struct StripeTag>;    ///< random, made anew for every encoding of a pack range
 using Digest = Id<struct DigestTag>;      ///< a SHA-256 or BLAKE2b-256 hash
-using ChunkId = Id<struct ChunkTag>;      ///< keyed BLAKE2b-256 of the chunk's plaintext
+using ChunkId = Id<struct ChunkTag>;      ///< keyed hash of the chunk's plaintext (crypto/volume_keys.h)
 
 }  // namespace spatter
 
