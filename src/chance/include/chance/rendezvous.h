@@ -1,0 +1,26 @@
+// Weighted rendezvous hashing: everyone who knows a stripe's id and the servers computes the same
+// order of preference, a server is preferred in proportion to its weight, and when a server comes
+// or goes only the places it gains or loses change (straw2, as in Ceph's CRUSH).
+//
+// Verifiers must agree bit for bit, so the logarithm is in fixed point; there is no floating point.
+#pragma once
+
+#include <cstdint>
+
+#include "base/ids.h"
+
+namespace spatter {
+
+/// -log2(u / 2^64) in units of 2^-32, rounded down; `u` of 0 counts as 1. Between 0 and 64 << 32.
+std::uint64_t negative_log2(std::uint64_t u);
+
+/// The distance of `server` from `stripe`: the servers with the least distances are drawn first
+/// (equal distances: the lower server id first). `weight` must not be 0; only ratios matter, and
+/// those of up to 2^20 : 1 are kept exactly enough to be fair.
+///
+/// distance = floor(negative_log2(u) * 2^25 / weight), where u is the first eight bytes, big-endian,
+/// of SHA-256("spatter/1 draw\0" stripe server).
+std::uint64_t rendezvous_distance(const StripeId& stripe, const ServerId& server,
+                                  std::uint32_t weight);
+
+}  // namespace spatter
