@@ -1,0 +1,119 @@
+#include "code/layout.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace spatter {
+
+namespace {
+
+std::uint64_t round_up(std::uint64_t value, std::uint64_t step) {
+  return (value + step - 1) / step * step;
+}
+
+}  // namespace
+
+Layout::Layout(unsigned k, std::uint64_t length) : k_(k), length_(length) {
+  SPATTER_ASSERT(k >= 1 && k <= StripeCode::columns_max);
+  SPATTER_ASSERT(length < (std::uint64_t{1} << 63) - (std::uint64_t{1} << 32));
+  const std::uint64_t row_bytes = k * unit_bytes;
+  full_rows_ = length / row_bytes;
+  last_unit_ = round_up((length % row_bytes + k - 1) / k, unit_round);
+}
+
+std::vector<Layout::Piece> Layout::pieces(std::uint64_t offset, std::uint64_t length) const {
+  SPATTER_ASSERT(offset <= length_ && length <= length_ - offset);
+  std::vector<Piece> result;
+  const std::uint64_t row_bytes = k_ * unit_bytes;
+  while (length > 0) {
+    const std::uint64_t row = offset / row_bytes;
+    const std::uint64_t unit = unit_size(row);
+    const std::uint64_t in_row = offset - row * row_bytes;
+    const std::uint64_t in_unit = in_row % unit;
+    const std::uint64_t size = std::min(length, unit - in_unit);
+    result.push_back({.column = static_cast<unsigned>(in_row / unit),
+                      .shard_offset = row * unit_bytes + in_unit,
+                      .pack_offset = offset,
+                      .length = size});
+    offset += size;
+    length -= size;
+  }
+  return result;
+}
+
+std::vector<Layout::Range> Layout::column_ranges(std::uint64_t offset, std::uint64_t length) const {
+  std::vector<Range> result(k_);
+  for (const Piece& piece : pieces(offset, length)) {
+    Range& range = result[piece.column];
+    if (range.length == 0) range.offset = piece.shard_offset;
+    range.length = piece.shard_offset + piece.length - range.offset;
+  }
+  return result;
+}
+
+Layout::Range Layout::shard_range(std::uint64_t offset, std::uint64_t length) const {
+  std::uint64_t first = UINT64_MAX;
+  std::uint64_t end = 0;
+  for (const Range& range : column_ranges(offset, length)) {
+    if (range.length == 0) continue;
+    first = std::min(first, range.offset);
+    end = std::max(end, range.end());
+  }
+  return end == 0 ? Range{} : Range{first, end - first};
+}
+
+void Layout::scatter(ByteView pack, std::span<std::uint8_t* const> columns) const {
+  SPATTER_ASSERT(pack.size() == length_ && columns.size() == k_);
+  std::vector<std::uint64_t> filled(k_, 0);
+  for (const Piece& piece : pieces(0, length_)) {
+    filled[piece.column] = piece.shard_offset + piece.length;
+    if (std::uint8_t* column = columns[piece.column])
+      std::memcpy(column + piece.shard_offset, pack.data() + piece.pack_offset, piece.length);
+  }
+  for (unsigned column = 0; column < k_; ++column)
+    if (columns[column])
+      std::memset(columns[column] + filled[column], 0, shard_size() - filled[column]);
+}
+
+void Layout::gather(std::span<const std::uint8_t* const> columns,
+                    std::span<const std::uint64_t> base, std::uint64_t offset,
+                    MutableBytes out) const {
+  SPATTER_ASSERT(columns.size() == k_ && base.size() == k_);
+  for (const Piece& piece : pieces(offset, out.size())) {
+    SPATTER_ASSERT(columns[piece.column] && base[piece.column] <= piece.shard_offset);
+    std::memcpy(out.data() + (piece.pack_offset - offset),
+                columns[piece.column] + (piece.shard_offset - base[piece.column]), piece.length);
+  }
+}
+
+void encode_stripe(const StripeCode& stripe_code, const Layout& layout, ByteView pack,
+                   std::span<std::uint8_t* const> shards, std::uint64_t first_row,
+                   std::uint64_t row_count) {
+  const unsigned k = stripe_code.k();
+  SPATTER_ASSERT(layout.k() == k && shards.size() == stripe_code.n());
+  SPATTER_ASSERT(pack.size() == layout.length());
+  const std::uint64_t last_row =
+      first_row + std::min(row_count, layout.rows() - std::min(first_row, layout.rows()));
+  std::vector<const std::uint8_t*> plain(k);
+  std::vector<std::uint8_t*> coded(stripe_code.n() - k);
+  Bytes padded;
+  for (std::uint64_t row = first_row; row < last_row; ++row) {
+    const std::uint64_t unit = layout.unit_size(row);
+    const std::uint64_t pack_offset = row * k * Layout::unit_bytes;
+    const std::uint64_t shard_offset = row * Layout::unit_bytes;
+    const std::uint8_t* source = pack.data() + pack_offset;
+    if (pack.size() - pack_offset < k * unit) {  // the last row: its end needs the padding
+      padded.assign(k * unit, 0);
+      std::memcpy(padded.data(), source, pack.size() - pack_offset);
+      source = padded.data();
+    }
+    for (unsigned j = 0; j < k; ++j) {
+      plain[j] = source + j * unit;
+      if (shards[j]) std::memcpy(shards[j] + shard_offset, plain[j], unit);
+    }
+    for (std::size_t i = 0; i < coded.size(); ++i) coded[i] = shards[k + i] + shard_offset;
+    stripe_code.encode(plain, coded, unit);
+  }
+}
+
+}  // namespace spatter
