@@ -1,0 +1,26 @@
+#include "net/methods.h"
+
+namespace spatter {
+
+std::string_view method_name(std::uint16_t number) {
+  switch (number) {
+    case method::join: return "join";
+    case method::hello: return "hello";
+    case method::records: return "records";
+    case method::recover: return "recover";
+    case method::shard_put: return "shard.put";
+    case method::shard_begin: return "shard.begin";
+    case method::shard_write: return "shard.write";
+    case method::shard_commit: return "shard.commit";
+    case method::shard_abort: return "shard.abort";
+    case method::shard_read: return "shard.read";
+    case method::shard_list: return "shard.list";
+    case method::shard_release: return "shard.release";
+    case method::shard_check: return "shard.check";
+    case method::root_put: return "root.put";
+    case method::root_get: return "root.get";
+    default: return "unknown";
+  }
+}
+
+}  // namespace spatter
