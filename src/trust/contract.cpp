@@ -114,8 +114,7 @@ Result<ContractTerms> check_offer(const wire::Contract& contract) {
 
 Result<void> check_matches(const ContractTerms& terms, const Descriptor& descriptor) {
   if (terms.stripe != descriptor.stripe || terms.person != descriptor.person ||
-      terms.owner_key != descriptor.server_key || terms.index >= descriptor.n ||
-      terms.size != descriptor.shard_size ||
+      terms.index >= descriptor.n || terms.size != descriptor.shard_size ||
       terms.shard_root != descriptor.shard_roots[terms.index])
     return fail(Errc::invalid, "the contract for shard {} of stripe {} does not match its stripe's "
                 "descriptor", terms.index, terms.stripe);

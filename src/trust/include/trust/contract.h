@@ -60,7 +60,9 @@ wire::Contract offer_contract(const SigningKey& owner_server, const Descriptor& 
                               WallMs until_ms);
 /// Fields in bounds and the owner's signature. With check_matches, all a holder needs to know.
 Result<ContractTerms> check_offer(const wire::Contract& contract);
-/// The terms speak of just this descriptor's shard: same stripe, owner, key, root, size.
+/// The terms speak of just this descriptor's shard: same stripe, owner, root, size. The owner's key
+/// may be another than the descriptor's: a person who lost a machine has his other servers place its
+/// stripes anew. Whether the key is a server of that person is for the caller (Members::person_of).
 Result<void> check_matches(const ContractTerms& terms, const Descriptor& descriptor);
 /// Adds the holder's signature: the receipt. Only once the shard is durable.
 void countersign(wire::Contract& contract, const SigningKey& holder);
