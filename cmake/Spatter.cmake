@@ -14,7 +14,13 @@ add_compile_definitions(
 add_compile_options(-Wall -Wextra -Wpedantic -Wno-missing-field-initializers -fno-omit-frame-pointer
   -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
 if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
-  add_compile_options(-Xclang -fno-pch-timestamp -Wno-gnu-zero-variadic-macro-arguments)
+  # Another working copy's precompiled header serves here too, and what was compiled with it: ninja
+  # and ccache know when it is old, and no option names it by an absolute path that ccache hashes.
+  set(CMAKE_CXX_COMPILE_OPTIONS_CREATE_PCH
+      -Xclang -emit-pch -Xclang -include -Xclang pch.h -x c++-header)
+  set(CMAKE_CXX_COMPILE_OPTIONS_USE_PCH -Xclang -include-pch -Xclang <PCH_FILE>)
+  add_compile_options("SHELL:-Xclang -fno-pch-timestamp" "SHELL:-Xclang -fno-validate-pch")
+  add_compile_options(-Wno-gnu-zero-variadic-macro-arguments)
   add_link_options(-fuse-ld=lld-19 -Wl,--threads=2)
 endif()
 if(SPATTER_FUZZ)
