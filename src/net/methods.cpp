@@ -4,10 +4,9 @@ namespace spatter {
 
 std::string_view method_name(std::uint16_t number) {
   switch (number) {
-    case method::join: return "join";
-    case method::hello: return "hello";
-    case method::records: return "records";
-    case method::recover: return "recover";
+    case method::join: return "members.join";
+    case method::members_sync: return "members.sync";
+    case method::members_push: return "members.push";
     case method::shard_put: return "shard.put";
     case method::shard_begin: return "shard.begin";
     case method::shard_write: return "shard.write";

@@ -20,8 +20,6 @@ Result<void> check_network(const std::string& raw, const NetworkId& network,
 
 }  // namespace
 
-PersonId person_id(const SigningKey& person_key) { return *PersonId::from(key_text(person_key)); }
-
 wire::Signed make_genesis(const SigningKey& founder, Random& entropy, WallMs now,
                           std::uint32_t epoch_seconds) {
   Bytes nonce(32);
@@ -96,7 +94,7 @@ Result<AdmissionFacts> check_admission(const wire::Signed& record, const Network
 
 Identity make_identity(const NetworkId& network, SigningKey person_key, SigningKey server_key,
                        WallMs now) {
-  const auto person = person_id(person_key);
+  const auto person = person_id(person_key.public_key());
   const auto public_key = server_key.public_key();
   auto certificate = make_certificate(person_key, network, public_key, now);
   return Identity{network,

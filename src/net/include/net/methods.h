@@ -1,5 +1,5 @@
 // The numbers of all RPC methods. They travel on the wire (docs/PROTOCOL.md): append, never
-// renumber. Only membership methods (1xx) may be called by or on a server that has no network yet.
+// renumber. Only `join` may be called by a server that has no network yet.
 #pragma once
 
 #include <cstdint>
@@ -10,9 +10,8 @@ namespace spatter {
 namespace method {
 // Membership: how a server gets in and how server records travel.
 inline constexpr std::uint16_t join = 100;           ///< a newcomer shows its invite secret
-inline constexpr std::uint16_t hello = 101;          ///< after connecting: own record and newest known
-inline constexpr std::uint16_t records = 102;        ///< exchange of signed server records
-inline constexpr std::uint16_t recover = 103;        ///< a new machine of a known person
+inline constexpr std::uint16_t members_sync = 101;   ///< both sides end up with what either knows
+inline constexpr std::uint16_t members_push = 102;   ///< changed records, passed on
 
 // Shards, asked of a holder (wire/proto/holder.proto).
 inline constexpr std::uint16_t shard_put = 200;
@@ -30,8 +29,8 @@ inline constexpr std::uint16_t root_put = 300;
 inline constexpr std::uint16_t root_get = 301;
 }  // namespace method
 
-/// Whether a server without a network may call it, or have it called.
-constexpr bool is_join_method(std::uint16_t number) { return number >= 100 && number < 200; }
+/// Whether a server without a network may call it.
+constexpr bool is_join_method(std::uint16_t number) { return number == method::join; }
 
 /// "shard.put", for messages and logs; "method 999" is called "unknown".
 std::string_view method_name(std::uint16_t number);

@@ -22,8 +22,6 @@ struct Identity {
   wire::Signed certificate;  ///< of server_key, by person_key, for network
 };
 
-PersonId person_id(const SigningKey& person_key);
-
 struct GenesisFacts {
   NetworkId network;
   PersonId founder;

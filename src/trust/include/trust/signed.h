@@ -10,7 +10,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "crypto/sign.h"
-#include "proto/records.pb.h"
+#include "wire/proto/records.pb.h"
 
 namespace spatter {
 

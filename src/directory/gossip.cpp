@@ -1,0 +1,625 @@
+#include "directory/gossip.h"
+
+#include <asio/post.hpp>
+
+#include "crypto/hash.h"
+#include "net/methods.h"
+
+namespace spatter {
+namespace {
+
+/// Records in one message: well below what an RPC body may hold.
+constexpr std::size_t batch_bytes_max = 256 * 1024;
+constexpr std::size_t invite_addresses_max = 4;
+
+/// Adds records until the batch is full; false when this one had no room.
+class Batch {
+ public:
+  bool add(google::protobuf::RepeatedPtrField<wire::Signed>* list, const wire::Signed& record) {
+    const auto size = record.ByteSizeLong() + 8;
+    if (used_ + size > batch_bytes_max) return false;
+    used_ += size;
+    *list->Add() = record;
+    return true;
+  }
+
+ private:
+  std::size_t used_ = 0;
+};
+
+Digest secret_hash(ByteView secret) { return sha256(secret); }
+
+}  // namespace
+
+Task<Result<std::unique_ptr<GossipMembers>>> GossipMembers::open(Runtime& runtime, Rpc& rpc,
+                                                                 const Identity& identity,
+                                                                 MemberStore& store,
+                                                                 GossipOptions options) {
+  CO_TRY(auto contents, co_await store.load());
+  if (!contents.genesis)
+    co_return fail(Errc::corrupt, "the drive's members database holds no genesis record");
+  CO_TRY(auto genesis, check_genesis(*contents.genesis));
+  if (genesis.network != identity.network)
+    co_return fail(Errc::corrupt, "the drive's genesis record is of network {}, not of {}",
+                   genesis.network, identity.network);
+  Roster roster(genesis);
+  for (const auto& admission : contents.admissions) {
+    if (auto done = roster.admit(admission); !done)
+      runtime.log().warning("members: a stored admission is left out: {}", done.error().message);
+  }
+  for (const auto& record : contents.records) {
+    if (auto done = roster.accept(record); !done)
+      runtime.log().warning("members: a stored record is left out: {}", done.error().message);
+  }
+  if (!roster.is_admitted(identity.person))
+    co_return fail(Errc::corrupt, "person {} of this drive is not in network {}", identity.person,
+                   identity.network);
+  co_return std::unique_ptr<GossipMembers>(
+      new GossipMembers(runtime, rpc, identity, store, options, std::move(roster)));
+}
+
+GossipMembers::GossipMembers(Runtime& runtime, Rpc& rpc, const Identity& identity,
+                             MemberStore& store, GossipOptions options, Roster roster)
+    : runtime_(runtime), rpc_(rpc), identity_(identity), store_(store), options_(options),
+      roster_(std::move(roster)), started_(runtime.now()), publish_wanted_(runtime.executor()),
+      save_wanted_(runtime.executor()), notify_pending_(std::make_shared<bool>(false)),
+      tasks_(runtime.executor()) {
+  if (const auto* entry = roster_.find(identity_.server))
+    published_own_ = {entry->member.addresses, entry->member.capacity_bytes,
+                      entry->member.free_bytes};
+}
+
+GossipMembers::~GossipMembers() = default;
+
+void GossipMembers::start() {
+  rpc_.serve(method::join, [this](Caller caller, RpcRequest request) {
+    return handle_join(std::move(caller), std::move(request));
+  });
+  rpc_.serve(method::members_sync, [this](Caller caller, RpcRequest request) {
+    return handle_sync(std::move(caller), std::move(request));
+  });
+  rpc_.serve(method::members_push, [this](Caller caller, RpcRequest request) {
+    return handle_push(std::move(caller), std::move(request));
+  });
+  rpc_.on_reachability = [this](ServerId id, bool up) { reachability_changed(id, up); };
+  for (const auto& id : rpc_.connected()) reachability_changed(id, true);
+  for (const auto& [id, entry] : roster_.servers()) {
+    if (id != identity_.server) rpc_.set_addresses(id, entry.member.addresses);
+  }
+  tasks_.spawn(sync_loop());
+  tasks_.spawn(save_loop());
+  tasks_.spawn(publish_loop());
+}
+
+Task<void> GossipMembers::stop() {
+  rpc_.on_reachability = nullptr;
+  co_await tasks_.stop();
+  if (!unsaved_servers_.empty() || !unsaved_admissions_.empty()) {
+    std::vector<MemberStore::ServerRow> servers;
+    for (auto& [id, row] : unsaved_servers_) servers.push_back(std::move(row));
+    unsaved_servers_.clear();
+    auto saved = co_await store_.save(std::exchange(unsaved_admissions_, {}), std::move(servers));
+    if (!saved) runtime_.log().warning("members: not saved: {}", saved.error().message);
+  }
+}
+
+// What is asked of it ------------------------------------------------------------------------
+
+Member GossipMembers::own() const {
+  Member member;
+  if (const auto* entry = roster_.find(identity_.server)) {
+    member = entry->member;
+  } else {
+    member.id = identity_.server;
+    member.person = identity_.person;
+    const auto& key = identity_.server_key.public_key();
+    member.key.assign(key.begin(), key.end());
+  }
+  if (wanted_own_) {
+    member.addresses = wanted_own_->addresses;
+    member.capacity_bytes = wanted_own_->capacity_bytes;
+    member.free_bytes = wanted_own_->free_bytes;
+  }
+  member.up = true;
+  member.since = started_;
+  return member;
+}
+
+std::optional<Member> GossipMembers::find(const ServerId& id) const {
+  if (id == identity_.server) return own();
+  const auto* entry = roster_.find(id);
+  if (!entry) return std::nullopt;
+  auto member = entry->member;
+  const auto peer = peers_.find(id);
+  member.up = peer != peers_.end() && peer->second.up;
+  member.since = peer == peers_.end() ? started_ : peer->second.since;
+  return member;
+}
+
+std::vector<Member> GossipMembers::others() const {
+  std::vector<Member> result;
+  for (const auto& [id, entry] : roster_.servers()) {
+    if (id != identity_.server) result.push_back(*find(id));
+  }
+  return result;
+}
+
+std::vector<Member> GossipMembers::all() const {
+  auto result = others();
+  const auto mine = own();
+  const auto before = [](const Member& a, const Member& b) { return a.id < b.id; };
+  result.insert(std::ranges::upper_bound(result, mine, before), mine);
+  return result;
+}
+
+std::optional<PersonId> GossipMembers::person_of(const ServerId& id) const {
+  if (id == identity_.server) return identity_.person;
+  const auto* entry = roster_.find(id);
+  if (!entry) return std::nullopt;
+  return entry->member.person;
+}
+
+bool GossipMembers::is_up(const ServerId& id) const {
+  if (id == identity_.server) return true;
+  const auto peer = peers_.find(id);
+  return peer != peers_.end() && peer->second.up && roster_.find(id);
+}
+
+Members::Subscription GossipMembers::subscribe(std::function<void()> changed) {
+  subscribers_.emplace(next_subscription_, std::move(changed));
+  return next_subscription_++;
+}
+
+void GossipMembers::unsubscribe(Subscription id) { subscribers_.erase(id); }
+
+/// Once per turn of the executor, however much changed in it.
+void GossipMembers::notify() {
+  if (*notify_pending_) return;
+  *notify_pending_ = true;
+  asio::post(runtime_.executor(), [this, alive = std::weak_ptr<bool>(notify_pending_)] {
+    const auto pending = alive.lock();
+    if (!pending) return;
+    *pending = false;
+    const auto subscribers = subscribers_;  // one may unsubscribe while it runs
+    for (const auto& [id, changed] : subscribers) {
+      if (subscribers_.contains(id)) changed();
+    }
+  });
+}
+
+// Own record ---------------------------------------------------------------------------------
+
+void GossipMembers::publish_own(std::vector<Address> addresses, std::uint64_t capacity_bytes,
+                                std::uint64_t free_bytes) {
+  if (addresses.size() > Roster::addresses_max) addresses.resize(Roster::addresses_max);
+  OwnFacts facts{std::move(addresses), capacity_bytes, std::min(free_bytes, capacity_bytes)};
+  if (wanted_own_ == facts) return;
+  wanted_own_ = std::move(facts);
+  publish_wanted_.set();
+}
+
+std::uint64_t GossipMembers::next_own_version() const {
+  const auto now = static_cast<std::uint64_t>(std::max<WallMs>(runtime_.wall_ms(), 1));
+  const auto* entry = roster_.find(identity_.server);
+  return entry ? std::max(now, entry->version + 1) : now;
+}
+
+Task<void> GossipMembers::publish_loop() {
+  using namespace asio::experimental::awaitable_operators;
+  TimePoint not_before = runtime_.now();
+  for (;;) {
+    co_await publish_wanted_.wait();
+    publish_wanted_.reset();
+    if (!wanted_own_) continue;
+    const auto& was = published_own_;
+    const auto& now = *wanted_own_;
+    const bool urgent = was.addresses != now.addresses || was.capacity_bytes != now.capacity_bytes;
+    const auto change = was.free_bytes > now.free_bytes ? was.free_bytes - now.free_bytes
+                                                        : now.free_bytes - was.free_bytes;
+    const bool matters = change > now.capacity_bytes / 50 ||
+                         (was.free_bytes == 0) != (now.free_bytes == 0);
+    if (!urgent && !matters) continue;
+    if (!urgent && runtime_.now() < not_before) {
+      // Something urgent may come while we wait; otherwise look again when the time has come.
+      co_await (runtime_.sleep_until(not_before) || publish_wanted_.wait());
+      publish_wanted_.set();
+      continue;
+    }
+    const auto facts = now;
+    const auto version = next_own_version();
+    auto record = make_server_record(identity_, facts.addresses, facts.capacity_bytes,
+                                     facts.free_bytes, version);
+    // Saved before anybody sees it, so that no restart ever falls back behind its version.
+    std::vector<MemberStore::ServerRow> rows;
+    rows.push_back({identity_.server, version, record});
+    auto saved = co_await store_.save({}, std::move(rows));
+    if (!saved) {
+      runtime_.log().warning("members: own record not saved: {}", saved.error().message);
+      co_await runtime_.sleep(options_.publish_every_min);
+      publish_wanted_.set();
+      continue;
+    }
+    if (auto accepted = roster_.accept(record); !accepted || !*accepted) {
+      publish_wanted_.set();  // a higher version of ours came in meanwhile
+      co_await runtime_.sleep(std::chrono::milliseconds(100));
+      continue;
+    }
+    published_own_ = facts;
+    not_before = runtime_.now() + options_.publish_every_min;
+    records_changed({}, {identity_.server}, std::nullopt);
+  }
+}
+
+// Taking records in --------------------------------------------------------------------------
+
+bool GossipMembers::take_allowance(const ServerId& from, std::size_t records) {
+  // Strangers share one allowance: there may be any number of them.
+  const auto key = person_of(from) ? from : ServerId{};
+  auto [at, fresh] = allowances_.try_emplace(key);
+  auto& allowance = at->second;
+  const auto now = runtime_.now();
+  const auto burst = static_cast<double>(options_.push_burst);
+  if (fresh) {
+    allowance.records = burst;
+  } else {
+    const auto seconds = std::chrono::duration<double>(now - allowance.at).count();
+    allowance.records =
+        std::min(burst, allowance.records + seconds * static_cast<double>(options_.push_per_s));
+  }
+  allowance.at = now;
+  if (allowance.records < static_cast<double>(records)) return false;
+  allowance.records -= static_cast<double>(records);
+  return true;
+}
+
+void GossipMembers::learn(const google::protobuf::RepeatedPtrField<wire::Signed>& admissions,
+                          const google::protobuf::RepeatedPtrField<wire::Signed>& records,
+                          const ServerId& from) {
+  std::optional<Error> refused;
+  std::vector<wire::Signed> new_admissions;
+  for (const auto& admission : admissions) {
+    auto done = roster_.admit(admission);
+    if (!done) refused = std::move(done).error();
+    else if (*done) new_admissions.push_back(admission);
+  }
+  std::vector<ServerId> changed;
+  for (const auto& record : records) {
+    auto done = roster_.accept(record);
+    if (!done) refused = std::move(done).error();
+    else if (*done) changed.push_back(server_id(as_bytes(record.key())));
+  }
+  if (refused)
+    runtime_.log().warning("members: a record from {} is refused: {}", from, refused->message);
+  if (std::ranges::find(changed, identity_.server) != changed.end()) {
+    // A newer record of our own: this drive was set back. Say anew what is true now.
+    published_own_ = {};
+    publish_wanted_.set();
+  }
+  if (!new_admissions.empty() || !changed.empty())
+    records_changed(std::move(new_admissions), std::move(changed), from);
+}
+
+void GossipMembers::records_changed(std::vector<wire::Signed> admissions,
+                                    std::vector<ServerId> servers, std::optional<ServerId> from) {
+  wire::PushRequest push;
+  Batch batch;
+  for (auto& record : admissions) {
+    auto facts = check_admission(record, identity_.network);
+    batch.add(push.mutable_admissions(), record);
+    unsaved_admissions_.push_back({facts->person, std::move(record)});
+  }
+  for (const auto& id : servers) {
+    const auto* entry = roster_.find(id);
+    batch.add(push.mutable_records(), entry->record);
+    unsaved_servers_[id] = {id, entry->version, entry->record};
+    if (id == identity_.server) continue;
+    rpc_.set_addresses(id, entry->member.addresses);
+    peers_.try_emplace(id, Peer{.up = false, .since = runtime_.now()});
+  }
+  save_wanted_.set();
+  notify();
+
+  std::vector<ServerId> targets;
+  for (const auto& [id, peer] : peers_) {
+    if (peer.up && id != from && roster_.find(id)) targets.push_back(id);
+  }
+  // Everyone passes on what is new to him, so a part of the others is enough.
+  for (std::size_t i = 0; i < targets.size() && i < options_.push_fanout; ++i)
+    std::swap(targets[i], targets[i + runtime_.chance().below(targets.size() - i)]);
+  if (targets.size() > options_.push_fanout) targets.resize(options_.push_fanout);
+  const auto body = push.SerializeAsString();
+  for (const auto& id : targets) tasks_.spawn(push_to(id, body));
+}
+
+Task<void> GossipMembers::push_to(ServerId id, std::string body) {
+  auto reply = co_await rpc_.call(id, {method::members_push, std::move(body), {}},
+                                  {.timeout = options_.call_timeout});
+  // Whoever missed it gets it when the two compare.
+  if (!reply) runtime_.log().debug("members: push to {}: {}", id, reply.error().message);
+}
+
+Task<void> GossipMembers::save_loop() {
+  for (;;) {
+    co_await save_wanted_.wait();
+    co_await runtime_.sleep(std::chrono::milliseconds(200));  // what comes together is saved together
+    save_wanted_.reset();
+    std::vector<MemberStore::ServerRow> servers;
+    for (const auto& [id, row] : unsaved_servers_) servers.push_back(row);
+    auto admissions = unsaved_admissions_;
+    const auto admission_count = admissions.size();
+    auto saved = co_await store_.save(std::move(admissions), servers);
+    if (!saved) {
+      runtime_.log().warning("members: not saved: {}", saved.error().message);
+      save_wanted_.set();
+      co_await runtime_.sleep(std::chrono::seconds(10));
+      continue;
+    }
+    unsaved_admissions_.erase(unsaved_admissions_.begin(),
+                              unsaved_admissions_.begin() +
+                                  static_cast<std::ptrdiff_t>(admission_count));
+    for (const auto& row : servers) {
+      const auto at = unsaved_servers_.find(row.id);
+      if (at != unsaved_servers_.end() && at->second.version == row.version)
+        unsaved_servers_.erase(at);
+    }
+  }
+}
+
+// Talking to the others ----------------------------------------------------------------------
+
+void GossipMembers::reachability_changed(const ServerId& id, bool up) {
+  const bool member = roster_.find(id) != nullptr;
+  if (!member && !up) {
+    peers_.erase(id);
+    return;
+  }
+  auto& peer = peers_[id];
+  if (peer.up == up) return;
+  peer.up = up;
+  peer.since = runtime_.now();
+  if (member) {
+    runtime_.log().info("server {} is {}", id, up ? "up" : "down");
+    notify();
+    if (up) tasks_.spawn(sync_with(id));
+  }
+}
+
+void GossipMembers::observed(const std::string& host) {
+  if (host.empty() || host.size() > 255 || host == observed_host_) return;
+  if (auto address = Address::parse(Address{host, 1}.text()); !address) return;
+  observed_host_ = host;
+  if (on_observed_host) on_observed_host();
+}
+
+Task<void> GossipMembers::sync_loop() {
+  for (;;) {
+    const auto jitter = 0.5 + runtime_.chance().unit();
+    co_await runtime_.sleep(std::chrono::duration_cast<Duration>(options_.sync_every * jitter));
+    std::vector<ServerId> up;
+    for (const auto& [id, peer] : peers_) {
+      if (peer.up && roster_.find(id)) up.push_back(id);
+    }
+    for (int i = 0; i < 3 && !up.empty(); ++i) {
+      const auto at = up.begin() + static_cast<std::ptrdiff_t>(runtime_.chance().below(up.size()));
+      tasks_.spawn(sync_with(*at));
+      up.erase(at);
+    }
+  }
+}
+
+Task<void> GossipMembers::sync_with(ServerId id) {
+  const auto peer = peers_.find(id);
+  if (peer == peers_.end() || peer->second.syncing) co_return;
+  peer->second.syncing = true;
+  auto done = co_await sync_once(id);
+  if (!done && done.error().code == Errc::denied) {
+    // It does not know us yet: tell it who we are, then compare.
+    done = co_await introduce(id);
+    if (done) done = co_await sync_once(id);
+  }
+  if (!done) runtime_.log().debug("members: comparing with {}: {}", id, done.error().message);
+  if (const auto after = peers_.find(id); after != peers_.end()) after->second.syncing = false;
+}
+
+Task<Result<void>> GossipMembers::sync_once(ServerId id) {
+  // Bounded: each round either ends in agreement or brings a full batch of records.
+  for (int round = 0; round < 64; ++round) {
+    wire::SyncRequest request;
+    request.set_digest(roster_.digest().raw());
+    if (round > 0) {
+      request.set_with_list(true);
+      for (const auto& [server, entry] : roster_.servers()) {
+        auto* have = request.add_have();
+        have->set_server(server.raw());
+        have->set_version(entry.version);
+      }
+      for (const auto& person : roster_.persons()) request.add_persons(person.raw());
+    }
+    CO_TRY(auto answer, co_await rpc_.call(id, {method::members_sync, request.SerializeAsString(), {}},
+                                           {.timeout = options_.call_timeout}));
+    wire::SyncReply reply;
+    if (!reply.ParseFromString(answer.body))
+      co_return fail(Errc::invalid, "server {} sent an answer that cannot be read", id);
+    observed(reply.observed_host());
+    if (reply.same()) co_return Result<void>{};
+    if (round == 0) continue;
+    learn(reply.admissions(), reply.records(), id);
+
+    wire::PushRequest push;
+    Batch batch;
+    bool all = true;
+    for (const auto& raw : reply.wanted_persons()) {
+      CO_TRY(auto person, PersonId::from(raw));
+      for (const auto& admission : roster_.chain_of(person))
+        all = batch.add(push.mutable_admissions(), admission) && all;
+    }
+    for (const auto& raw : reply.wanted_servers()) {
+      CO_TRY(auto server, ServerId::from(raw));
+      if (const auto* entry = roster_.find(server))
+        all = batch.add(push.mutable_records(), entry->record) && all;
+    }
+    if (push.admissions_size() + push.records_size() > 0) {
+      CO_TRY_VOID(co_await rpc_.call(id, {method::members_push, push.SerializeAsString(), {}},
+                                     {.timeout = options_.call_timeout}));
+    }
+    if (all && !reply.more()) co_return Result<void>{};
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<void>> GossipMembers::introduce(ServerId id) {
+  const auto* entry = roster_.find(identity_.server);
+  if (!entry) co_return fail(Errc::unavailable, "no record of our own yet");
+  wire::PushRequest push;
+  for (const auto& admission : roster_.chain_of(identity_.person))
+    *push.add_admissions() = admission;
+  *push.add_records() = entry->record;
+  CO_TRY_VOID(co_await rpc_.call(id, {method::members_push, push.SerializeAsString(), {}},
+                                 {.timeout = options_.call_timeout}));
+  co_return Result<void>{};
+}
+
+void GossipMembers::fill_difference(const wire::SyncRequest& request,
+                                    wire::SyncReply& reply) const {
+  Batch batch;
+  bool all = true;
+  std::set<std::string_view> their_persons(request.persons().begin(), request.persons().end());
+  std::set<PersonId> our_persons;
+  for (const auto& person : roster_.persons()) our_persons.insert(person);
+  for (const auto& admission : roster_.admissions()) {
+    auto facts = check_admission(admission, identity_.network);
+    if (!facts || their_persons.contains(as_text(facts->person.view()))) continue;
+    all = batch.add(reply.mutable_admissions(), admission) && all;
+  }
+  for (const auto& raw : request.persons()) {
+    auto person = PersonId::from(raw);
+    if (person && !our_persons.contains(*person)) reply.add_wanted_persons(raw);
+  }
+
+  std::map<std::string_view, std::uint64_t> theirs;
+  for (const auto& have : request.have()) theirs[have.server()] = have.version();
+  for (const auto& [id, entry] : roster_.servers()) {
+    const auto at = theirs.find(as_text(id.view()));
+    const auto their_version = at == theirs.end() ? 0 : at->second;
+    if (their_version < entry.version) {
+      all = batch.add(reply.mutable_records(), entry.record) && all;
+    } else if (their_version > entry.version) {
+      reply.add_wanted_servers(id.raw());
+    }
+    if (at != theirs.end()) theirs.erase(at);
+  }
+  std::size_t wanted = 0;
+  for (const auto& [raw, version] : theirs) {  // those we have never heard of
+    if (raw.size() != ServerId::size_bytes || ++wanted > Roster::servers_max) continue;
+    reply.add_wanted_servers(std::string(raw));
+  }
+  reply.set_more(!all);
+}
+
+Task<Result<RpcReply>> GossipMembers::handle_sync(Caller caller, RpcRequest request) {
+  wire::SyncRequest message;
+  if (!message.ParseFromString(request.body))
+    co_return fail(Errc::invalid, "members.sync: a request that cannot be read");
+  if (!person_of(caller.server))
+    co_return fail(Errc::denied, "server {} is not known here as a member", caller.server);
+  wire::SyncReply reply;
+  reply.set_observed_host(caller.remote.host);
+  reply.set_same(message.digest() == roster_.digest().raw());
+  if (!reply.same() && message.with_list()) {
+    // A list costs work to compare; the number of its entries is bounded by the RPC's body.
+    if (!take_allowance(caller.server, 1))
+      co_return fail(Errc::busy, "server {} compares members too often", caller.server);
+    fill_difference(message, reply);
+  }
+  co_return RpcReply{reply.SerializeAsString(), {}};
+}
+
+Task<Result<RpcReply>> GossipMembers::handle_push(Caller caller, RpcRequest request) {
+  wire::PushRequest message;
+  if (!message.ParseFromString(request.body))
+    co_return fail(Errc::invalid, "members.push: a request that cannot be read");
+  const auto count = static_cast<std::size_t>(message.admissions_size() + message.records_size());
+  if (!take_allowance(caller.server, count))
+    co_return fail(Errc::busy, "server {} pushes too many records", caller.server);
+  learn(message.admissions(), message.records(), caller.server);
+  if (!person_of(caller.server))
+    co_return fail(Errc::denied, "server {} is not known here as a member", caller.server);
+  co_return RpcReply{wire::PushReply().SerializeAsString(), {}};
+}
+
+// Letting others in --------------------------------------------------------------------------
+
+Task<Result<std::string>> GossipMembers::invite(Duration valid_for) {
+  Invite invite;
+  invite.addresses = own().addresses;
+  if (invite.addresses.empty())
+    co_return fail(Errc::unavailable, "this server knows no address under which others could reach "
+                   "it: give it one with --listen HOST:PORT or advertise in spatter.toml");
+  if (invite.addresses.size() > invite_addresses_max) invite.addresses.resize(invite_addresses_max);
+  invite.network = identity_.network;
+  invite.inviter = identity_.server;
+  invite.secret.resize(invite_secret_bytes);
+  runtime_.entropy().fill(invite.secret);
+  const auto now = runtime_.wall_ms();
+  invite.expires_ms =
+      now + std::chrono::duration_cast<std::chrono::milliseconds>(valid_for).count();
+  CO_TRY_VOID(co_await store_.add_invite(secret_hash(invite.secret), now, invite.expires_ms));
+  co_return to_link(invite);
+}
+
+Task<Result<RpcReply>> GossipMembers::handle_join(Caller caller, RpcRequest request) {
+  wire::JoinRequest message;
+  if (!message.ParseFromString(request.body))
+    co_return fail(Errc::invalid, "members.join: a request that cannot be read");
+  const auto hash = secret_hash(as_bytes(message.secret()));
+  CO_TRY_VOID(co_await store_.check_invite(hash, runtime_.wall_ms(), caller.server));
+  CO_TRY(auto entry, check_server_record(message.record(), identity_.network));
+  if (entry.member.id != caller.server)
+    co_return fail(Errc::denied, "server {} brought the record of server {}", caller.server,
+                   entry.member.id);
+
+  // Everything is tried on a copy first: an invite is not spent on what would be refused.
+  Roster trial = roster_;
+  std::optional<MemberStore::AdmissionRow> admission;
+  if (!trial.is_admitted(entry.member.person)) {
+    admission = {entry.member.person,
+                 make_admission(identity_.person_key, identity_.network, entry.member.person,
+                                runtime_.wall_ms())};
+    CO_TRY_VOID(trial.admit(admission->record));
+  }
+  CO_TRY_VOID(trial.accept(message.record()));
+  CO_TRY_VOID(co_await store_.use_invite(hash, runtime_.wall_ms(), admission,
+                                         {entry.member.id, entry.version, message.record()}));
+
+  std::vector<wire::Signed> new_admissions;
+  if (admission) {
+    CO_TRY(const bool fresh, roster_.admit(admission->record));
+    if (fresh) new_admissions.push_back(admission->record);
+  }
+  CO_TRY(const bool fresh, roster_.accept(message.record()));
+  if (fresh) {
+    runtime_.log().info("server {} of person {} has joined", entry.member.id, entry.member.person);
+    records_changed(std::move(new_admissions), {entry.member.id}, caller.server);
+  }
+
+  CO_TRY(auto contents, co_await store_.load());
+  wire::JoinReply reply;
+  if (contents.genesis) *reply.mutable_genesis() = *contents.genesis;
+  reply.set_observed_host(caller.remote.host);
+  Batch batch;
+  for (const auto& record : roster_.chain_of(entry.member.person))
+    batch.add(reply.mutable_admissions(), record);
+  if (const auto* mine = roster_.find(identity_.server)) {
+    for (const auto& record : roster_.chain_of(identity_.person))
+      batch.add(reply.mutable_admissions(), record);
+    batch.add(reply.mutable_records(), mine->record);
+  }
+  // As much of the rest as fits; comparing brings what does not.
+  for (const auto& record : roster_.admissions()) batch.add(reply.mutable_admissions(), record);
+  for (const auto& [id, other] : roster_.servers()) {
+    if (id != identity_.server) batch.add(reply.mutable_records(), other.record);
+  }
+  co_return RpcReply{reply.SerializeAsString(), {}};
+}
+
+}  // namespace spatter

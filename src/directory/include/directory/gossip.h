@@ -1,0 +1,145 @@
+// The interim members list: every server knows every member. Records travel by gossip over Rpc:
+// when a connection stands, and every now and then after, two servers compare what they know and
+// exchange what differs; a changed record is pushed on by everybody to whom it is new. Who is up is
+// what Rpc's own connections say.
+//
+// Only self-proving records are taken, whoever brings them: a server's own signature, a certificate
+// by its person for this network, admissions that lead from the founder to that person. Strangers
+// (servers that are no members) may bring such records and are told nothing.
+//
+// Durable: a join that was answered, invites, and own records before anybody sees them. Others'
+// records are saved soon after they came.
+#pragma once
+
+#include <deque>
+#include <memory>
+
+#include "base/runtime.h"
+#include "base/sync.h"
+#include "directory/invite.h"
+#include "directory/member_store.h"
+#include "directory/members.h"
+#include "directory/roster.h"
+#include "net/rpc.h"
+#include "trust/certificate.h"
+#include "wire/proto/members.pb.h"
+
+namespace spatter {
+
+struct GossipOptions {
+  Duration sync_every = std::chrono::seconds(60);  ///< with each member that is up; jittered
+  Duration publish_every_min = std::chrono::seconds(10);  ///< own records, when only room changed
+  Duration call_timeout = std::chrono::seconds(10);
+  /// A changed record goes to at most so many others directly.
+  std::size_t push_fanout = 16;
+  /// Records one peer may push at once, and per second in the long run.
+  std::size_t push_burst = 2 * Roster::servers_max;
+  std::size_t push_per_s = 50;
+};
+
+class GossipMembers final : public Members {
+ public:
+  /// Loads what is stored; Errc::corrupt when the genesis is missing or not that of
+  /// `identity.network`. The references outlive the object.
+  static Task<Result<std::unique_ptr<GossipMembers>>> open(Runtime& runtime, Rpc& rpc,
+                                                           const Identity& identity,
+                                                           MemberStore& store,
+                                                           GossipOptions options = {});
+  ~GossipMembers() override;
+
+  /// Serves the membership methods, watches `rpc.on_reachability`, dials everybody.
+  void start();
+  Task<void> stop();  ///< before Rpc::stop
+
+  Member own() const override;
+  std::vector<Member> others() const override;
+  std::vector<Member> all() const override;
+  std::optional<Member> find(const ServerId& id) const override;
+  std::optional<PersonId> person_of(const ServerId& id) const override;
+  bool is_up(const ServerId& id) const override;
+  Subscription subscribe(std::function<void()> changed) override;
+  void unsubscribe(Subscription id) override;
+  void publish_own(std::vector<Address> addresses, std::uint64_t capacity_bytes,
+                   std::uint64_t free_bytes) override;
+
+  /// A link that lets one server join, valid for `valid_for`. Durable before it is returned.
+  /// Errc::unavailable when this server knows no address of its own to put in.
+  Task<Result<std::string>> invite(Duration valid_for);
+
+  /// The host under which another server saw this one last; empty while nobody has said.
+  const std::string& observed_host() const { return observed_host_; }
+  /// Called when that changes.
+  std::function<void()> on_observed_host;
+
+  const Roster& roster() const { return roster_; }
+
+ private:
+  struct Peer {
+    bool up = false;
+    TimePoint since{};
+    bool syncing = false;
+  };
+  struct Allowance {
+    double records = 0;
+    TimePoint at{};
+  };
+
+  GossipMembers(Runtime& runtime, Rpc& rpc, const Identity& identity, MemberStore& store,
+                GossipOptions options, Roster roster);
+
+  void reachability_changed(const ServerId& id, bool up);
+  void records_changed(std::vector<wire::Signed> admissions, std::vector<ServerId> servers,
+                       std::optional<ServerId> from);
+  void notify();
+  bool take_allowance(const ServerId& from, std::size_t records);
+  void learn(const google::protobuf::RepeatedPtrField<wire::Signed>& admissions,
+             const google::protobuf::RepeatedPtrField<wire::Signed>& records,
+             const ServerId& from);
+  void observed(const std::string& host);
+  void fill_difference(const wire::SyncRequest& request, wire::SyncReply& reply) const;
+  std::uint64_t next_own_version() const;
+
+  Task<Result<RpcReply>> handle_join(Caller caller, RpcRequest request);
+  Task<Result<RpcReply>> handle_sync(Caller caller, RpcRequest request);
+  Task<Result<RpcReply>> handle_push(Caller caller, RpcRequest request);
+
+  Task<void> sync_loop();
+  Task<void> sync_with(ServerId id);
+  Task<Result<void>> sync_once(ServerId id);
+  Task<Result<void>> introduce(ServerId id);
+  Task<void> push_to(ServerId id, std::string body);
+  Task<void> save_loop();
+  Task<void> publish_loop();
+
+  Runtime& runtime_;
+  Rpc& rpc_;
+  const Identity& identity_;
+  MemberStore& store_;
+  GossipOptions options_;
+  Roster roster_;
+  TimePoint started_{};
+  std::map<ServerId, Peer> peers_;
+  std::map<ServerId, Allowance> allowances_;
+  std::string observed_host_;
+
+  struct OwnFacts {
+    std::vector<Address> addresses;
+    std::uint64_t capacity_bytes = 0;
+    std::uint64_t free_bytes = 0;
+    bool operator==(const OwnFacts&) const = default;
+  };
+  std::optional<OwnFacts> wanted_own_;  ///< as last given to publish_own
+  OwnFacts published_own_;
+  Event publish_wanted_;
+
+  std::vector<MemberStore::AdmissionRow> unsaved_admissions_;
+  std::map<ServerId, MemberStore::ServerRow> unsaved_servers_;
+  Event save_wanted_;
+
+  std::map<Subscription, std::function<void()>> subscribers_;
+  Subscription next_subscription_ = 1;
+  std::shared_ptr<bool> notify_pending_;  ///< outlives us in posted calls
+  TaskGroup tasks_;
+};
+
+}  // namespace spatter
