@@ -1,0 +1,200 @@
+#include "cli/context.h"
+
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+
+namespace spatter::doors {
+
+CLI::App* add_command(CLI::App& app, Context& context, const std::string& name,
+                      const std::string& help, std::function<Result<void>()> run) {
+  CLI::App* command = app.add_subcommand(name, help);
+  command->callback([&context, name, run = std::move(run)] {
+    auto done = run();
+    if (done) return;
+    context.exit_status = exit_failed;
+    std::cout.flush();
+    fmt::print(stderr, "spatter {}: {}\n", name, printable(done.error().message));
+    if (context.json)
+      print_json({{"error", printable(done.error().message)}, {"code", to_string(done.error().code)}});
+  });
+  return command;
+}
+
+void add_json_flag(CLI::App* command, Context& context) {
+  command->add_flag("--json", context.json, "Print JSON for programs instead of text for people");
+}
+
+std::string bytes_text(std::uint64_t bytes) {
+  static constexpr const char* units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  double value = static_cast<double>(bytes);
+  int unit = 0;
+  while (value >= 1024 && unit < 6) {
+    value /= 1024;
+    ++unit;
+  }
+  if (unit == 0) return fmt::format("{} B", bytes);
+  return fmt::format(value < 10 ? "{:.1f} {}" : "{:.0f} {}", value, units[unit]);
+}
+
+Result<std::uint64_t> parse_size(const std::string& text) {
+  std::size_t used = 0;
+  double number = -1;
+  try {
+    number = std::stod(text, &used);
+  } catch (const std::exception&) {
+    used = 0;
+  }
+  std::string suffix = text.substr(used);
+  for (auto& c : suffix) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  if (suffix.ends_with("IB")) suffix.resize(suffix.size() - 2);
+  else if (suffix.size() == 2 && suffix[1] == 'B') suffix.resize(1);
+  static const std::string letters = "BKMGTP";
+  std::size_t power = suffix.empty() ? 0 : letters.find(suffix);
+  if (used == 0 || !(number > 0) || !std::isfinite(number) || suffix.size() > 1 ||
+      power == std::string::npos)
+    return fail(Errc::invalid, "'{}' is not a size: write one such as 500G, 1.5T or 800M", text);
+  double bytes = number * std::pow(1024.0, static_cast<double>(power));
+  if (bytes >= 9e18) return fail(Errc::invalid, "'{}' is more than any drive holds", text);
+  return static_cast<std::uint64_t>(bytes);
+}
+
+std::string duration_text(double seconds) {
+  auto whole = static_cast<std::int64_t>(seconds + 0.5);
+  if (whole < 60) return fmt::format("{} s", whole);
+  if (whole < 3600) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
+  if (whole < 86400) return fmt::format("{} h {:02} min", whole / 3600, whole / 60 % 60);
+  return fmt::format("{} days {} h", whole / 86400, whole / 3600 % 24);
+}
+
+namespace {
+
+/// The length of the UTF-8 character at the start of `text`; 0 if there is none.
+std::size_t utf8_length(std::string_view text) {
+  auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  unsigned char first = byte(0);
+  std::size_t length = first < 0x80 ? 1 : first >> 5 == 6 ? 2 : first >> 4 == 14 ? 3 : first >> 3 == 30 ? 4 : 0;
+  if (length == 0 || length > text.size()) return 0;
+  std::uint32_t point = length == 1 ? first : first & (0x7f >> length);
+  for (std::size_t i = 1; i < length; ++i) {
+    if (byte(i) >> 6 != 2) return 0;
+    point = point << 6 | (byte(i) & 0x3f);
+  }
+  static constexpr std::uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+  if (point < least[length] || point > 0x10ffff || (point >= 0xd800 && point < 0xe000)) return 0;
+  return length;
+}
+
+}  // namespace
+
+bool is_utf8(std::string_view raw) {
+  while (!raw.empty()) {
+    std::size_t n = utf8_length(raw);
+    if (n == 0) return false;
+    raw.remove_prefix(n);
+  }
+  return true;
+}
+
+std::string printable(std::string_view raw) {
+  std::string out;
+  while (!raw.empty()) {
+    std::size_t n = utf8_length(raw);
+    auto first = static_cast<unsigned char>(raw[0]);
+    if (n == 0 || (first < 0x20 && first != '\n') || first == 0x7f) {
+      out += fmt::format("\\x{:02x}", first);
+      n = 1;
+    } else {
+      out += raw.substr(0, n);
+    }
+    raw.remove_prefix(n);
+  }
+  return out;
+}
+
+void put_name(Json& object, const std::string& key, std::string_view raw) {
+  object[key] = printable(raw);
+  if (object[key] != std::string(raw)) object[key + "_hex"] = to_hex(as_bytes(raw));
+}
+
+void print_json(const Json& value) {
+  std::cout << value.dump(2, ' ', false, Json::error_handler_t::replace) << "\n";
+}
+
+Result<std::string> read_text_file(const std::string& path, const char* what) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) return fail(from_errno(errno, fmt::format("read the {} from {}", what, path)));
+  std::stringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+struct Progress::State {
+  std::mutex mutex;
+  std::string verb;
+  std::uint64_t total = 0;
+  std::uint64_t done = 0;
+  std::chrono::steady_clock::time_point begun = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point drawn{};
+  bool terminal = ::isatty(STDERR_FILENO) == 1;
+  bool visible = false;
+};
+
+Progress::Progress(std::string verb, std::uint64_t total_bytes) : state_(std::make_shared<State>()) {
+  state_->verb = std::move(verb);
+  state_->total = total_bytes;
+}
+
+void Progress::restart(std::string verb, std::uint64_t total_bytes) {
+  std::lock_guard lock(state_->mutex);
+  state_->verb = std::move(verb);
+  state_->total = total_bytes;
+  state_->done = 0;
+  state_->begun = std::chrono::steady_clock::now();
+}
+
+void Progress::advance(std::uint64_t bytes) {
+  std::lock_guard lock(state_->mutex);
+  state_->done += bytes;
+  draw();
+}
+
+void Progress::set_done(std::uint64_t bytes) {
+  std::lock_guard lock(state_->mutex);
+  state_->done = bytes;
+  draw();
+}
+
+void Progress::draw() {
+  if (!state_->terminal) return;
+  auto now = std::chrono::steady_clock::now();
+  if (now - state_->drawn < std::chrono::milliseconds(200)) return;
+  state_->drawn = now;
+  double seconds = std::chrono::duration<double>(now - state_->begun).count();
+  double rate = seconds > 0 ? static_cast<double>(state_->done) / seconds : 0;
+  std::string line = fmt::format("{}  {}", state_->verb, bytes_text(state_->done));
+  if (state_->total > 0) {
+    auto done = std::min(state_->done, state_->total);
+    line += fmt::format(" of {}  {}%", bytes_text(state_->total), done * 100 / state_->total);
+    if (rate > 0 && seconds > 1)
+      line += fmt::format("  {}/s  {} left", bytes_text(static_cast<std::uint64_t>(rate)),
+                          duration_text(static_cast<double>(state_->total - done) / rate));
+  }
+  fmt::print(stderr, "\r\x1b[K{}", line);
+  std::fflush(stderr);
+  state_->visible = true;
+}
+
+void Progress::clear() {
+  std::lock_guard lock(state_->mutex);
+  if (!state_->visible) return;
+  fmt::print(stderr, "\r\x1b[K");
+  std::fflush(stderr);
+  state_->visible = false;
+}
+
+}  // namespace spatter::doors

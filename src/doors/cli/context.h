@@ -1,0 +1,82 @@
+// What every command of the command line shares: the drive it means, how it prints, how it fails.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "base/error.h"
+#include "doors/control.h"
+
+namespace spatter::doors {
+
+/// Exit statuses of `spatter`, as documented in docs/OPERATIONS.md.
+enum Exit : int { exit_ok = 0, exit_failed = 1, exit_usage = 2 };
+
+struct Context {
+  std::string drive;  ///< --drive, or SPATTER_DRIVE, or $HOME/spatter
+  bool json = false;
+  int exit_status = exit_ok;
+
+  Result<ControlClient> connect() const { return ControlClient::connect(drive); }
+};
+
+/// Makes the subcommand `name` whose body `run` returns what went wrong, if anything did; the
+/// error is then printed as "spatter NAME: message" (and as JSON with --json) and the exit status
+/// set.
+CLI::App* add_command(CLI::App& app, Context& context, const std::string& name,
+                      const std::string& help, std::function<Result<void>()> run);
+void add_json_flag(CLI::App* command, Context& context);
+
+/// "1.5 GiB", "312 KiB", "17 B"; and "512G", "1.5T", "4096" back to bytes (powers of 1024).
+std::string bytes_text(std::uint64_t bytes);
+Result<std::uint64_t> parse_size(const std::string& text);
+std::string duration_text(double seconds);
+
+/// A name for people: bytes that aren't valid UTF-8, and control characters, become \xNN.
+std::string printable(std::string_view raw);
+bool is_utf8(std::string_view raw);
+/// {"name": printable} and, when it had to be altered, {"name_hex": ...}.
+void put_name(Json& object, const std::string& key, std::string_view raw);
+
+void print_json(const Json& value);
+Result<std::string> read_text_file(const std::string& path, const char* what);
+
+/// A line on the terminal that says how far long work is, how fast, and how long it will take.
+/// Silent when standard error is no terminal.
+class Progress {
+ public:
+  Progress(std::string verb, std::uint64_t total_bytes);
+  ~Progress() { clear(); }
+  void advance(std::uint64_t bytes);  ///< any thread
+  void set_done(std::uint64_t bytes); ///< any thread
+  void restart(std::string verb, std::uint64_t total_bytes);
+  void clear();
+
+ private:
+  void draw();
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+// One per file under commands/.
+void add_init(CLI::App&, Context&);
+void add_up(CLI::App&, Context&);
+void add_invite(CLI::App&, Context&);
+void add_join(CLI::App&, Context&);
+void add_recover(CLI::App&, Context&);
+void add_put(CLI::App&, Context&);
+void add_get(CLI::App&, Context&);
+void add_cat(CLI::App&, Context&);
+void add_ls(CLI::App&, Context&);
+void add_du(CLI::App&, Context&);
+void add_rm(CLI::App&, Context&);
+void add_mv(CLI::App&, Context&);
+void add_mkdir(CLI::App&, Context&);
+void add_status(CLI::App&, Context&);
+void add_contracts(CLI::App&, Context&);
+void add_fsck(CLI::App&, Context&);
+void add_try(CLI::App&, Context&);
+
+}  // namespace spatter::doors

@@ -1,0 +1,23 @@
+// File contents between descriptors that callers opened and the volume.
+#pragma once
+
+#include <functional>
+
+#include "base/runtime.h"
+#include "doors/control.h"
+#include "userhalf/volume.h"
+
+namespace spatter::doors {
+
+using Report = std::function<Task<Result<void>>(std::uint64_t bytes)>;
+
+/// Stores the regular file behind `fd` at `path`, holes as holes. A file that shrinks meanwhile is
+/// stored as it was found.
+Task<Result<PackPosition>> store_file(Runtime& runtime, Volume& volume, const Descriptor& fd, std::string path,
+                                      Attributes attributes, Report report);
+
+/// Writes the file at `path` into the empty file behind `fd`, holes as holes.
+Task<Result<void>> fetch_file(Runtime& runtime, Volume& volume, std::string path, ReadFrom from,
+                              const Descriptor& fd, Report report);
+
+}  // namespace spatter::doors
