@@ -6,5 +6,5 @@ cd "$(dirname "$0")/.."
 if [ ! -f build/build.ninja ]; then
   cmake -S . -B build -G Ninja >/dev/null || { rm -f build/build.ninja; exit 1; }
 fi
-if [ "$#" -eq 0 ]; then set -- spatter spatter-sim; fi
+if [ "$#" -eq 0 ]; then set -- programs; fi
 ninja -C build --quiet "$@"

@@ -38,7 +38,7 @@ std::string bytes_text(std::uint64_t bytes) {
     ++unit;
   }
   if (unit == 0) return fmt::format("{} B", bytes);
-  return fmt::format(value < 10 ? "{:.1f} {}" : "{:.0f} {}", value, units[unit]);
+  return fmt::format("{:.{}f} {}", value, value < 10 ? 1 : 0, units[unit]);
 }
 
 Result<std::uint64_t> parse_size(const std::string& text) {

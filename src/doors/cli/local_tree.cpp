@@ -35,7 +35,9 @@ Result<std::string> link_target(const std::string& path) {
 }  // namespace
 
 Result<void> walk(const std::string& source, const std::string& dest, LocalTree& tree) {
-  LocalItem item{.source = source, .dest = dest};
+  LocalItem item;
+  item.source = source;
+  item.dest = dest;
   if (::lstat(source.c_str(), &item.info) != 0) return fail(from_errno(errno, source));
   if (S_ISDIR(item.info.st_mode)) {
     TRY(auto names, names_in(source));
