@@ -57,7 +57,8 @@ Result<StripeCode> StripeCode::make(unsigned k, unsigned n, Kernel kernel) {
   result.kernel_ = kernel;
   std::vector<std::uint8_t> matrix = lagrange_matrix(k, n);
   std::vector<std::uint8_t> coded(matrix.begin() + std::size_t{k} * k, matrix.end());
-  result.encode_ = std::make_shared<code::Product>(kernel, n - k, k, std::move(coded));
+  result.encode_ = std::make_shared<code::Product>(
+      code::Product::evaluation(kernel, k, n, std::move(coded)));
   result.coefficients_ = std::make_shared<const std::vector<std::uint8_t>>(std::move(matrix));
   return result;
 }
