@@ -1,0 +1,46 @@
+// The settings of a server: spatter.toml in its drive. Every key is optional; unknown keys are
+// warned about, values that make no sense are errors that name key and line.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/transport.h"
+
+namespace spatter {
+
+inline constexpr std::uint16_t default_port = 4840;
+
+struct Config {
+  std::uint64_t size_bytes = 0;    ///< of the drive; 0: that of its file system. Half is each half's
+  Address listen{"0.0.0.0", default_port};
+  std::vector<Address> advertise;  ///< told to others instead of what we find out ourselves
+  std::string name;                ///< for people
+  LogLevel log_level = LogLevel::info;
+};
+
+struct ParsedConfig {
+  Config config;
+  std::vector<std::string> warnings;  ///< whole sentences
+};
+
+/// `text` is the whole file. Bounded by config_bytes_max.
+inline constexpr std::size_t config_bytes_max = 256 * 1024;
+Result<ParsedConfig> parse_config(std::string_view text);
+
+/// A file that says the same, with a comment for every key.
+std::string config_text(const Config& config);
+
+/// "500G", "1.5T", "64 MiB", "1000000", "20GB": K, M, G, T, P (also with "iB") count in 1024, with
+/// "B" in 1000. Errc::invalid names the text.
+Result<std::uint64_t> parse_size(std::string_view text);
+
+/// "debug", "info", "warning", "error".
+Result<LogLevel> parse_log_level(std::string_view text);
+
+}  // namespace spatter

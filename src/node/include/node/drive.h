@@ -1,0 +1,100 @@
+// A drive: the folder that holds all that a server is and keeps. docs/protocol-parts/drive.md has
+// its layout.
+//
+// Making one takes two steps, so that joining can fail and be tried again with the same keys:
+// prepare_drive writes keys and settings, then found_network or adopt_network puts a network in and
+// marks the drive complete. Only a complete drive opens. Each step survives a crash at any moment.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/runtime.h"
+#include "crypto/keyring.h"
+#include "directory/member_store.h"
+#include "node/config.h"
+#include "trust/certificate.h"
+
+namespace spatter {
+
+inline constexpr unsigned drive_format_version = 1;
+
+/// Paths below the drive's folder.
+namespace drive_path {
+inline constexpr auto format = "format";
+inline constexpr auto keyring = "keyring";
+inline constexpr auto config = "spatter.toml";
+inline constexpr auto lock = "lock";
+inline constexpr auto members = "network/members.db";
+inline constexpr auto volume = "user/volume.db";
+inline constexpr auto stripes = "user/stripes.db";
+inline constexpr auto packs = "user/packs";
+inline constexpr auto root = "user/root";
+inline constexpr auto recovering = "user/recovering";
+inline constexpr auto server = "server";
+}  // namespace drive_path
+
+struct Drive {
+  Keyring keyring;
+  Config config;
+  std::vector<std::string> warnings;  ///< about the settings, for people
+
+  PersonId person() const { return keyring.person.person(); }
+  ServerId server() const { return server_id(keyring.server_key.public_key()); }
+};
+
+struct NewDrive {
+  std::optional<PersonSecret> secret;  ///< none: a new person
+  std::optional<std::string> passphrase;
+  std::uint64_t size_bytes = 0;        ///< 0: the file system's
+  std::optional<Address> listen;
+  std::string name;
+};
+
+/// none: there is no drive here (an interrupted making counts as none).
+Task<Result<bool>> drive_is_complete(Runtime& runtime);
+
+/// Keys, folders and settings, durable on return. Takes up an interrupted making: the keys of that
+/// are kept. Errc::exists when a complete drive is here; Errc::denied when an interrupted one is of
+/// another person than `secret`, or its passphrase is another.
+Task<Result<Drive>> prepare_drive(Runtime& runtime, NewDrive options);
+
+/// Puts a new network in, founded by the drive's person, and completes the drive.
+Task<Result<NetworkId>> found_network(Runtime& runtime, const Drive& drive);
+
+/// Puts a joined network in and completes the drive. With `recover`, the next start of the server
+/// brings the person's volume back from that network before anything else.
+Task<Result<void>> adopt_network(Runtime& runtime, const Drive& drive,
+                                 MemberStore::Contents contents, bool recover);
+
+/// Errors: not_found (no drive here, or an unfinished one), newer_format (naming both versions),
+/// denied (passphrase), invalid (settings), corrupt.
+Task<Result<Drive>> open_drive(Runtime& runtime, std::optional<std::string> passphrase);
+
+/// True when the keyring asks for a passphrase.
+Task<Result<bool>> drive_needs_passphrase(Runtime& runtime);
+
+/// The sizes that follow from the settings and the disk.
+struct Halves {
+  std::uint64_t user_bytes = 0;
+  std::uint64_t server_bytes = 0;
+};
+Result<Halves> halves_of(const Config& config, const DiskSpace& space);
+
+/// Held by the one process that may use a drive; given back when it dies, however it dies. For real
+/// drives only: `folder` is a path of the file system.
+class DriveLock {
+ public:
+  /// Errc::busy names the process that has it.
+  static Result<DriveLock> take(const std::string& folder);
+  DriveLock(DriveLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  DriveLock& operator=(DriveLock&& other) noexcept;
+  ~DriveLock();
+
+ private:
+  explicit DriveLock(int fd) : fd_(fd) {}
+  int fd_ = -1;
+};
+
+}  // namespace spatter

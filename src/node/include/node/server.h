@@ -1,0 +1,136 @@
+// One running server: everything between a drive, a Runtime and a Transport put together. The same
+// class runs in `spatter up` and in the simulator.
+//
+// All calls on the Runtime's executor. start() once, stop() once; doors call the accessors and the
+// tasks below in between.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/runtime.h"
+#include "base/transport.h"
+#include "directory/gossip.h"
+#include "net/rpc.h"
+#include "node/drive.h"
+#include "serverhalf/shard_store.h"
+#include "spatter/keeper.h"
+#include "spatter/reader.h"
+#include "spatter/stripe_table.h"
+#include "userhalf/volume.h"
+
+namespace spatter {
+
+struct ServerOptions {
+  RpcOptions rpc;
+  GossipOptions gossip;
+  KeeperOptions keeper;
+  Duration housekeeping_every = std::chrono::seconds(5);
+  /// Addresses of this machine, for a server that listens on all of them; the runtime does not
+  /// know them. Loopback ones are used only when nothing else is there.
+  std::vector<std::string> local_hosts;
+  /// Opens the halves only: no connections, no background work. For fsck and the like.
+  bool offline = false;
+};
+
+struct HalfStatus {
+  std::uint64_t used = 0;
+  std::uint64_t limit = 0;
+};
+
+/// What `spatter status` reports.
+struct ServerStatus {
+  NetworkId network;
+  PersonId person;
+  ServerId server;
+  std::string name;
+  Address listening;
+  std::size_t servers_total = 0;  ///< this one included
+  std::size_t servers_up = 0;
+  HalfStatus user_half;
+  HalfStatus server_half;
+  std::uint64_t files = 0;
+  std::uint64_t file_bytes = 0;
+  std::uint64_t packs_local = 0;
+  std::uint64_t packs_total = 0;
+  SafetyReport safety;            ///< stripes, copies_min, can_lose, widest_k, backlog, held
+  std::string mode;               ///< "serving", "fenced", "offline"
+  std::string note;               ///< why, for people; may be empty
+  bool idle = false;              ///< nothing left to ship, move or release
+};
+
+struct ServerContract {
+  bool mine = false;  ///< true: others keep it for me; false: I keep it for others
+  StripeId stripe;
+  unsigned index = 0;
+  std::uint64_t size = 0;
+  PersonId person;    ///< owner
+  ServerId owner;     ///< owner's server
+  ServerId holder;
+  WallMs signed_ms = 0;
+  WallMs until_ms = 0;
+};
+
+struct ServerFinding {
+  enum class Where { drive, user_half, server_half, network };
+  Where where = Where::drive;
+  std::string what;    ///< a sentence that names the thing
+  bool mended = false;
+  bool fatal = false;  ///< something cannot be read, here or at all
+};
+struct ServerCheckup {
+  std::vector<ServerFinding> findings;
+  std::uint64_t shards = 0;
+  std::uint64_t bytes = 0;  ///< of shards read and hashed
+};
+std::string_view to_string(ServerFinding::Where where);
+
+class Server {
+ public:
+  /// References outlive the server. The transport was made for the drive's server key.
+  Server(Runtime& runtime, Transport& transport, Drive drive, ServerOptions options = {});
+  ~Server();
+
+  /// Opens everything, brings the volume back first when the drive asks for it, listens and serves.
+  /// On an error the server is stopped again.
+  Task<Result<void>> start();
+  /// Ends all work cleanly. The transport is the caller's to stop.
+  Task<void> stop();
+
+  const Identity& identity() const;
+  Address listening() const;  ///< with the port it really got
+  const Drive& drive() const;
+
+  Volume& volume();
+  Members& members();
+  ShardStore& shards();
+  StripeTable& stripes();
+  StripeReader& reader();
+  Keeper& keeper();
+  Rpc& rpc();
+
+  /// Refuses writes (Errc::fenced and why) when another server has taken the volume over.
+  Result<void> may_write() const;
+
+  /// Completes when everything before `position` has reached `level`. For safe and full, what a new
+  /// machine needs to find the volume is at the others too.
+  Task<Result<void>> wait_for(PackPosition position, Level level);
+
+  Task<Result<ServerStatus>> status();
+  /// An invite link, valid for so long.
+  Task<Result<std::string>> invite(Duration valid_for = std::chrono::hours(72));
+  /// Both sides, by stripe and index; at most `limit` of each.
+  Task<Result<std::vector<ServerContract>>> contracts(std::size_t limit);
+
+  using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
+  /// Checks both halves. Changes nothing without `mend`.
+  Task<Result<ServerCheckup>> fsck(bool deep, bool mend, Progress progress = {});
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace spatter
