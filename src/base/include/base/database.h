@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -24,7 +25,12 @@ namespace spatter {
 /// Blobs bound or read are copied. Any SQLite failure is remembered; step() then reports it.
 class Statement {
  public:
-  Statement(sqlite3* db, sqlite3_stmt* statement) : db_(db), statement_(statement) {}
+  /// A compiled statement in the connection's cache.
+  struct Compiled {
+    sqlite3_stmt* statement = nullptr;
+    bool in_use = false;
+  };
+  Statement(sqlite3* db, Compiled* compiled) : db_(db), compiled_(compiled) {}
   Statement(Statement&& other) noexcept;
   ~Statement();  ///< resets; the cache keeps the compiled form
 
@@ -45,21 +51,26 @@ class Statement {
   bool is_null(int column) const;
 
  private:
+  sqlite3_stmt* raw() const { return compiled_->statement; }
+  void note(int code);
+
   sqlite3* db_;
-  sqlite3_stmt* statement_;
+  Compiled* compiled_;  // none once moved from
+  int failure_ = 0;     // the first failed bind
 };
 
 /// The connection inside a read or write: use it only during that call.
 class Connected {
  public:
   virtual ~Connected() = default;
-  /// Compiled once per text and kept. The text must be a literal or live as long.
+  /// Compiled once per text and kept, so the texts should be few: bind what varies.
   virtual Result<Statement> prepare(std::string_view sql) = 0;
   virtual Result<void> execute(std::string_view sql) = 0;  ///< one or more statements, no results
   virtual std::int64_t changes() const = 0;
   virtual std::int64_t last_row_id() const = 0;
 };
 
+/// close() must have been awaited before it dies.
 class Database {
  public:
   /// Opens or makes `path` on the Runtime's disk, and brings its schema to the newest version:
@@ -71,9 +82,11 @@ class Database {
 
   using Work = std::function<Result<void>(Connected&)>;
   /// Runs `work` in a transaction off the executor; durable on return. When `work` returns an
-  /// error its changes are rolled back alone, those of the writes sharing the commit stay.
+  /// error its changes are rolled back alone, those of the writes sharing the commit stay; when the
+  /// commit fails, all that share it do. Not cancellable: `work` may borrow from the caller's frame.
   virtual Task<Result<void>> write(Work work) = 0;
-  /// Runs `work` against the newest committed state, off the executor. It must not write.
+  /// Runs `work` against the newest durable state, off the executor. It must not write. Reads wait
+  /// for at most one commit. Not cancellable.
   virtual Task<Result<void>> read(Work work) = 0;
 
   /// write / read with a value.
@@ -86,7 +99,7 @@ class Database {
     return with_value<T>(&Database::read, std::move(work));
   }
 
-  /// Waits for writes under way, checkpoints and closes. The only calls after it are none.
+  /// Waits for what is under way, checkpoints and closes. Later calls fail with Errc::cancelled.
   virtual Task<void> close() = 0;
 
  private:
