@@ -22,6 +22,7 @@ struct V {
   };
   static constexpr size_t bytes = 32;
   static constexpr unsigned block_rows = avx2_block_rows;
+  static constexpr bool pairs = false;
 
   static T zero() { return _mm256_setzero_si256(); }
   static T load(const uint8_t* from) {
@@ -35,6 +36,10 @@ struct V {
   }
   static void fence() { _mm_sfence(); }
   static T add(T a, T b) { return _mm256_xor_si256(a, b); }
+  static T add3(T a, T b, T c) { return add(add(a, b), c); }
+  static void fetch(const uint8_t* what) {
+    _mm_prefetch(reinterpret_cast<const char*>(what), _MM_HINT_T0);
+  }
   static Operand prepare(T value) {
     const T mask = _mm256_set1_epi8(15);
     return {_mm256_and_si256(value, mask),

@@ -13,6 +13,7 @@ struct V {
   using Table = __m512i;
   static constexpr size_t bytes = 64;
   static constexpr unsigned block_rows = gfni512_block_rows;
+  static constexpr bool pairs = true;
 
   static T zero() { return _mm512_setzero_si512(); }
   static T load(const uint8_t* from) { return _mm512_loadu_si512(from); }
@@ -22,6 +23,10 @@ struct V {
   }
   static void fence() { _mm_sfence(); }
   static T add(T a, T b) { return _mm512_xor_si512(a, b); }
+  static T add3(T a, T b, T c) { return _mm512_ternarylogic_epi64(a, b, c, 0x96); }
+  static void fetch(const uint8_t* what) {
+    _mm_prefetch(reinterpret_cast<const char*>(what), _MM_HINT_T0);
+  }
   static Operand prepare(T value) { return value; }
   static Table table(const Factor* factor) {
     Table table = _mm512_set1_epi64(static_cast<long long>(*factor));

@@ -23,19 +23,28 @@ struct DenseJob {
   bool past_cache;
 };
 
-/// `in` are the values of a polynomial at the 2^log_size points of one coset (see transform.h),
-/// `out` its values at the points of `cosets` other ones. The factors are the twiddles of the
-/// coset of `in`, then those of each of `out`.
+/// One coset of 2^log_size points on either side of a transform.
+struct TransformSide {
+  const void* twiddles;  ///< 2^log_size - 1 factors (see transform.h)
+  const void* scales;    ///< a factor for each point, or null: all 1
+};
+
+/// Sums over the cosets of `in` the polynomials that have `in`, scaled, as values there, and gives
+/// that sum's values, scaled, at the points of the cosets of `out`. In both, 2^log_size columns to
+/// a coset; a null input is all zeros, a null output not wanted.
 struct TransformJob {
   unsigned log_size;
-  unsigned cosets;
-  const void* factors;
+  unsigned in_cosets;
+  unsigned out_cosets;
+  const TransformSide* in_sides;
+  const TransformSide* out_sides;
   const uint8_t* const* in;
   uint8_t* const* out;
   size_t bytes;
   bool past_cache;
 };
 
+inline constexpr unsigned transform_log_size_min = 2;
 inline constexpr unsigned transform_log_size_max = 4;
 
 // AVX2: a factor is 32 bytes, its products with 0..15 and with 0, 16, ..., 240.

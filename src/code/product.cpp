@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstring>
+#include <utility>
 
 #include "base/error.h"
 #include "field.h"
@@ -16,9 +16,10 @@ namespace spatter::code {
 
 namespace {
 
-// From this many bytes of results on they are written past the cache: they would push out each
-// other and all else before anybody could read them, and lines written whole need not be fetched.
-constexpr std::size_t past_cache_bytes = std::size_t{8} << 20;
+// From this many bytes of columns on the results are written past the cache: they would push out
+// each other and all else before anybody could read them, and lines written whole need not be
+// fetched first.
+constexpr std::size_t past_cache_bytes = std::size_t{28} << 20;
 
 void run_table(const std::vector<std::uint8_t>& matrix, std::span<const std::uint8_t* const> in,
                std::span<std::uint8_t* const> out, std::size_t bytes) {
@@ -67,6 +68,23 @@ unsigned block_rows(Kernel kernel) {
 
 }  // namespace
 
+std::vector<std::uint8_t> interpolation_matrix(std::span<const unsigned> have,
+                                               std::span<const unsigned> want) {
+  std::vector<std::uint8_t> matrix;
+  matrix.reserve(want.size() * have.size());
+  for (unsigned target : want) {
+    for (unsigned j : have) {
+      std::uint8_t value = 1;
+      for (unsigned l : have)
+        if (l != j)
+          value = multiply(value, divide(static_cast<std::uint8_t>(target ^ l),
+                                         static_cast<std::uint8_t>(j ^ l)));
+      matrix.push_back(value);
+    }
+  }
+  return matrix;
+}
+
 Product::Product(Kernel kernel, unsigned rows, unsigned columns, std::vector<std::uint8_t> matrix)
     : Product(kernel, rows, columns) {
   SPATTER_ASSERT(rows >= 1 && columns >= 1 && matrix.size() == std::size_t{rows} * columns);
@@ -85,19 +103,34 @@ Product::Product(Kernel kernel, unsigned rows, unsigned columns, std::vector<std
   }
 }
 
-Product Product::evaluation(Kernel kernel, unsigned k, unsigned n,
-                            std::vector<std::uint8_t> matrix) {
-  const bool own = kernel != Kernel::table && kernel != Kernel::isal;
-  const unsigned log_size = static_cast<unsigned>(std::countr_zero(k));
-  if (!own || !std::has_single_bit(k) || log_size < 2 || log_size > transform_log_size_max ||
-      n % k != 0)
-    return Product(kernel, n - k, k, std::move(matrix));
-  Product result(kernel, n - k, k);
-  result.transform_log_size_ = log_size;
-  for (unsigned base = 0; base < n; base += k)
-    for (std::uint8_t factor : twiddles(log_size, static_cast<std::uint8_t>(base)))
-      result.append_factor(factor);
-  return result;
+Product::Product(Kernel kernel, unsigned rows, unsigned columns, const TransformPlan& plan)
+    : Product(kernel, rows, columns) {
+  log_size_ = plan.log_size;
+  std::size_t factors = 0;
+  const auto append = [&](std::span<const std::uint8_t> values) {
+    for (std::uint8_t value : values) append_factor(value);
+    return std::exchange(factors, factors + values.size());
+  };
+  const auto add_sides = [&](const std::vector<TransformPlan::Coset>& cosets,
+                             std::vector<Side>& sides, std::vector<int>& columns) {
+    for (const TransformPlan::Coset& coset : cosets) {
+      sides.push_back({.twiddles = append(twiddles(plan.log_size, coset.base)),
+                       .scales = append(coset.scales),
+                       .scaled = !coset.scales.empty()});
+      columns.insert(columns.end(), coset.columns.begin(), coset.columns.end());
+    }
+  };
+  add_sides(plan.in, in_sides_, in_columns_);
+  add_sides(plan.out, out_sides_, out_columns_);
+}
+
+Product Product::interpolation(Kernel kernel, std::span<const unsigned> have,
+                               std::span<const unsigned> want) {
+  const auto rows = static_cast<unsigned>(want.size());
+  const auto columns = static_cast<unsigned>(have.size());
+  if (kernel != Kernel::table && kernel != Kernel::isal)
+    if (const auto plan = plan_transform(have, want)) return Product(kernel, rows, columns, *plan);
+  return Product(kernel, rows, columns, interpolation_matrix(have, want));
 }
 
 void Product::append_factor(std::uint8_t factor) {
@@ -118,37 +151,57 @@ void Product::run(std::span<const std::uint8_t* const> in, std::span<std::uint8_
   if (kernel_ == Kernel::isal) return run_isal(nibbles_, in, out, bytes);
   const std::size_t whole = bytes / step_bytes * step_bytes;
   const bool past_cache =
-      bytes >= past_cache_bytes / rows_ && std::ranges::all_of(out, [](const std::uint8_t* column) {
+      bytes >= past_cache_bytes / (rows_ + columns_) && std::ranges::all_of(out, [](const std::uint8_t* column) {
         return reinterpret_cast<std::uintptr_t>(column) % step_bytes == 0;
       });
   if (whole > 0) run_steps(in.data(), out.data(), whole, past_cache);
   if (whole < bytes) run_padded(in, out, whole, bytes - whole);
 }
 
+const void* Product::factor(std::size_t index) const {
+  if (kernel_ == Kernel::avx2) return nibbles_.data() + 32 * index;
+  return affine_.data() + index;
+}
+
 void Product::run_steps(const std::uint8_t* const* in, std::uint8_t* const* out, std::size_t bytes,
                         bool past_cache) const {
-  const void* factors = kernel_ == Kernel::avx2 ? static_cast<const void*>(nibbles_.data())
-                                                : static_cast<const void*>(affine_.data());
-  if (transform_log_size_ > 0) {
-    const TransformJob job{.log_size = transform_log_size_,
-                           .cosets = rows_ >> transform_log_size_,
-                           .factors = factors,
-                           .in = in,
-                           .out = out,
-                           .bytes = bytes,
-                           .past_cache = past_cache};
-    if (kernel_ == Kernel::avx2) return transform_avx2(job);
-    return kernel_ == Kernel::gfni256 ? transform_gfni256(job) : transform_gfni512(job);
-  }
+  if (log_size_ > 0) return run_transform(in, out, bytes, past_cache);
   const DenseJob job{.rows = rows_,
                      .columns = columns_,
-                     .factors = factors,
+                     .factors = factor(0),
                      .in = in,
                      .out = out,
                      .bytes = bytes,
                      .past_cache = past_cache};
   if (kernel_ == Kernel::avx2) return dense_avx2(job);
   return kernel_ == Kernel::gfni256 ? dense_gfni256(job) : dense_gfni512(job);
+}
+
+void Product::run_transform(const std::uint8_t* const* in, std::uint8_t* const* out,
+                            std::size_t bytes, bool past_cache) const {
+  const auto pointed = [&](const std::vector<Side>& sides) {
+    std::vector<TransformSide> result;
+    for (const Side& side : sides)
+      result.push_back({factor(side.twiddles), side.scaled ? factor(side.scales) : nullptr});
+    return result;
+  };
+  const std::vector<TransformSide> in_sides = pointed(in_sides_);
+  const std::vector<TransformSide> out_sides = pointed(out_sides_);
+  std::vector<const std::uint8_t*> from;
+  std::vector<std::uint8_t*> to;
+  for (int column : in_columns_) from.push_back(column < 0 ? nullptr : in[column]);
+  for (int column : out_columns_) to.push_back(column < 0 ? nullptr : out[column]);
+  const TransformJob job{.log_size = log_size_,
+                         .in_cosets = static_cast<unsigned>(in_sides.size()),
+                         .out_cosets = static_cast<unsigned>(out_sides.size()),
+                         .in_sides = in_sides.data(),
+                         .out_sides = out_sides.data(),
+                         .in = from.data(),
+                         .out = to.data(),
+                         .bytes = bytes,
+                         .past_cache = past_cache};
+  if (kernel_ == Kernel::avx2) return transform_avx2(job);
+  return kernel_ == Kernel::gfni256 ? transform_gfni256(job) : transform_gfni512(job);
 }
 
 /// The last bytes, fewer than a step, by way of memory that has room for a whole one.

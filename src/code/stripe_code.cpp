@@ -1,32 +1,14 @@
 #include "code/stripe_code.h"
 
-#include <array>
 #include <bitset>
+#include <numeric>
 #include <string_view>
 
-#include "field.h"
 #include "product.h"
 
 namespace spatter {
 
 namespace {
-
-/// The coefficients of columns 0..n-1, n rows of k (see stripe_code.h).
-std::vector<std::uint8_t> lagrange_matrix(unsigned k, unsigned n) {
-  std::vector<std::uint8_t> matrix;
-  matrix.reserve(std::size_t{n} * k);
-  for (unsigned c = 0; c < n; ++c) {
-    for (unsigned j = 0; j < k; ++j) {
-      std::uint8_t value = 1;
-      for (unsigned l = 0; l < k; ++l)
-        if (l != j)
-          value = code::multiply(value, code::divide(static_cast<std::uint8_t>(c ^ l),
-                                                     static_cast<std::uint8_t>(j ^ l)));
-      matrix.push_back(value);
-    }
-  }
-  return matrix;
-}
 
 Result<void> check_indices(std::string_view what, std::span<const unsigned> indices, unsigned n) {
   std::bitset<StripeCode::columns_max> seen;
@@ -55,11 +37,13 @@ Result<StripeCode> StripeCode::make(unsigned k, unsigned n, Kernel kernel) {
   result.k_ = k;
   result.n_ = n;
   result.kernel_ = kernel;
-  std::vector<std::uint8_t> matrix = lagrange_matrix(k, n);
-  std::vector<std::uint8_t> coded(matrix.begin() + std::size_t{k} * k, matrix.end());
-  result.encode_ = std::make_shared<code::Product>(
-      code::Product::evaluation(kernel, k, n, std::move(coded)));
-  result.coefficients_ = std::make_shared<const std::vector<std::uint8_t>>(std::move(matrix));
+  std::vector<unsigned> columns(n);
+  std::iota(columns.begin(), columns.end(), 0);
+  const std::span<const unsigned> plain = std::span(columns).first(k);
+  result.encode_ = std::make_shared<const code::Product>(
+      code::Product::interpolation(kernel, plain, std::span(columns).subspan(k)));
+  result.coefficients_ =
+      std::make_shared<const std::vector<std::uint8_t>>(code::interpolation_matrix(plain, columns));
   return result;
 }
 
@@ -76,22 +60,10 @@ Result<Rebuild> StripeCode::rebuild(std::span<const unsigned> have,
   TRY_VOID(check_indices("rebuild from", have, n_));
   TRY_VOID(check_indices("rebuild", want, n_));
   // The columns are one polynomial's values, so what is wanted follows from what is there by
-  // Lagrange's formula directly; no matrix needs inverting.
-  std::vector<std::uint8_t> matrix;
-  matrix.reserve(want.size() * k_);
-  for (unsigned target : want) {
-    for (unsigned j : have) {
-      std::uint8_t value = 1;
-      for (unsigned l : have)
-        if (l != j)
-          value = code::multiply(value, code::divide(static_cast<std::uint8_t>(target ^ l),
-                                                     static_cast<std::uint8_t>(j ^ l)));
-      matrix.push_back(value);
-    }
-  }
+  // Lagrange's formula directly: no matrix needs inverting.
   Rebuild result;
-  result.product_ = std::make_shared<code::Product>(kernel_, static_cast<unsigned>(want.size()), k_,
-                                                    std::move(matrix));
+  result.product_ =
+      std::make_shared<const code::Product>(code::Product::interpolation(kernel_, have, want));
   return result;
 }
 
