@@ -1,5 +1,7 @@
 #include "base/disk.h"
 
+#include "disk_path.h"
+
 namespace spatter {
 namespace {
 
@@ -16,6 +18,19 @@ Result<void> fill_file(Disk& disk, const std::string& path, ByteView bytes) {
 }
 
 }  // namespace
+
+Result<void> check_disk_path(std::string_view path) {
+  if (path.find('\0') != std::string_view::npos)
+    return fail(Errc::invalid, "a path of the drive holds a NUL");
+  for (std::size_t begin = 0; begin < path.size();) {
+    const std::size_t end = std::min(path.find('/', begin), path.size());
+    const std::string_view name = path.substr(begin, end - begin);
+    if (name.empty() || name == "." || name == ".." || end + 1 == path.size())
+      return fail(Errc::invalid, "\"{}\" is no path of the drive", path);
+    begin = end + 1;
+  }
+  return {};
+}
 
 Result<void> write_file_durably(Disk& disk, const std::string& path, ByteView bytes) {
   const std::string temporary = path + ".tmp";
