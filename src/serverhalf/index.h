@@ -1,0 +1,107 @@
+// The tables of the server half, and every statement on them. Functions take the connection of a
+// running read or write and do not wait. The schema is described in docs/PROTOCOL.md.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/database.h"
+#include "ledger.h"
+#include "serverhalf/shard_store.h"
+#include "trust/contract.h"
+
+namespace spatter::serverhalf::index {
+
+std::vector<std::string> migrations();
+
+/// A descriptor and a contract that were checked, against each other and against the asker, with
+/// the receipt already made (and not yet given away).
+struct Offer {
+  ShardKey key;
+  Descriptor stripe;
+  ContractTerms terms;
+  wire::Contract contract;
+  std::string descriptor_bytes;  ///< as kept
+  std::string contract_bytes;    ///< as kept, with the receipt
+  Charge charge;
+  std::uint64_t file_bytes = 0;  ///< 0: inline
+};
+
+struct Entry {
+  std::int64_t id = 0;
+  ShardKey key;
+  PersonId person;
+  ServerId server;
+  std::uint64_t size = 0;
+  Charge charge;
+  bool lost = false;
+  std::uint64_t file_bytes = 0;  ///< 0: inline
+  std::string contract_bytes;
+  bool is_file() const { return file_bytes != 0; }
+};
+
+struct InlineShard {
+  Bytes bytes;
+  std::vector<Digest> leaves;
+};
+
+Result<std::optional<Entry>> find(Connected& db, const ShardKey& key);
+/// In order of key; of one person or of all.
+Result<std::vector<Entry>> page(Connected& db, const std::optional<PersonId>& person,
+                                const std::optional<ShardKey>& after, std::size_t limit);
+Result<std::optional<InlineShard>> find_inline(Connected& db, std::int64_t id);
+Result<std::string> find_descriptor(Connected& db, const StripeId& stripe);
+
+/// What becomes of an offer, given what is here: an error (denied, exists, fenced), or the shard
+/// that is already here, or nothing.
+Result<std::optional<Entry>> judge(Connected& db, const Offer& offer);
+
+/// judge, and then: a new row, or the lost one made whole, or the term renewed, or nothing to do.
+struct Kept {
+  enum class How { fresh, healed, renewed, known };
+  How how = How::fresh;
+  std::optional<Entry> before;
+  std::string contract_bytes;  ///< the receipt to return
+};
+Result<Kept> keep(Connected& db, const Offer& offer, ByteView inline_bytes,
+                  std::span<const Digest> leaves);
+
+/// Removes those that are there, all of `person`; their files are noted as doomed.
+Result<std::vector<Entry>> release(Connected& db, const PersonId& person,
+                                   std::span<const ShardKey> keys, std::uint64_t writer_number);
+Result<std::vector<ShardKey>> doomed(Connected& db);
+Result<void> forget_doomed(Connected& db, std::span<const ShardKey> keys);
+
+Result<void> mark_lost(Connected& db, const ShardKey& key);
+/// The bytes of a lost shard are gone for good: only the row remains, and costs only that.
+Result<void> drop_bytes(Connected& db, const ShardKey& key, Charge left);
+
+struct Sums {
+  PersonId person;
+  ServerId server;
+  std::uint64_t bytes = 0;
+  std::uint64_t shards = 0;
+  std::uint64_t lost = 0;
+  Charge charge;
+};
+Result<std::vector<Sums>> sums(Connected& db);
+
+/// Errc::fenced when the volume's root record has a higher number.
+Result<void> check_fence(Connected& db, const PersonId& person, const VolumeId& volume,
+                         std::uint64_t writer_number);
+
+struct Root {
+  PersonId person;
+  VolumeId volume;
+  std::uint64_t number = 0;
+  std::uint64_t version = 0;
+  std::string record;
+};
+/// The record replaced, if any; nothing is written when it is the same one again.
+Result<std::optional<Root>> put_root(Connected& db, const Root& root);
+Result<std::vector<Root>> roots(Connected& db, const std::optional<PersonId>& person);
+
+inline constexpr std::size_t volumes_per_person_max = 64;
+
+}  // namespace spatter::serverhalf::index

@@ -1,0 +1,306 @@
+// Serving, listing, checking and releasing shards; root records.
+#include <algorithm>
+
+#include "impl.h"
+
+namespace spatter {
+
+namespace index = serverhalf::index;
+
+Task<Result<std::optional<ShardStore::Impl::Look>>> ShardStore::Impl::find(ShardKey key) {
+  co_return co_await database_->read_for<std::optional<Look>>(
+      [&](Connected& db) -> Result<std::optional<Look>> {
+        TRY(auto entry, index::find(db, key));
+        if (!entry) return std::optional<Look>();
+        Look look{.entry = std::move(*entry)};
+        if (!look.entry.is_file()) {
+          TRY(look.inlined, index::find_inline(db, look.entry.id));
+        }
+        return std::optional(std::move(look));
+      });
+}
+
+Task<Result<ShardPart>> ShardStore::Impl::read(ShardKey key, std::uint64_t offset,
+                                               std::uint64_t length) {
+  CO_TRY(auto look, co_await find(key));
+  if (!look) co_return fail(Errc::not_found, "{} is not here", key.text());
+  const std::uint64_t size = look->entry.size;
+  if (look->entry.lost) co_return fail(Errc::corrupt, "{} is damaged here", key.text());
+  if (offset >= size || length > size - offset)
+    co_return fail(Errc::invalid, "{} has {} bytes; {} at {} were asked for", key.text(), size,
+                   length, offset);
+  if (length == 0) length = size - offset;
+  ShardPart part;
+  part.shard_size = size;
+  part.first_leaf = offset / leaf_bytes;
+  part.leaf_count = (offset + length - 1) / leaf_bytes - part.first_leaf + 1;
+  const std::uint64_t first_byte = part.first_leaf * leaf_bytes;
+  const std::uint64_t bytes = std::min<std::uint64_t>(part.leaf_count * leaf_bytes, size - first_byte);
+  auto done = co_await runtime_.blocking([&]() -> Result<void> {
+    part.leaves = Buffer::allocate(bytes);
+    std::vector<Digest> leaves;
+    if (look->entry.is_file()) {
+      TRY(auto file, runtime_.disk().open(serverhalf::shard_path(options_.folder, key),
+                                          OpenMode::read));
+      TRY_VOID(serverhalf::read_exactly(*file, first_byte, part.leaves.mutable_view()));
+      Bytes tail(std::min(look->entry.file_bytes - size, serverhalf::tail_bytes_max));
+      TRY_VOID(serverhalf::read_exactly(*file, size, tail));
+      TRY(auto parsed, serverhalf::parse_tail(tail));
+      leaves = std::move(parsed.leaves);
+    } else {
+      if (!look->inlined || look->inlined->bytes.size() != size)
+        return fail(Errc::corrupt, "its bytes are not in the index");
+      std::copy_n(look->inlined->bytes.data() + first_byte, bytes, part.leaves.mutable_data());
+      leaves = std::move(look->inlined->leaves);
+    }
+    if (leaves.size() != leaf_count(size)) return fail(Errc::corrupt, "leaf hashes are missing");
+    part.proof = range_proof(leaves, part.first_leaf, part.leaf_count);
+    return {};
+  });
+  if (done) co_return part;
+  runtime_.log().warning("server half: reading {}: {}", key.text(), done.error().message);
+  co_await suspect(key, false);
+  // Released or made whole again in the meantime? Then say what is true now.
+  CO_TRY(auto again, co_await find(key));
+  if (!again) co_return fail(Errc::not_found, "{} is not here", key.text());
+  if (!again->entry.lost)
+    co_return fail(Errc::unavailable, "{} cannot be read just now: {}", key.text(),
+                   done.error().message);
+  co_return fail(Errc::corrupt, "{} is damaged here: {}", key.text(), done.error().message);
+}
+
+Task<Result<ShardPage>> ShardStore::Impl::list(ShardQuery query) {
+  const std::size_t limit = std::clamp<std::size_t>(query.limit, 1, 1024);
+  co_return co_await database_->read_for<ShardPage>([&](Connected& db) -> Result<ShardPage> {
+    TRY(auto entries, index::page(db, query.person, query.after, limit + 1));
+    ShardPage page;
+    page.more = entries.size() > limit;
+    if (page.more) entries.pop_back();
+    for (Entry& entry : entries) {
+      ShardListing listing{.key = entry.key, .size = entry.size, .person = entry.person};
+      listing.lost = entry.lost;
+      if (!listing.contract.ParseFromString(entry.contract_bytes))
+        return fail(Errc::corrupt, "the contract for {} in the index cannot be read",
+                    entry.key.text());
+      if (query.with_descriptors) {
+        TRY(const std::string descriptor, index::find_descriptor(db, entry.key.stripe));
+        if (!listing.descriptor.emplace().ParseFromString(descriptor))
+          return fail(Errc::corrupt, "the descriptor of stripe {} in the index cannot be read",
+                      entry.key.stripe);
+      }
+      page.shards.push_back(std::move(listing));
+    }
+    return page;
+  });
+}
+
+std::optional<ShardDamage> ShardStore::Impl::examine_entry(const Look& look, bool deep) {
+  using Kind = ShardDamage::Kind;
+  const Entry& entry = look.entry;
+  auto damage = [&](Kind kind, std::string_view what) {
+    return ShardDamage{kind, entry.key, fmt::format("{}: {}", entry.key.text(), what)};
+  };
+  wire::Contract contract;
+  wire::ContractBody terms;
+  if (!contract.ParseFromString(entry.contract_bytes) || !terms.ParseFromString(contract.body()))
+    return damage(Kind::record, "its contract in the index cannot be read");
+  auto root = Digest::from(terms.shard_root());
+  if (!root || terms.size() != entry.size || terms.stripe() != entry.key.stripe.raw() ||
+      terms.index() != entry.key.index)
+    return damage(Kind::record, "its contract in the index is for another shard");
+  if (deep) {
+    if (auto good = check_contract(contract); !good)
+      return damage(Kind::record, good.error().message);
+  }
+  if (!entry.is_file()) {
+    if (!look.inlined) return damage(Kind::missing, "its bytes are not in the index");
+    if (look.inlined->bytes.size() != entry.size)
+      return damage(Kind::truncated, fmt::format("{} of {} bytes are there",
+                                                 look.inlined->bytes.size(), entry.size));
+    if (!deep) return {};
+    if (auto wrong = serverhalf::compare_shard(look.inlined->bytes, look.inlined->leaves, *root))
+      return damage(Kind::flipped, *wrong);
+    return {};
+  }
+  Disk& disk = runtime_.disk();
+  const std::string path = serverhalf::shard_path(options_.folder, entry.key);
+  auto stat = disk.stat(path);
+  if (!stat && stat.error().code == Errc::not_found)
+    return damage(Kind::missing, "its file " + path + " is missing");
+  if (!stat) return damage(Kind::unreadable, stat.error().message);
+  if (stat->size != entry.file_bytes) {
+    return damage(Kind::truncated,
+                  fmt::format("its file {} has {} bytes instead of {}", path, stat->size,
+                              entry.file_bytes));
+  }
+  if (!deep) return {};
+  auto file = disk.open(path, OpenMode::read);
+  if (!file) return damage(Kind::unreadable, file.error().message);
+  auto wrong_kind = [](const Error& error) {
+    return error.code == Errc::corrupt ? Kind::flipped : Kind::unreadable;
+  };
+  auto tail = serverhalf::read_tail(**file);
+  if (!tail) return damage(wrong_kind(tail.error()), tail.error().message);
+  wire::Contract inside;
+  wire::ContractBody inside_terms;
+  if (inside.ParseFromString(tail->contract) && inside_terms.ParseFromString(inside.body()) &&
+      (inside_terms.stripe() != entry.key.stripe.raw() || inside_terms.index() != entry.key.index)) {
+    auto stripe = StripeId::from(inside_terms.stripe());
+    return damage(Kind::swapped,
+                  fmt::format("its file {} holds {}", path,
+                              stripe ? ShardKey{*stripe, inside_terms.index()}.text() : "another"));
+  }
+  if (tail->size != entry.size)
+    return damage(Kind::swapped, fmt::format("its file {} holds a shard of {} bytes instead of {}",
+                                             path, tail->size, entry.size));
+  const Buffer bytes = Buffer::allocate(entry.size);
+  Buffer space = bytes;
+  if (auto read = serverhalf::read_exactly(**file, 0, space.mutable_view()); !read)
+    return damage(wrong_kind(read.error()), read.error().message);
+  if (auto wrong = serverhalf::compare_shard(bytes, tail->leaves, *root))
+    return damage(Kind::flipped, *wrong);
+  return {};
+}
+
+Task<void> ShardStore::Impl::suspect(ShardKey key, bool deep) {
+  const auto hold = co_await locks_.lock(key);
+  auto look = co_await find(key);
+  if (!look || !*look || (*look)->entry.lost) co_return;
+  auto damage = co_await runtime_.blocking([&] {
+    auto found = examine_entry(**look, false);
+    // Reading may fail where looking does not.
+    if (!found) found = examine_entry(**look, true);
+    return found;
+  });
+  static_cast<void>(deep);
+  if (!damage) co_return;
+  auto marked = co_await database_->write(
+      [&](Connected& db) { return index::mark_lost(db, key); });
+  if (!marked) {
+    runtime_.log().error("server half: {}; it could not be marked: {}", damage->text,
+                         marked.error().message);
+    co_return;
+  }
+  ++lost_;
+  runtime_.log().warning("server half: {}: {}", to_string(damage->kind), damage->text);
+}
+
+Task<Result<std::vector<bool>>> ShardStore::Impl::check(std::vector<ShardKey> keys, bool deep) {
+  std::vector<bool> whole(keys.size(), false);
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    CO_TRY(auto look, co_await find(keys[i]));
+    if (!look || look->entry.lost) continue;
+    auto damage = co_await runtime_.blocking([&] { return examine_entry(*look, deep); });
+    if (!damage)
+      whole[i] = true;
+    else
+      co_await suspect(keys[i], deep);
+  }
+  co_return whole;
+}
+
+Task<Result<std::uint32_t>> ShardStore::Impl::release(Asker asker, std::vector<ShardKey> keys,
+                                                      std::uint64_t writer_number) {
+  std::ranges::sort(keys);
+  const auto repeated = std::ranges::unique(keys);
+  keys.erase(repeated.begin(), repeated.end());
+  std::vector<serverhalf::KeyLocks::Hold> holds;
+  holds.reserve(keys.size());
+  for (const ShardKey& key : keys) holds.push_back(co_await locks_.lock(key));
+  auto released = co_await database_->write_for<std::vector<Entry>>([&](Connected& db) {
+    return index::release(db, asker.person, keys, writer_number);
+  });
+  if (!released) co_return fail(released.error());
+  std::vector<ShardKey> files;
+  for (const Entry& entry : *released)
+    if (entry.is_file()) files.push_back(entry.key);
+  std::vector<ShardKey> removed;
+  if (!files.empty()) {
+    removed = co_await runtime_.blocking([&] {
+      std::vector<ShardKey> gone;
+      for (const ShardKey& key : files) {
+        auto done = runtime_.disk().remove(serverhalf::shard_path(options_.folder, key));
+        if (done || done.error().code == Errc::not_found) gone.push_back(key);
+      }
+      return gone;
+    });
+  }
+  for (const Entry& entry : *released) {
+    ledger_.gone(entry.person, entry.charge);
+    ledger_.shard_gone(entry.person, entry.server, entry.size);
+    if (entry.lost) --lost_;
+    if (entry.is_file() && !std::ranges::contains(removed, entry.key))
+      strays_[serverhalf::shard_path(options_.folder, entry.key)] = entry.file_bytes;
+  }
+  // Until this is durable a crash makes open remove the files once more; the locks keep new shards
+  // of these keys out until then.
+  if (!removed.empty()) {
+    auto forgotten = co_await database_->write(
+        [&](Connected& db) { return index::forget_doomed(db, removed); });
+    if (!forgotten) co_return fail(forgotten.error());
+  }
+  co_return static_cast<std::uint32_t>(released->size());
+}
+
+Task<Result<void>> ShardStore::Impl::put_root(Asker asker, wire::Signed record) {
+  if (record.body().size() > 64 << 10)
+    co_return fail(Errc::invalid, "a root record of {} bytes", record.body().size());
+  auto facts = co_await runtime_.blocking(
+      [&] { return open_signed<wire::RootRecord>(record, kind::root); });
+  if (!facts) co_return fail(facts.error());
+  CO_TRY(const auto person, PersonId::from(facts->person()));
+  CO_TRY(const auto volume, VolumeId::from(facts->volume()));
+  if (record.key() != facts->person())
+    co_return fail(Errc::denied, "the root record of volume {} is not signed by its person", volume);
+  if (person != asker.person)
+    co_return fail(Errc::denied, "the root record of volume {} is of another person than the server "
+                   "that brings it", volume);
+  constexpr auto number_max = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  if (facts->number() > number_max || facts->version() > number_max)
+    co_return fail(Errc::invalid, "the root record of volume {} has number {}.{}", volume,
+                   facts->number(), facts->version());
+  wire::Signed kept;
+  kept.set_body(record.body());
+  kept.set_key(record.key());
+  kept.set_signature(record.signature());
+  const index::Root root{person, volume, facts->number(), facts->version(),
+                         kept.SerializeAsString()};
+  const Charge charge = serverhalf::charge_for_root(root.record.size());
+  // Root records are small, few, and what a person needs most: policy has no say in them.
+  struct Everyone final : Admission {
+    Result<void> admit(const RoomRequest&) const override { return {}; }
+  };
+  CO_TRY_VOID(co_await look(charge, false));
+  auto room = ledger_.reserve(person, charge, Everyone{}, {});
+  auto before = co_await database_->write_for<std::optional<index::Root>>(
+      [&](Connected& db) -> Result<std::optional<index::Root>> {
+        TRY(auto replaced, index::put_root(db, root));
+        if (!room && !replaced) return fail(room.error());
+        return replaced;
+      });
+  if (!before) co_return fail(before.error());
+  // A newer record takes the place of the old one, also when the half is full.
+  if (*before) {
+    const Charge old = serverhalf::charge_for_root((*before)->record.size());
+    if (old.rows >= charge.rows) co_return Result<void>{};
+    ledger_.gone(person, old);
+    room ? ledger_.settle(std::move(*room), charge) : ledger_.found(person, charge);
+    co_return Result<void>{};
+  }
+  ledger_.settle(std::move(*room), charge);
+  co_return Result<void>{};
+}
+
+Task<Result<std::vector<wire::Signed>>> ShardStore::Impl::roots(PersonId person) {
+  co_return co_await database_->read_for<std::vector<wire::Signed>>(
+      [&](Connected& db) -> Result<std::vector<wire::Signed>> {
+        TRY(const auto known, index::roots(db, person));
+        std::vector<wire::Signed> records;
+        for (const auto& root : known)
+          if (!records.emplace_back().ParseFromString(root.record))
+            return fail(Errc::corrupt, "the root record of volume {} cannot be read", root.volume);
+        return records;
+      });
+}
+
+}  // namespace spatter

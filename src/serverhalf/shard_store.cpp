@@ -1,0 +1,127 @@
+#include "serverhalf/shard_store.h"
+
+#include "impl.h"
+
+namespace spatter {
+
+std::string ShardKey::text() const { return fmt::format("shard {} of stripe {}", index, stripe); }
+
+std::string_view to_string(ShardDamage::Kind kind) {
+  switch (kind) {
+    case ShardDamage::Kind::missing: return "missing";
+    case ShardDamage::Kind::truncated: return "truncated";
+    case ShardDamage::Kind::flipped: return "flipped";
+    case ShardDamage::Kind::swapped: return "swapped";
+    case ShardDamage::Kind::unreadable: return "unreadable";
+    case ShardDamage::Kind::record: return "record";
+    case ShardDamage::Kind::orphan: return "orphan";
+    case ShardDamage::Kind::leftover: return "leftover";
+  }
+  return "unknown";
+}
+
+Task<Result<std::unique_ptr<ShardStore>>> ShardStore::open(Runtime& runtime,
+                                                           const SigningKey& holder,
+                                                           ShardStoreOptions options) {
+  auto impl = std::make_unique<Impl>(runtime, holder, std::move(options));
+  auto opened = co_await impl->open();
+  if (!opened) {
+    co_await impl->stop();
+    co_return fail(opened.error().during("opening the server half"));
+  }
+  co_return std::unique_ptr<ShardStore>(new ShardStore(std::move(impl)));
+}
+
+ShardStore::ShardStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+ShardStore::~ShardStore() = default;
+
+Task<void> ShardStore::stop() { return impl_->stop(); }
+
+Task<Result<wire::Contract>> ShardStore::put(Asker asker, wire::Signed descriptor,
+                                             wire::Contract contract, Buffer shard) {
+  return impl_->apart(
+      impl_->put(asker, std::move(descriptor), std::move(contract), std::move(shard)));
+}
+
+Task<Result<std::uint64_t>> ShardStore::begin(Asker asker, ShardKey key, std::uint64_t size,
+                                              WriterMark mark) {
+  return impl_->apart(impl_->begin(asker, key, size, mark));
+}
+
+Task<Result<void>> ShardStore::write(Asker asker, std::uint64_t handle, std::uint64_t offset,
+                                     Buffer piece) {
+  return impl_->apart(impl_->write(asker, handle, offset, std::move(piece)));
+}
+
+Task<Result<wire::Contract>> ShardStore::commit(Asker asker, std::uint64_t handle,
+                                                wire::Signed descriptor, wire::Contract contract) {
+  return impl_->apart(impl_->commit(asker, handle, std::move(descriptor), std::move(contract)));
+}
+
+Task<Result<void>> ShardStore::abort(Asker asker, std::uint64_t handle) {
+  return impl_->apart(impl_->abort(asker, handle));
+}
+
+Task<Result<ShardPart>> ShardStore::read(ShardKey key, std::uint64_t offset, std::uint64_t length) {
+  return impl_->apart(impl_->read(key, offset, length));
+}
+
+Task<Result<ShardPage>> ShardStore::list(ShardQuery query) {
+  return impl_->apart(impl_->list(std::move(query)));
+}
+
+Task<Result<std::vector<bool>>> ShardStore::check(std::vector<ShardKey> keys, bool deep) {
+  return impl_->apart(impl_->check(std::move(keys), deep));
+}
+
+Task<Result<std::uint32_t>> ShardStore::release(Asker asker, std::vector<ShardKey> keys,
+                                                std::uint64_t writer_number) {
+  return impl_->apart(impl_->release(asker, std::move(keys), writer_number));
+}
+
+Task<Result<void>> ShardStore::put_root(Asker asker, wire::Signed root) {
+  return impl_->apart(impl_->put_root(asker, std::move(root)));
+}
+
+Task<Result<std::vector<wire::Signed>>> ShardStore::roots(PersonId person) {
+  return impl_->apart(impl_->roots(person));
+}
+
+ShardUsage ShardStore::usage() const { return impl_->usage(); }
+std::vector<ShardBalance> ShardStore::balances() const { return impl_->ledger().balances(); }
+std::uint64_t ShardStore::kept_for(PersonId person) const {
+  return impl_->ledger().kept_for(person);
+}
+void ShardStore::set_budget(std::uint64_t bytes) { impl_->ledger().set_budget(bytes); }
+void ShardStore::set_standing(std::function<Standing(PersonId)> standing) {
+  impl_->options().standing = std::move(standing);
+}
+
+Task<Result<ShardCheckup>> ShardStore::fsck(
+    bool deep, bool mend, std::function<void(std::uint64_t, std::uint64_t)> progress) {
+  return impl_->apart(impl_->fsck(deep, mend, std::move(progress)));
+}
+
+ShardStore::Impl::Impl(Runtime& runtime, const SigningKey& holder, ShardStoreOptions options)
+    : runtime_(runtime), holder_(holder), self_(server_id(holder.public_key())),
+      options_(std::move(options)), ledger_(options_.budget_bytes, options_.disk_reserve_bytes),
+      locks_(runtime.executor()), operations_(runtime.executor()),
+      background_(runtime.executor()), something_begun_(runtime.executor()) {}
+
+Task<void> ShardStore::Impl::stop() {
+  if (stopping_) co_return;
+  stopping_ = true;
+  co_await background_.stop();
+  co_await operations_.drain();
+  auto begun = std::move(begun_);
+  begun_.clear();
+  for (auto& [handle, one] : begun) co_await discard(std::move(one->staged));
+  if (database_) co_await database_->close();
+}
+
+ShardUsage ShardStore::Impl::usage() const {
+  return {.budget = ledger_.budget(), .used = ledger_.used(), .reserved = ledger_.reserved(),
+          .free = ledger_.free(), .shards = ledger_.shards(), .lost = lost_};
+}
+
+}  // namespace spatter
