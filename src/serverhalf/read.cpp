@@ -229,7 +229,7 @@ Task<Result<std::uint32_t>> ShardStore::Impl::release(Asker asker, std::vector<S
     ledger_.gone(entry.person, entry.charge);
     ledger_.shard_gone(entry.person, entry.server, entry.size);
     if (entry.lost) --lost_;
-    if (entry.is_file() && !std::ranges::contains(removed, entry.key))
+    if (entry.is_file() && std::ranges::find(removed, entry.key) == removed.end())
       strays_[serverhalf::shard_path(options_.folder, entry.key)] = entry.file_bytes;
   }
   // Until this is durable a crash makes open remove the files once more; the locks keep new shards
