@@ -162,7 +162,9 @@ Result<Keyring> read_keyring(ByteView bytes, std::optional<std::string_view> pas
   const ByteView covered = bytes.first(bytes.size() - Digest::size_bytes);
   if (as_text(sha256(covered).view()) != as_text(bytes.last(Digest::size_bytes)))
     return fail(Errc::corrupt, "the keyring is damaged: its checksum does not match");
-  if (const auto version = get_integer<std::uint16_t>(bytes.subspan(8)); version > version_known)
+  const auto version = get_integer<std::uint16_t>(bytes.subspan(8));
+  if (version == 0) return fail(Errc::corrupt, "the keyring is damaged: there is no format 0");
+  if (version > version_known)
     return fail(Errc::newer_format, "the keyring is of format {}, this Spatter knows up to {}",
                 version, version_known);
   if (bytes[10] == sealing_none) return read_body(covered.subspan(head_bytes));

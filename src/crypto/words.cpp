@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <optional>
 #include <vector>
 
@@ -14,6 +15,7 @@ constexpr std::array<std::string_view, 2048> word_list = {
 #include "bip39_english.inc"
 };
 static_assert(std::ranges::is_sorted(word_list));
+static_assert(std::ranges::all_of(word_list, [](auto word) { return word.size() <= 8; }));
 
 constexpr std::size_t words_total = 24;
 constexpr std::size_t word_bits = 11;
@@ -30,9 +32,13 @@ std::uint8_t checksum_of(const std::uint8_t* entropy) {
   return first;
 }
 
+constexpr std::size_t typed_letters_max = 16;  // longer ones get no suggestion
+constexpr std::size_t list_letters_max = 8;
+constexpr std::size_t distance_max = 2;
+
 /// Insertions, deletions, substitutions and swaps of neighbours between two words.
 std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::vector<std::size_t>> d(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
+  std::array<std::array<std::size_t, list_letters_max + 1>, typed_letters_max + 1> d;
   for (std::size_t i = 0; i <= a.size(); ++i) d[i][0] = i;
   for (std::size_t j = 0; j <= b.size(); ++j) d[0][j] = j;
   for (std::size_t i = 1; i <= a.size(); ++i)
@@ -44,13 +50,25 @@ std::size_t distance(std::string_view a, std::string_view b) {
   return d[a.size()][b.size()];
 }
 
+/// A cheap bound: an edit changes the set of letters in a word by two at most.
+std::uint32_t letters_of(std::string_view word) {
+  std::uint32_t letters = 0;
+  for (char c : word) letters |= 1U << (static_cast<unsigned char>(c) & 31U);
+  return letters;
+}
+
 /// "; did you mean 'able' or 'apple'?", or nothing when no word is near.
 std::string suggestion(std::string_view word) {
-  if (word.size() < 2 || word.size() > 16) return {};
+  if (word.size() < 2 || word.size() > typed_letters_max) return {};
   std::vector<std::pair<std::size_t, std::string_view>> near;
-  for (std::string_view candidate : word_list)
-    if (std::size_t d = distance(word, candidate); d <= 2 && d < word.size() - 1)
+  const std::uint32_t letters = letters_of(word);
+  for (std::string_view candidate : word_list) {
+    if (std::popcount(letters ^ letters_of(candidate)) > static_cast<int>(2 * distance_max)) continue;
+    if (candidate.size() > word.size() + distance_max || word.size() > candidate.size() + distance_max)
+      continue;
+    if (std::size_t d = distance(word, candidate); d <= distance_max && d < word.size() - 1)
       near.emplace_back(d, candidate);
+  }
   if (near.empty()) return {};
   std::ranges::sort(near);
   std::size_t shown = 1;

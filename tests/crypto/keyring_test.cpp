@@ -108,6 +108,11 @@ TEST_F(KeyringTest, ANewerFormatIsNamed) {
   EXPECT_EQ(read_keyring(resealed(newer), std::nullopt).error().code, Errc::newer_format);
 }
 
+TEST_F(KeyringTest, FormatZeroWasNeverWritten) {
+  plain[8] = 0;
+  EXPECT_EQ(read_keyring(resealed(plain), std::nullopt).error().code, Errc::corrupt);
+}
+
 TEST_F(KeyringTest, AFileCannotMakeUsSpendWithoutBound) {
   Bytes greedy = sealed;
   greedy[12] = greedy[13] = greedy[14] = greedy[15] = 0xFF;  // memory_kib
