@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/memory_disk.h"
 #include "base/posix_disk.h"
 #include "temporary_folder.h"
 
@@ -12,6 +13,10 @@ namespace {
 struct PosixMaker {
   TemporaryFolder folder;
   std::unique_ptr<Disk> make() { return std::move(PosixDisk::open(folder.path()).value()); }
+};
+
+struct MemoryMaker {
+  std::unique_ptr<Disk> make() { return std::make_unique<MemoryDisk>(); }
 };
 
 template <class Maker>
@@ -32,7 +37,7 @@ class DiskTest : public testing::Test {
   std::unique_ptr<Disk> disk = maker.make();
 };
 
-using Makers = testing::Types<PosixMaker>;
+using Makers = testing::Types<PosixMaker, MemoryMaker>;
 TYPED_TEST_SUITE(DiskTest, Makers);
 
 TYPED_TEST(DiskTest, AFileGrowsWhereItIsWritten) {
