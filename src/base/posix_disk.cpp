@@ -2,7 +2,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -214,21 +213,6 @@ Result<DiskSpace> PosixDisk::space() {
   if (retry([&] { return ::fstatvfs(root_fd_, &info); }) != 0) return failed("statvfs", root_);
   return DiskSpace{std::uint64_t{info.f_blocks} * info.f_frsize,
                    std::uint64_t{info.f_bavail} * info.f_frsize};
-}
-
-Result<DriveLock> DriveLock::take(const std::string& root) {
-  const std::string name = root + "/lock";
-  const int fd = retry([&] { return ::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600); });
-  if (fd < 0) return failed("open", name);
-  DriveLock lock(fd);
-  if (retry([&] { return ::flock(fd, LOCK_EX | LOCK_NB); }) == 0) return lock;
-  if (errno == EWOULDBLOCK)
-    return fail(Errc::busy, "another process uses the drive {}: stop it first", root);
-  return failed("lock", name);
-}
-
-DriveLock::~DriveLock() {
-  if (fd_ >= 0) ::close(fd_);
 }
 
 }  // namespace spatter

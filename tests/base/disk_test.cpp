@@ -160,18 +160,5 @@ TYPED_TEST(DiskTest, TellsItsSpace) {
   EXPECT_LE(space.free, space.total);
 }
 
-TEST(DriveLockTest, ASecondHolderIsRefusedUntilTheFirstLetsGo) {
-  TemporaryFolder folder;
-  {
-    auto first = DriveLock::take(folder.path());
-    ASSERT_TRUE(first.has_value());
-    const auto second = DriveLock::take(folder.path());
-    ASSERT_FALSE(second.has_value());
-    EXPECT_EQ(second.error().code, Errc::busy);
-    EXPECT_NE(second.error().message.find(folder.path()), std::string::npos);
-  }
-  EXPECT_TRUE(DriveLock::take(folder.path()).has_value());
-}
-
 }  // namespace
 }  // namespace spatter

@@ -1,5 +1,4 @@
-// The real disk: a Disk below one folder of the operating system's file system, and the lock that
-// keeps a second process off a drive.
+// The real disk: a Disk below one folder of the operating system's file system.
 #pragma once
 
 #include "base/disk.h"
@@ -30,24 +29,6 @@ class PosixDisk final : public Disk {
 
   std::string root_;  // absolute
   int root_fd_;
-};
-
-/// Holds a drive against every other process as long as it lives; the kernel lets go when the
-/// process dies, however it dies.
-class DriveLock {
- public:
-  /// Errc::busy when another process holds it.
-  static Result<DriveLock> take(const std::string& root);
-  DriveLock(DriveLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  DriveLock& operator=(DriveLock&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~DriveLock();
-
- private:
-  explicit DriveLock(int fd) : fd_(fd) {}
-  int fd_;
 };
 
 }  // namespace spatter
