@@ -2,7 +2,6 @@
 
 #include <unistd.h>
 
-#include <cmath>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -39,28 +38,6 @@ std::string bytes_text(std::uint64_t bytes) {
   }
   if (unit == 0) return fmt::format("{} B", bytes);
   return fmt::format("{:.{}f} {}", value, value < 10 ? 1 : 0, units[unit]);
-}
-
-Result<std::uint64_t> parse_size(const std::string& text) {
-  std::size_t used = 0;
-  double number = -1;
-  try {
-    number = std::stod(text, &used);
-  } catch (const std::exception&) {
-    used = 0;
-  }
-  std::string suffix = text.substr(used);
-  for (auto& c : suffix) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  if (suffix.ends_with("IB")) suffix.resize(suffix.size() - 2);
-  else if (suffix.size() == 2 && suffix[1] == 'B') suffix.resize(1);
-  static const std::string letters = "BKMGTP";
-  std::size_t power = suffix.empty() ? 0 : letters.find(suffix);
-  if (used == 0 || !(number > 0) || !std::isfinite(number) || suffix.size() > 1 ||
-      power == std::string::npos)
-    return fail(Errc::invalid, "'{}' is not a size: write one such as 500G, 1.5T or 800M", text);
-  double bytes = number * std::pow(1024.0, static_cast<double>(power));
-  if (bytes >= 9e18) return fail(Errc::invalid, "'{}' is more than any drive holds", text);
-  return static_cast<std::uint64_t>(bytes);
 }
 
 std::string duration_text(double seconds) {

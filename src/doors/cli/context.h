@@ -29,9 +29,8 @@ CLI::App* add_command(CLI::App& app, Context& context, const std::string& name,
                       const std::string& help, std::function<Result<void>()> run);
 void add_json_flag(CLI::App* command, Context& context);
 
-/// "1.5 GiB", "312 KiB", "17 B"; and "512G", "1.5T", "4096" back to bytes (powers of 1024).
+/// "1.5 GiB", "312 KiB", "17 B".
 std::string bytes_text(std::uint64_t bytes);
-Result<std::uint64_t> parse_size(const std::string& text);
 std::string duration_text(double seconds);
 
 /// A name for people: bytes that aren't valid UTF-8, and control characters, become \xNN.

@@ -2,6 +2,10 @@
 // clocks and random source, and the drive's folder.
 #pragma once
 
+#include <optional>
+#include <type_traits>
+#include <variant>
+
 #include <asio/co_spawn.hpp>
 #include <asio/io_context.hpp>
 #include <asio/thread_pool.hpp>
@@ -58,31 +62,29 @@ class RealRuntime final : public Runtime {
 
 template <class T>
 T RealRuntime::wait_for(Task<T> task) {
-  auto keep_running = asio::make_work_guard(context_);
+  // The value goes into an optional here, for what asio hands on must be default-constructible.
+  using Stored = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
+  std::optional<Stored> result;
   std::exception_ptr thrown;
   bool ended = false;
-  const auto end = [&](std::exception_ptr exception) {
+  auto store = [](Task<T> inner, std::optional<Stored>* out) -> Task<void> {
+    if constexpr (std::is_void_v<T>) {
+      co_await std::move(inner);
+      out->emplace();
+    } else {
+      out->emplace(co_await std::move(inner));
+    }
+  };
+  auto keep_running = asio::make_work_guard(context_);
+  asio::co_spawn(context_, store(std::move(task), &result), [&](std::exception_ptr exception) {
     thrown = exception;
     ended = true;
     context_.stop();
-  };
-  const auto run = [&] {
-    context_.restart();
-    while (!ended) context_.run();
-    if (thrown) std::rethrow_exception(thrown);
-  };
-  if constexpr (std::is_void_v<T>) {
-    asio::co_spawn(context_, std::move(task), end);
-    run();
-  } else {
-    std::optional<T> result;
-    asio::co_spawn(context_, std::move(task), [&](std::exception_ptr exception, T value) {
-      if (!exception) result.emplace(std::move(value));
-      end(exception);
-    });
-    run();
-    return std::move(*result);
-  }
+  });
+  context_.restart();
+  while (!ended) context_.run();
+  if (thrown) std::rethrow_exception(thrown);
+  if constexpr (!std::is_void_v<T>) return std::move(*result);
 }
 
 }  // namespace spatter

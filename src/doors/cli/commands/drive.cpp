@@ -1,0 +1,143 @@
+// spatter init, join, recover: making a drive on this machine.
+#include <filesystem>
+#include <iostream>
+
+#include "cli/machine.h"
+#include "directory/invite.h"
+#include "node/join.h"
+
+namespace spatter::doors {
+
+namespace {
+
+struct NewDriveWords {
+  std::string link;
+  std::string size;
+  std::string name;
+  std::optional<std::string> passphrase_file;
+  std::optional<std::string> words_file;
+};
+
+Result<NewDrive> new_drive(const NewDriveWords& given) {
+  NewDrive drive;
+  drive.name = given.name;
+  if (!given.size.empty()) {
+    TRY(drive.size_bytes, parse_size(given.size));
+  }
+  TRY(drive.passphrase, passphrase_from(given.passphrase_file));
+  if (given.words_file) {
+    TRY(auto text, read_text_file(*given.words_file, "recovery words"));
+    auto secret = PersonSecret::from_words(text);
+    if (!secret) return fail(secret.error().during("the words in " + *given.words_file));
+    drive.secret = *secret;
+  }
+  return drive;
+}
+
+void print_words(const std::string& words) {
+  fmt::print("These 24 words are you. Write them down on paper, and keep them where nobody else\n"
+             "looks. With them alone a new machine brings every file back; without them, once\n"
+             "this machine is lost, nobody can.\n\n");
+  std::istringstream in(words);
+  std::string word;
+  for (int number = 1; in >> word; ++number)
+    fmt::print("  {:>2}. {:<10}{}", number, word, number % 4 == 0 ? "\n" : "");
+  fmt::print("\n");
+}
+
+Json made_json(const Drive& drive, bool new_person) {
+  Json made = {{"person", drive.person().hex()}, {"server", drive.server().hex()}};
+  if (new_person) made["words"] = drive.keyring.person.words();
+  return made;
+}
+
+/// Refuses to make a drive where there is one, before anything is touched.
+Result<void> refuse_existing(Machine& machine, const std::string& folder) {
+  TRY(bool complete, machine.runtime().wait_for(drive_is_complete(machine.runtime())));
+  if (complete) return fail(Errc::exists, "{} is a drive already: serve it with 'spatter up'", folder);
+  return {};
+}
+
+Result<void> run_init(const Context& context, const NewDriveWords& given) {
+  TRY(auto options, new_drive(given));
+  TRY(auto machine, Machine::take_new(context.drive));
+  TRY_VOID(refuse_existing(machine, context.drive));
+  TRY(auto drive, machine.runtime().wait_for(prepare_drive(machine.runtime(), options)));
+  TRY(auto network, machine.runtime().wait_for(found_network(machine.runtime(), drive)));
+  bool new_person = !given.words_file;
+  if (context.json) {
+    Json made = made_json(drive, true);
+    made["network"] = network.hex();
+    print_json(made);
+    return {};
+  }
+  fmt::print("The drive {} is ready.\n\n", context.drive);
+  if (new_person) print_words(drive.keyring.person.words());
+  fmt::print("Next:  spatter up           serve it\n"
+             "       spatter invite       let a friend's machine join\n");
+  return {};
+}
+
+Result<void> run_join(const Context& context, const NewDriveWords& given, bool recover) {
+  TRY(auto invite, parse_link(given.link));
+  TRY(auto options, new_drive(given));
+  bool fresh = !std::filesystem::exists(context.drive + "/format");
+  TRY(auto machine, Machine::take_new(context.drive));
+  RealRuntime& runtime = machine.runtime();
+  if (recover) TRY_VOID(refuse_existing(machine, context.drive));
+  auto opened = fresh ? runtime.wait_for(prepare_drive(runtime, options)) : machine.open(given.passphrase_file);
+  if (!opened) return fail(opened.error());
+  Drive drive = std::move(*opened);
+  Transport& transport = machine.connect_as(drive.keyring.server_key);
+  TRY(auto network, runtime.wait_for(join_with_drive(runtime, transport, drive, invite, recover)));
+  bool new_person = fresh && !given.words_file;
+  if (context.json) {
+    Json made = made_json(drive, new_person);
+    made["network"] = network.hex();
+    print_json(made);
+    return {};
+  }
+  fmt::print("Joined the network {}.\n\n", network.brief());
+  if (new_person) print_words(drive.keyring.person.words());
+  if (recover) fmt::print("Next:  spatter up     brings your volume back and serves this drive\n");
+  else fmt::print("Next:  spatter up     serve this drive: it fills with the others' shards, and holds your files\n");
+  return {};
+}
+
+void add_drive_options(CLI::App* command, NewDriveWords& given, bool words_required) {
+  command->add_option("--size", given.size, "How much of the disk the drive may use, such as 500G; default: all. Half is yours, half the others'");
+  command->add_option("--name", given.name, "A name of this machine, for people");
+  command->add_option("--passphrase-file", given.passphrase_file, "Seal the keys with the passphrase on this file's first line");
+  auto* words = command->add_option("--words-file", given.words_file, "The recovery words of the person this server is for");
+  if (words_required) words->required();
+}
+
+}  // namespace
+
+void add_init(CLI::App& app, Context& context) {
+  auto given = std::make_shared<NewDriveWords>();
+  auto* command = add_command(app, context, "init", "Make a drive: a new person, or one more server of a person",
+                              [&context, given] { return run_init(context, *given); });
+  add_drive_options(command, *given, false);
+  add_json_flag(command, context);
+}
+
+void add_join(CLI::App& app, Context& context) {
+  auto given = std::make_shared<NewDriveWords>();
+  auto* command = add_command(app, context, "join", "Make a drive and join the network of an invite link",
+                              [&context, given] { return run_join(context, *given, false); });
+  command->add_option("link", given->link, "What 'spatter invite' printed on a member's machine")->required();
+  add_drive_options(command, *given, false);
+  add_json_flag(command, context);
+}
+
+void add_recover(CLI::App& app, Context& context) {
+  auto given = std::make_shared<NewDriveWords>();
+  auto* command = add_command(app, context, "recover", "Bring everything back on a new machine, from the words alone",
+                              [&context, given] { return run_join(context, *given, true); });
+  command->add_option("link", given->link, "An invite link of any member")->required();
+  add_drive_options(command, *given, true);
+  add_json_flag(command, context);
+}
+
+}  // namespace spatter::doors

@@ -1,0 +1,145 @@
+// spatter up: the server, in the foreground. And fsck, which opens a drive that isn't being served.
+#include <asio/signal_set.hpp>
+#include <csignal>
+#include <iostream>
+
+#include "cli/machine.h"
+#include "doors/control_server.h"
+#include "node/server.h"
+
+namespace spatter::doors {
+
+namespace {
+
+struct UpOptions {
+  std::string listen;
+  std::optional<std::string> passphrase_file;
+  bool welcome = false;
+};
+
+Task<int> wait_for_signal() {
+  asio::signal_set signals(co_await asio::this_coro::executor, SIGINT, SIGTERM);
+  co_return co_await signals.async_wait(asio::use_awaitable);
+}
+
+void print_welcome(const std::string& drive, const std::string& link) {
+  fmt::print("\nLet a friend's machine join with this link (it works once, for three days):\n\n  {}\n\n"
+             "Try, in another terminal:\n"
+             "  build/spatter --drive {} status\n"
+             "  build/spatter --drive {} put ~/Pictures /\n"
+             "  build/spatter --drive {} ls -l /\n"
+             "  build/spatter try             a whole network on this machine, with servers that die\n\n"
+             "Ctrl-C stops this server; your files stay.\n",
+             link, drive, drive, drive);
+}
+
+Task<Result<void>> serve(Runtime& runtime, Transport& transport, Drive drive, const Context& context,
+                         const UpOptions& options) {
+  ServerOptions server_options;
+  server_options.local_hosts = local_hosts();
+  Server server(runtime, transport, std::move(drive), std::move(server_options));
+  CO_TRY_VOID(co_await server.start());
+  auto socket = listen_control(context.drive);
+  if (!socket) {
+    co_await server.stop();
+    co_return fail(socket.error());
+  }
+  ControlServer control(runtime, server, std::move(*socket));
+  control.start();
+  fmt::print("ready {} {}\n", server.identity().server.hex(), server.listening().text());
+  std::fflush(stdout);
+  if (options.welcome) {
+    auto link = co_await server.invite();
+    if (link) print_welcome(context.drive, *link);
+    std::fflush(stdout);
+  }
+  int number = co_await wait_for_signal();
+  runtime.log().info("stopping on {}", number == SIGINT ? "Ctrl-C" : "SIGTERM");
+  co_await control.stop();
+  co_await server.stop();
+  co_return Result<void>{};
+}
+
+Result<void> run_up(const Context& context, const UpOptions& options) {
+  TRY(auto machine, Machine::take(context.drive));
+  TRY(auto drive, machine.open(options.passphrase_file));
+  for (auto& warning : drive.warnings) machine.runtime().log().warning("{}", warning);
+  if (!options.listen.empty()) {
+    TRY(drive.config.listen, Address::parse(options.listen));
+  }
+  Transport& transport = machine.connect_as(drive.keyring.server_key);
+  return machine.runtime().wait_for(serve(machine.runtime(), transport, std::move(drive), context, options));
+}
+
+struct FsckOptions {
+  bool deep = false;
+  bool mend = false;
+  std::optional<std::string> passphrase_file;
+};
+
+Task<Result<Json>> check_unserved(Runtime& runtime, Transport& transport, Drive drive, const FsckOptions& options) {
+  ServerOptions server_options;
+  server_options.offline = true;
+  Server server(runtime, transport, std::move(drive), std::move(server_options));
+  CO_TRY_VOID(co_await server.start());
+  auto checkup = co_await server.fsck(options.deep, options.mend);
+  co_await server.stop();
+  if (!checkup) co_return fail(checkup.error());
+  co_return checkup_json(*checkup);
+}
+
+Result<Json> check(const Context& context, const FsckOptions& options) {
+  auto client = context.connect();
+  if (client) return client->request({{"op", "fsck"}, {"deep", options.deep}, {"mend", options.mend}});
+  if (client.error().code != Errc::unavailable) return fail(client.error());
+  TRY(auto machine, Machine::take(context.drive, LogLevel::warning));
+  TRY(auto drive, machine.open(options.passphrase_file));
+  Transport& transport = machine.connect_as(drive.keyring.server_key);
+  return machine.runtime().wait_for(check_unserved(machine.runtime(), transport, std::move(drive), options));
+}
+
+Result<void> run_fsck(const Context& context, const FsckOptions& options) {
+  TRY(auto checkup, check(context, options));
+  std::size_t left = 0;
+  for (const Json& one : checkup["findings"]) left += one.value("mended", false) ? 0 : 1;
+  if (context.json) {
+    checkup.erase("ok");
+    checkup["clean"] = left == 0;
+    print_json(checkup);
+  } else {
+    for (const Json& one : checkup["findings"])
+      fmt::print("{}: {}{}\n", one.value("where", ""), printable(one.value("what", "")),
+                 one.value("mended", false) ? " (mended)" : "");
+    if (checkup["findings"].empty())
+      fmt::print("Clean: {} shards{}.\n", checkup.value("shards", std::uint64_t{0}),
+                 options.deep ? ", every byte checked" : "");
+  }
+  std::cout.flush();
+  std::fflush(stdout);
+  if (left > 0)
+    return fail(Errc::corrupt, "{} things are wrong{}", left, options.mend ? " and could not be mended" : "; --mend puts right what can be");
+  return {};
+}
+
+}  // namespace
+
+void add_up(CLI::App& app, Context& context) {
+  auto options = std::make_shared<UpOptions>();
+  auto* command = add_command(app, context, "up", "Serve the drive, in the foreground, until Ctrl-C or SIGTERM",
+                              [&context, options] { return run_up(context, *options); });
+  command->add_option("--listen", options->listen, "HOST:PORT to serve on; port 0 picks one. Default: as spatter.toml says");
+  command->add_option("--passphrase-file", options->passphrase_file, "The passphrase of a sealed drive, on this file's first line");
+  command->add_flag("--welcome", options->welcome, "Print an invite link and what to try next");
+}
+
+void add_fsck(CLI::App& app, Context& context) {
+  auto options = std::make_shared<FsckOptions>();
+  auto* command = add_command(app, context, "fsck", "Check the drive; changes nothing without --mend",
+                              [&context, options] { return run_fsck(context, *options); });
+  command->add_flag("--deep", options->deep, "Read everything and compare it with its hashes");
+  command->add_flag("--mend", options->mend, "Put right what can be");
+  command->add_option("--passphrase-file", options->passphrase_file, "The passphrase of a sealed drive that isn't being served");
+  add_json_flag(command, context);
+}
+
+}  // namespace spatter::doors

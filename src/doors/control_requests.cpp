@@ -1,0 +1,374 @@
+#include "control_requests.h"
+
+#include <ctime>
+
+#include "doors/control_server.h"
+#include "file_transfer.h"
+
+namespace spatter::doors {
+
+namespace {
+
+struct Asked {
+  Runtime& runtime;
+  Server& server;
+  ControlConnection& connection;
+  Json request;
+  std::vector<Descriptor> fds;
+};
+using Answer = Task<Result<Json>>;
+
+Result<std::uint64_t> number_at(const Json& message, const char* key, std::uint64_t otherwise) {
+  auto at = message.find(key);
+  if (at == message.end()) return otherwise;
+  if (!at->is_number_integer() || (!at->is_number_unsigned() && at->get<std::int64_t>() < 0))
+    return fail(Errc::invalid, "'{}' of the request is no count", key);
+  return at->get<std::uint64_t>();
+}
+
+bool flag_at(const Json& message, const char* key) {
+  auto at = message.find(key);
+  return at != message.end() && at->is_boolean() && at->get<bool>();
+}
+
+Result<Attributes> attributes_at(const Json& message, std::uint32_t type) {
+  Attributes attributes;
+  TRY(auto mode, number_at(message, "mode", type == 0040000 ? 0755 : 0644));
+  TRY(auto uid, number_at(message, "uid", 0));
+  TRY(auto gid, number_at(message, "gid", 0));
+  attributes.mode = type | static_cast<std::uint32_t>(mode & 07777);
+  attributes.uid = static_cast<std::uint32_t>(uid);
+  attributes.gid = static_cast<std::uint32_t>(gid);
+  if (auto at = message.find("mtime_ns"); at != message.end() && at->is_number_integer())
+    attributes.mtime_ns = at->get<std::int64_t>();
+  return attributes;
+}
+
+Json node_json(const Node& node) {
+  Json one = {{"type", node.is_directory() ? "directory" : node.is_symlink() ? "symlink" : "file"},
+              {"mode", node.attributes.mode & 07777}, {"uid", node.attributes.uid}, {"gid", node.attributes.gid},
+              {"mtime_ns", node.attributes.mtime_ns}, {"size", node.size}, {"links", node.links},
+              {"inode", node.inode}};
+  if (node.is_symlink()) one["target"] = to_binary(node.target);
+  return one;
+}
+
+Answer status(Asked& asked) {
+  CO_TRY(auto status, co_await asked.server.status());
+  co_return status_json(status, asked.server.members());
+}
+
+Answer stat(Asked& asked) {
+  CO_TRY(auto path, binary_at(asked.request, "path"));
+  CO_TRY(auto node, co_await asked.server.volume().stat(path));
+  co_return node_json(node);
+}
+
+Answer list(Asked& asked) {
+  CO_TRY(auto path, binary_at(asked.request, "path"));
+  std::string after;
+  for (;;) {
+    CO_TRY(auto entries, co_await asked.server.volume().list(path, after, 1000));
+    if (entries.empty()) co_return Json::object();
+    after = entries.back().name;
+    Json event = {{"event", "entries"}, {"entries", Json::array()}};
+    for (auto& entry : entries) {
+      Json one = node_json(entry.node);
+      one["name"] = to_binary(entry.name);
+      event["entries"].push_back(std::move(one));
+    }
+    CO_TRY_VOID(co_await asked.connection.send(std::move(event)));
+  }
+}
+
+Answer mkdir(Asked& asked) {
+  CO_TRY_VOID(asked.server.may_write());
+  CO_TRY(auto path, binary_at(asked.request, "path"));
+  CO_TRY(auto attributes, attributes_at(asked.request, 0040000));
+  if (flag_at(asked.request, "keep_existing")) {
+    auto there = co_await asked.server.volume().stat(path);
+    if (there && there->is_directory()) co_return Json::object();
+  }
+  CO_TRY(auto position, co_await asked.server.volume().make_directory(path, attributes, flag_at(asked.request, "parents")));
+  (void)position;
+  co_return Json::object();
+}
+
+/// As cp does: a symbolic link at the destination makes way for what is copied over it.
+Task<Result<void>> clear_link(Volume& volume, const std::string& path) {
+  auto there = co_await volume.stat(path);
+  if (!there || !there->is_symlink()) co_return Result<void>{};
+  CO_TRY(auto position, co_await volume.remove(path));
+  (void)position;
+  co_return Result<void>{};
+}
+
+Answer put_file(Asked& asked) {
+  CO_TRY_VOID(asked.server.may_write());
+  CO_TRY(auto path, binary_at(asked.request, "path"));
+  CO_TRY(auto attributes, attributes_at(asked.request, 0100000));
+  if (asked.fds.size() != 1) co_return fail(Errc::invalid, "put_file needs one descriptor, not {}", asked.fds.size());
+  CO_TRY_VOID(co_await clear_link(asked.server.volume(), path));
+  ControlConnection* connection = &asked.connection;
+  Report report = [connection](std::uint64_t bytes) -> Task<Result<void>> {
+    return connection->send(Json{{"event", "progress"}, {"bytes", bytes}});
+  };
+  CO_TRY(auto position, co_await store_file(asked.runtime, asked.server.volume(), asked.fds[0], path, attributes, report));
+  (void)position;
+  co_return Json::object();
+}
+
+Answer put_stream(Asked& asked) {
+  CO_TRY_VOID(asked.server.may_write());
+  CO_TRY(auto path, binary_at(asked.request, "path"));
+  CO_TRY(auto attributes, attributes_at(asked.request, 0100000));
+  CO_TRY_VOID(co_await clear_link(asked.server.volume(), path));
+  CO_TRY(auto writer, co_await asked.server.volume().write_file(path, attributes));
+  for (;;) {
+    CO_TRY(auto frame, co_await asked.connection.receive());
+    if (frame.kind == FrameKind::data) {
+      CO_TRY_VOID(co_await writer->write(std::move(frame.data)));
+      continue;
+    }
+    if (frame.message.value("op", "") != "end") co_return fail(Errc::invalid, "the upload of {} was broken off", path);
+    CO_TRY(auto position, co_await writer->commit());
+    (void)position;
+    co_return Json{{"size", writer->size()}};
+  }
+}
+
+/// Links replace what is in their way, folders excepted.
+Task<Result<void>> make_way(Volume& volume, const std::string& path) {
+  auto there = co_await volume.stat(path);
+  if (!there || there->is_directory()) co_return Result<void>{};
+  CO_TRY(auto position, co_await volume.remove(path));
+  (void)position;
+  co_return Result<void>{};
+}
+
+Answer symlink(Asked& asked) {
+  CO_TRY_VOID(asked.server.may_write());
+  CO_TRY(auto path, binary_at(asked.request, "path"));
+  CO_TRY(auto target, binary_at(asked.request, "target"));
+  CO_TRY(auto attributes, attributes_at(asked.request, 0120000));
+  CO_TRY_VOID(co_await make_way(asked.server.volume(), path));
+  CO_TRY(auto position, co_await asked.server.volume().make_symlink(target, path, attributes));
+  (void)position;
+  co_return Json::object();
+}
+
+Answer link(Asked& asked) {
+  CO_TRY_VOID(asked.server.may_write());
+  CO_TRY(auto path, binary_at(asked.request, "path"));
+  CO_TRY(auto existing, binary_at(asked.request, "existing"));
+  CO_TRY_VOID(co_await make_way(asked.server.volume(), path));
+  CO_TRY(auto position, co_await asked.server.volume().link(existing, path));
+  (void)position;
+  co_return Json::object();
+}
+
+Answer set_attributes(Asked& asked) {
+  CO_TRY_VOID(asked.server.may_write());
+  CO_TRY(auto path, binary_at(asked.request, "path"));
+  CO_TRY(auto wanted, attributes_at(asked.request, 0));
+  AttributeChange change;
+  if (asked.request.contains("mode")) change.permissions = wanted.mode;
+  if (asked.request.contains("uid")) change.uid = wanted.uid;
+  if (asked.request.contains("gid")) change.gid = wanted.gid;
+  if (asked.request.contains("mtime_ns")) change.mtime_ns = wanted.mtime_ns;
+  CO_TRY(auto position, co_await asked.server.volume().set_attributes(path, std::move(change)));
+  (void)position;
+  co_return Json::object();
+}
+
+Answer remove(Asked& asked) {
+  CO_TRY_VOID(asked.server.may_write());
+  CO_TRY(auto path, binary_at(asked.request, "path"));
+  Volume& volume = asked.server.volume();
+  CO_TRY(auto node, co_await volume.stat(path));
+  bool recursive = flag_at(asked.request, "recursive");
+  if (node.is_directory() && !recursive)
+    co_return fail(Errc::is_directory, "{} is a folder: remove it and all below it with -r", path);
+  auto done = recursive ? co_await volume.remove_tree(path) : co_await volume.remove(path);
+  if (!done) co_return fail(done.error());
+  co_return Json::object();
+}
+
+Answer rename(Asked& asked) {
+  CO_TRY_VOID(asked.server.may_write());
+  CO_TRY(auto from, binary_at(asked.request, "from"));
+  CO_TRY(auto to, binary_at(asked.request, "to"));
+  CO_TRY(auto position, co_await asked.server.volume().rename(from, to));
+  (void)position;
+  co_return Json::object();
+}
+
+/// Tells a waiting caller how much is left, twice a second, until it is cancelled.
+Task<void> tell_backlog(Asked& asked) {
+  for (;;) {
+    auto left = asked.server.keeper().report().backlog_bytes;
+    Json event = {{"event", "progress"}, {"remaining_bytes", left}};
+    auto sent = co_await asked.connection.send(std::move(event));
+    if (!sent) co_return;
+    co_await asked.runtime.sleep(std::chrono::milliseconds(500));
+  }
+}
+
+Task<Result<void>> wait_with_backlog(Asked& asked, PackPosition position, Level level) {
+  using namespace asio::experimental::awaitable_operators;
+  auto both = co_await (asked.server.wait_for(position, level) || tell_backlog(asked));
+  if (both.index() == 1) co_return fail(Errc::unavailable, "the caller has hung up");
+  co_return std::get<0>(std::move(both));
+}
+
+Answer wait(Asked& asked) {
+  std::string name = asked.request.value("level", "full");
+  if (name != "local" && name != "safe" && name != "full") co_return fail(Errc::invalid, "'{}' is no level to wait for", name);
+  Level level = name == "local" ? Level::local : name == "safe" ? Level::safe : Level::full;
+  CO_TRY(auto position, co_await asked.server.volume().flush({.cut = level != Level::local}));
+  if (flag_at(asked.request, "silent")) {
+    CO_TRY_VOID(co_await asked.server.wait_for(position, level));
+  } else {
+    CO_TRY_VOID(co_await wait_with_backlog(asked, position, level));
+  }
+  co_return Json::object();
+}
+
+ReadFrom read_from(const Json& request) {
+  return flag_at(request, "remote") ? ReadFrom::network : flag_at(request, "local") ? ReadFrom::local : ReadFrom::anywhere;
+}
+
+Answer get_file(Asked& asked) {
+  CO_TRY(auto path, binary_at(asked.request, "path"));
+  if (asked.fds.size() != 1) co_return fail(Errc::invalid, "get_file needs one descriptor, not {}", asked.fds.size());
+  ControlConnection* connection = &asked.connection;
+  Report report = [connection](std::uint64_t bytes) -> Task<Result<void>> {
+    return connection->send(Json{{"event", "progress"}, {"bytes", bytes}});
+  };
+  CO_TRY_VOID(co_await fetch_file(asked.runtime, asked.server.volume(), path, read_from(asked.request), asked.fds[0], report));
+  co_return Json::object();
+}
+
+Answer read(Asked& asked) {
+  CO_TRY(auto path, binary_at(asked.request, "path"));
+  CO_TRY(auto offset, number_at(asked.request, "offset", 0));
+  CO_TRY(auto length, number_at(asked.request, "length", ~std::uint64_t{0}));
+  CO_TRY(auto reader, co_await asked.server.volume().read_file(path, read_from(asked.request)));
+  std::uint64_t size = reader->node().size;
+  std::uint64_t end = offset > size || length > size - std::min(offset, size) ? size : offset + length;
+  while (offset < end) {
+    CO_TRY(auto bytes, co_await reader->read(offset, std::min<std::uint64_t>(control_data_bytes_max, end - offset)));
+    if (bytes.empty()) co_return fail(Errc::corrupt, "{} ended at byte {} of {}", path, offset, size);
+    offset += bytes.size();
+    CO_TRY_VOID(co_await asked.connection.send_data(std::move(bytes)));
+  }
+  co_return Json{{"size", size}};
+}
+
+std::string date_text(WallMs ms) {
+  std::time_t seconds = ms / 1000;
+  std::tm utc{};
+  ::gmtime_r(&seconds, &utc);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return text;
+}
+
+Answer contracts(Asked& asked) {
+  CO_TRY(auto all, co_await asked.server.contracts(1'000'000));
+  struct Sum {
+    std::uint64_t bytes = 0, shards = 0;
+  };
+  std::map<std::string, Sum> for_others, for_me;
+  Json event = {{"event", "contracts"}, {"contracts", Json::array()}};
+  for (auto& one : all) {
+    auto& sum = one.mine ? for_me[one.holder.hex()] : for_others[one.person.hex()];
+    sum.bytes += one.size;
+    ++sum.shards;
+    event["contracts"].push_back({{"role", one.mine ? "owner" : "holder"}, {"stripe", one.stripe.hex()},
+                                  {"index", one.index}, {"size", one.size}, {"owner_person", one.person.hex()},
+                                  {"owner_server", one.owner.hex()}, {"holder", one.holder.hex()},
+                                  {"signed", date_text(one.signed_ms)}, {"until", date_text(one.until_ms)}});
+    if (event["contracts"].size() < 2000) continue;
+    CO_TRY_VOID(co_await asked.connection.send(event));
+    event["contracts"] = Json::array();
+  }
+  CO_TRY_VOID(co_await asked.connection.send(event));
+  Json answer = {{"kept_for_others", Json::array()}, {"kept_for_me", Json::array()}};
+  for (auto& [person, sum] : for_others)
+    answer["kept_for_others"].push_back({{"person", person}, {"bytes", sum.bytes}, {"shards", sum.shards}});
+  for (auto& [server, sum] : for_me)
+    answer["kept_for_me"].push_back({{"server", server}, {"bytes", sum.bytes}, {"shards", sum.shards}});
+  co_return answer;
+}
+
+Answer invite(Asked& asked) {
+  CO_TRY(auto seconds, number_at(asked.request, "valid_seconds", 72 * 3600));
+  if (seconds == 0 || seconds > 366 * 86400) co_return fail(Errc::invalid, "an invite lasts up to a year, not {} s", seconds);
+  CO_TRY(auto link, co_await asked.server.invite(std::chrono::seconds(seconds)));
+  co_return Json{{"link", link}, {"valid_seconds", seconds}};
+}
+
+Answer fsck(Asked& asked) {
+  CO_TRY(auto checkup, co_await asked.server.fsck(flag_at(asked.request, "deep"), flag_at(asked.request, "mend")));
+  co_return checkup_json(checkup);
+}
+
+const std::map<std::string_view, Answer (*)(Asked&)>& requests() {
+  static const std::map<std::string_view, Answer (*)(Asked&)> table = {
+      {"status", status}, {"stat", stat}, {"list", list}, {"mkdir", mkdir}, {"put_file", put_file},
+      {"put_stream", put_stream}, {"symlink", symlink}, {"link", link}, {"set_attributes", set_attributes},
+      {"remove", remove}, {"rename", rename}, {"wait", wait}, {"get_file", get_file}, {"read", read},
+      {"contracts", contracts}, {"invite", invite}, {"fsck", fsck}};
+  return table;
+}
+
+}  // namespace
+
+Task<Result<Json>> answer_request(Runtime& runtime, Server& server, ControlConnection& connection,
+                                  ControlConnection::Frame request) {
+  std::string name;
+  if (auto at = request.message.find("op"); at != request.message.end() && at->is_string()) name = at->get<std::string>();
+  auto found = requests().find(name);
+  if (found == requests().end()) co_return fail(Errc::invalid, "'{}' is not something a server can be asked", name);
+  Asked asked{runtime, server, connection, std::move(request.message), std::move(request.fds)};
+  co_return co_await found->second(asked);
+}
+
+Json status_json(const ServerStatus& status, const Members& members) {
+  const SafetyReport& safety = status.safety;
+  Json held = Json::array();
+  for (auto& one : safety.held)
+    held.push_back({{"server", one.server.hex()}, {"bytes", one.bytes}, {"shards", one.shards},
+                    {"up", members.is_up(one.server)}});
+  return {{"network", status.network.hex()},
+          {"person", status.person.hex()},
+          {"server", status.server.hex()},
+          {"name", status.name},
+          {"listening", status.listening.text()},
+          {"servers_total", status.servers_total},
+          {"servers_up", status.servers_up},
+          {"user_half", {{"used", status.user_half.used}, {"limit", status.user_half.limit}}},
+          {"server_half", {{"used", status.server_half.used}, {"limit", status.server_half.limit}}},
+          {"files", status.files},
+          {"file_bytes", status.file_bytes},
+          {"stripes", {{"total", safety.total}, {"full", safety.full}, {"safe", safety.safe},
+                       {"at_risk", safety.at_risk}, {"lost", safety.lost}}},
+          {"copies_min", safety.copies_min},
+          {"can_lose", safety.can_lose},
+          {"widest_k", safety.widest_k},
+          {"mode", status.mode},
+          {"note", status.note},
+          {"backlog_bytes", safety.backlog_bytes},
+          {"settled", status.idle},
+          {"held", std::move(held)}};
+}
+
+Json checkup_json(const ServerCheckup& checkup) {
+  Json findings = Json::array();
+  for (auto& one : checkup.findings)
+    findings.push_back({{"where", to_string(one.where)}, {"what", one.what}, {"mended", one.mended}, {"fatal", one.fatal}});
+  return {{"findings", std::move(findings)}, {"shards", checkup.shards}, {"bytes", checkup.bytes}};
+}
+
+}  // namespace spatter::doors
