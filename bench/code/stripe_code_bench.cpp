@@ -159,8 +159,8 @@ class RatioReporter : public benchmark::ConsoleReporter {
   }
 
   static std::string isal_name() {
-    return "isa-l-" + std::to_string(ISAL_MAJOR_VERSION) + "." + std::to_string(ISAL_MINOR_VERSION) +
-           "." + std::to_string(ISAL_PATCH_VERSION);
+    return "isa-l-" + std::to_string(ISAL_MAJOR_VERSION) + "." +
+           std::to_string(ISAL_MINOR_VERSION) + "." + std::to_string(ISAL_PATCH_VERSION);
   }
 
  private:
@@ -189,7 +189,7 @@ std::string label(const char* what, Shape shape, std::size_t bytes) {
 }
 
 void register_all() {
-  for (Shape shape : {Shape{4, 12}, {6, 18}, {7, 21}, {16, 48}}) {
+  for (Shape shape : {Shape{4, 12}, {6, 18}, {7, 21}, {8, 24}, {16, 48}}) {
     // Whole columns of 1 MiB, and the unit of a stripe's row, as encode_stripe has it.
     for (std::size_t bytes : {mebibyte, mebibyte / 16}) {
       for (Kernel kernel : supported_kernels()) {

@@ -42,14 +42,13 @@ struct V {
   }
   static Operand prepare(T value) {
     const T mask = _mm256_set1_epi8(15);
-    return {_mm256_and_si256(value, mask),
-            _mm256_and_si256(_mm256_srli_epi64(value, 4), mask)};
+    return {_mm256_and_si256(value, mask), _mm256_and_si256(_mm256_srli_epi64(value, 4), mask)};
   }
   static Table table(const Factor* factor) {
-    return {_mm256_broadcastsi128_si256(
-                _mm_loadu_si128(reinterpret_cast<const __m128i*>(factor->low))),
-            _mm256_broadcastsi128_si256(
-                _mm_loadu_si128(reinterpret_cast<const __m128i*>(factor->high)))};
+    return {
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(factor->low))),
+        _mm256_broadcastsi128_si256(
+            _mm_loadu_si128(reinterpret_cast<const __m128i*>(factor->high)))};
   }
   static T multiply(Operand x, Table table) {
     return _mm256_xor_si256(_mm256_shuffle_epi8(table.low, x.low),
@@ -64,7 +63,11 @@ struct V {
 
 namespace spatter::code {
 
-void dense_avx2(const DenseJob& job) { run_dense(job); }
-void transform_avx2(const TransformJob& job) { run_transform(job); }
+void dense_avx2(const DenseJob& job) {
+  run_dense(job);
+}
+void transform_avx2(const TransformJob& job) {
+  run_transform(job);
+}
 
 }  // namespace spatter::code

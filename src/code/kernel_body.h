@@ -78,9 +78,9 @@ inline void dense_block(unsigned columns, const V::Factor* factors, const In& in
 }
 
 template <unsigned rows, bool past_cache, class In, class Ahead>
-inline void dense_block_of(unsigned count, unsigned columns, const V::Factor* factors,
-                           const In& in, const Ahead& ahead, uint8_t* const* out,
-                           size_t out_offset, size_t bytes) {
+inline void dense_block_of(unsigned count, unsigned columns, const V::Factor* factors, const In& in,
+                           const Ahead& ahead, uint8_t* const* out, size_t out_offset,
+                           size_t bytes) {
   if (count == rows)
     dense_block<rows, past_cache>(columns, factors, in, ahead, out, out_offset, bytes);
   else if constexpr (rows > 1)
@@ -167,9 +167,9 @@ inline void forward(V::T (&x)[1u << log_size], const V::Factor* twiddles) {
 constexpr size_t transform_segment = 512;
 
 /// Adds (or, with `first`, stores) the coefficients of one coset's polynomial to `coefficients`.
-template <unsigned log_size, bool scaled, bool first>
+template <unsigned log_size, bool scaled>
 inline void gather_coset(const TransformSide& side, const uint8_t* const* in, size_t start,
-                         size_t bytes, uint8_t* coefficients) {
+                         size_t bytes, bool first, uint8_t* coefficients) {
   constexpr unsigned size = 1u << log_size;
   alignas(64) static constexpr uint8_t zeros[transform_segment] = {};
   const auto* twiddles = static_cast<const V::Factor*>(side.twiddles);
@@ -188,10 +188,7 @@ inline void gather_coset(const TransformSide& side, const uint8_t* const* in, si
 #pragma unroll
     for (unsigned i = 0; i < size; ++i) {
       uint8_t* to = coefficients + i * transform_segment + b;
-      if constexpr (first)
-        V::store(to, x[i]);
-      else
-        V::store(to, V::add(x[i], V::load(to)));
+      V::store(to, first ? x[i] : V::add(x[i], V::load(to)));
     }
   }
 }
@@ -231,11 +228,9 @@ void transform(const TransformJob& job) {
         job.bytes - start < transform_segment ? job.bytes - start : transform_segment;
     for (unsigned coset = 0; coset < job.in_cosets; ++coset) {
       const TransformSide& side = job.in_sides[coset];
-      const auto gather = side.scales ? coset ? gather_coset<log_size, true, false>
-                                              : gather_coset<log_size, true, true>
-                                      : coset ? gather_coset<log_size, false, false>
-                                              : gather_coset<log_size, false, true>;
-      gather(side, job.in + coset * size, start, bytes, coefficients);
+      const auto gather =
+          side.scales ? gather_coset<log_size, true> : gather_coset<log_size, false>;
+      gather(side, job.in + coset * size, start, bytes, coset == 0, coefficients);
     }
     for (unsigned coset = 0; coset < job.out_cosets; ++coset) {
       const TransformSide& side = job.out_sides[coset];
@@ -249,8 +244,6 @@ void transform(const TransformJob& job) {
 template <bool past_cache>
 void transform_of(const TransformJob& job) {
   switch (job.log_size) {
-    case 2:
-      return transform<2, past_cache>(job);
     case 3:
       return transform<3, past_cache>(job);
     case 4:

@@ -45,7 +45,11 @@ struct V {
 
 namespace spatter::code {
 
-void dense_gfni256(const DenseJob& job) { run_dense(job); }
-void transform_gfni256(const TransformJob& job) { run_transform(job); }
+void dense_gfni256(const DenseJob& job) {
+  run_dense(job);
+}
+void transform_gfni256(const TransformJob& job) {
+  run_transform(job);
+}
 
 }  // namespace spatter::code

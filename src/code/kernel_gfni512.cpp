@@ -45,7 +45,11 @@ struct V {
 
 namespace spatter::code {
 
-void dense_gfni512(const DenseJob& job) { run_dense(job); }
-void transform_gfni512(const TransformJob& job) { run_transform(job); }
+void dense_gfni512(const DenseJob& job) {
+  run_dense(job);
+}
+void transform_gfni512(const TransformJob& job) {
+  run_transform(job);
+}
 
 }  // namespace spatter::code

@@ -11,8 +11,8 @@ namespace spatter::code {
 // `bytes` is a multiple of `step_bytes`. With `past_cache` every output is aligned to `step_bytes`.
 inline constexpr size_t step_bytes = 64;
 
-/// out[r] = sum over c of factor(r, c) * in[c]. The factors come in blocks of `block_rows` rows (the
-/// last has what is left), within a block column by column, within a column row by row.
+/// out[r] = sum over c of factor(r, c) * in[c]. The factors come in blocks of `block_rows` rows
+/// (the last has what is left), within a block column by column, within a column row by row.
 struct DenseJob {
   unsigned rows;
   unsigned columns;
@@ -44,7 +44,7 @@ struct TransformJob {
   bool past_cache;
 };
 
-inline constexpr unsigned transform_log_size_min = 2;
+inline constexpr unsigned transform_log_size_min = 3;
 inline constexpr unsigned transform_log_size_max = 4;
 
 // AVX2: a factor is 32 bytes, its products with 0..15 and with 0, 16, ..., 240.

@@ -52,14 +52,23 @@ std::vector<Layout::Range> Layout::column_ranges(std::uint64_t offset, std::uint
 }
 
 Layout::Range Layout::shard_range(std::uint64_t offset, std::uint64_t length) const {
-  std::uint64_t first = UINT64_MAX;
-  std::uint64_t end = 0;
-  for (const Range& range : column_ranges(offset, length)) {
-    if (range.length == 0) continue;
-    first = std::min(first, range.offset);
-    end = std::max(end, range.end());
-  }
-  return end == 0 ? Range{} : Range{first, end - first};
+  SPATTER_ASSERT(offset <= length_ && length <= length_ - offset);
+  if (length == 0) return {};
+  const std::uint64_t row_bytes = k_ * unit_bytes;
+  const std::uint64_t last = offset + length - 1;
+  const std::uint64_t first_row = offset / row_bytes;
+  const std::uint64_t last_row = last / row_bytes;
+  const std::uint64_t first_unit = offset % row_bytes / unit_size(first_row);
+  const std::uint64_t last_unit = last % row_bytes / unit_size(last_row);
+  // A row's share is all of its units unless the range touches only one of them.
+  const bool one_unit = first_row == last_row && first_unit == last_unit;
+  std::uint64_t start = first_row * unit_bytes;
+  if (one_unit || (first_row < last_row && first_unit == k_ - 1))
+    start += offset % row_bytes % unit_size(first_row);
+  std::uint64_t end = last_row * unit_bytes + unit_size(last_row);
+  if (one_unit || (first_row < last_row && last_unit == 0))
+    end = last_row * unit_bytes + last % row_bytes % unit_size(last_row) + 1;
+  return {start, end - start};
 }
 
 void Layout::scatter(ByteView pack, std::span<std::uint8_t* const> columns) const {

@@ -19,7 +19,7 @@ namespace {
 // From this many bytes of columns on the results are written past the cache: they would push out
 // each other and all else before anybody could read them, and lines written whole need not be
 // fetched first.
-constexpr std::size_t past_cache_bytes = std::size_t{28} << 20;
+constexpr std::size_t past_cache_bytes = std::size_t{16} << 20;
 
 void run_table(const std::vector<std::uint8_t>& matrix, std::span<const std::uint8_t* const> in,
                std::span<std::uint8_t* const> out, std::size_t bytes) {
@@ -41,14 +41,22 @@ void run_isal(const std::vector<std::uint8_t>& nibbles, std::span<const std::uin
   std::vector<unsigned char*> to(out.size());
   for (std::size_t done = 0; done < bytes;) {
     const std::size_t step = std::min(bytes - done, step_max);
-    for (std::size_t c = 0; c < in.size(); ++c)
-      from[c] = const_cast<unsigned char*>(in[c]) + done;
+    for (std::size_t c = 0; c < in.size(); ++c) from[c] = const_cast<unsigned char*>(in[c]) + done;
     for (std::size_t r = 0; r < out.size(); ++r) to[r] = out[r] + done;
     ec_encode_data(static_cast<int>(step), static_cast<int>(in.size()),
                    static_cast<int>(out.size()), const_cast<unsigned char*>(nibbles.data()),
                    from.data(), to.data());
     done += step;
   }
+}
+
+bool avx512_without_gfni() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         !__builtin_cpu_supports("gfni");
+#else
+  return false;
+#endif
 }
 
 unsigned block_rows(Kernel kernel) {
@@ -64,6 +72,11 @@ unsigned block_rows(Kernel kernel) {
       break;
   }
   return 1;
+}
+
+/// ISA-L has AVX-512 kernels without GFNI, which beat our AVX2 one where few columns go in.
+Kernel matrix_kernel(Kernel kernel, unsigned columns) {
+  return kernel == Kernel::avx2 && columns < 8 && avx512_without_gfni() ? Kernel::isal : kernel;
 }
 
 }  // namespace
@@ -130,7 +143,7 @@ Product Product::interpolation(Kernel kernel, std::span<const unsigned> have,
   const auto columns = static_cast<unsigned>(have.size());
   if (kernel != Kernel::table && kernel != Kernel::isal)
     if (const auto plan = plan_transform(have, want)) return Product(kernel, rows, columns, *plan);
-  return Product(kernel, rows, columns, interpolation_matrix(have, want));
+  return Product(matrix_kernel(kernel, columns), rows, columns, interpolation_matrix(have, want));
 }
 
 void Product::append_factor(std::uint8_t factor) {
@@ -150,10 +163,10 @@ void Product::run(std::span<const std::uint8_t* const> in, std::span<std::uint8_
   if (kernel_ == Kernel::table) return run_table(matrix_, in, out, bytes);
   if (kernel_ == Kernel::isal) return run_isal(nibbles_, in, out, bytes);
   const std::size_t whole = bytes / step_bytes * step_bytes;
-  const bool past_cache =
-      bytes >= past_cache_bytes / (rows_ + columns_) && std::ranges::all_of(out, [](const std::uint8_t* column) {
-        return reinterpret_cast<std::uintptr_t>(column) % step_bytes == 0;
-      });
+  const bool past_cache = bytes >= past_cache_bytes / (rows_ + columns_) &&
+                          std::ranges::all_of(out, [](const std::uint8_t* column) {
+                            return reinterpret_cast<std::uintptr_t>(column) % step_bytes == 0;
+                          });
   if (whole > 0) run_steps(in.data(), out.data(), whole, past_cache);
   if (whole < bytes) run_padded(in, out, whole, bytes - whole);
 }

@@ -13,7 +13,8 @@ namespace {
 Result<void> check_indices(std::string_view what, std::span<const unsigned> indices, unsigned n) {
   std::bitset<StripeCode::columns_max> seen;
   for (unsigned index : indices) {
-    if (index >= n) return fail(Errc::invalid, "column {} to {}: there are only {}", index, what, n);
+    if (index >= n)
+      return fail(Errc::invalid, "column {} to {}: there are only {}", index, what, n);
     if (seen[index]) return fail(Errc::invalid, "column {} to {}: named twice", index, what);
     seen[index] = true;
   }
@@ -29,8 +30,8 @@ void Rebuild::run(std::span<const std::uint8_t* const> in, std::span<std::uint8_
 
 Result<StripeCode> StripeCode::make(unsigned k, unsigned n, Kernel kernel) {
   if (k < 1 || k >= n || n > columns_max)
-    return fail(Errc::invalid, "a stripe of {} columns, {} of them plain: must be 1 <= k < n <= {}", n,
-                k, columns_max);
+    return fail(Errc::invalid, "a stripe of {} columns, {} of them plain: must be 1 <= k < n <= {}",
+                n, k, columns_max);
   if (!supported(kernel))
     return fail(Errc::invalid, "this CPU cannot run the kernel {}", to_string(kernel));
   StripeCode result;

@@ -5,10 +5,13 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
+#include <numeric>
+
 #include "code/stripe_code.h"
 #include "columns.h"
 #include "field.h"
 #include "product.h"
+#include "transform.h"
 
 namespace spatter {
 namespace {
@@ -73,8 +76,8 @@ TEST(Kernel, EveryShapeMatchesTheTable) {
 
 TEST(Kernel, LengthsAroundTheSegmentsMatchTheTable) {
   for (Kernel kernel : supported_kernels())
-    for (std::size_t bytes : {1023, 1024, 1025, 2048 + 64, 4095, 4096, 4097, 8192 + 63, 16384 + 1,
-                              65536, 65536 + 129})
+    for (std::size_t bytes :
+         {1023, 1024, 1025, 2048 + 64, 4095, 4096, 4097, 8192 + 63, 16384 + 1, 65536, 65536 + 129})
       for (std::size_t skew : {0, 1, 31}) expect_like_table(kernel, 4, 3, bytes, skew);
 }
 
@@ -106,6 +109,52 @@ TEST(Kernel, EncodingMatchesTheTableInEveryShapeWithItsOwnWay) {
       }
     }
   }
+}
+
+TEST(Kernel, AnyKnownAndWantedPointsMatchTheTable) {
+  // Drawn so that whole cosets, parts of several, and one that is wanted all occur.
+  EXPECT_TRUE(rc::check("interpolation gives the table's bytes", [] {
+    const auto kernel = *rc::gen::elementOf(supported_kernels());
+    const auto k = *rc::gen::element(3u, 8u, 16u, 16u);
+    const auto cosets = *rc::gen::element(1u, 2u, 3u);
+    const auto first = *rc::gen::inRange(0u, 256 / k - cosets + 1);
+    const auto target = *rc::gen::inRange(0u, 256 / k);
+    const auto whole_target = *rc::gen::arbitrary<bool>();
+    std::mt19937_64 random(*rc::gen::arbitrary<std::uint64_t>());
+    std::vector<unsigned> have(cosets * k);
+    std::iota(have.begin(), have.end(), first * k);
+    std::shuffle(have.begin(), have.end(), random);
+    have.resize(k);
+    std::vector<unsigned> want(whole_target ? k : 256);
+    std::iota(want.begin(), want.end(), whole_target ? target * k : 0);
+    std::shuffle(want.begin(), want.end(), random);
+    if (random() % 4 == 0) want.resize(1 + random() % want.size());
+    const std::size_t bytes = 1 + random() % 1200;
+    Columns in(k, bytes, 5);
+    in.fill(random());
+    Columns expected(want.size(), bytes);
+    Columns got(want.size(), bytes, 3);
+    const auto inputs = in.in(0, k);
+    code::Product::interpolation(Kernel::table, have, want).run(inputs, expected.out(), bytes);
+    code::Product::interpolation(kernel, have, want).run(inputs, got.out(), bytes);
+    for (std::size_t r = 0; r < want.size(); ++r) RC_ASSERT(got.equal(r, expected.view(r)));
+    RC_ASSERT(got.guards_intact());
+    RC_CLASSIFY(code::plan_transform(have, want).has_value(), "by transforms");
+  }));
+}
+
+TEST(Kernel, TransformsTakeOverWhereTheyShould) {
+  const auto points = [](unsigned first, unsigned count, unsigned step = 1) {
+    std::vector<unsigned> result(count);
+    for (unsigned i = 0; i < count; ++i) result[i] = first + i * step;
+    return result;
+  };
+  EXPECT_TRUE(code::plan_transform(points(0, 16), points(16, 32)));     // encode
+  EXPECT_TRUE(code::plan_transform(points(16, 16), points(0, 16)));     // a third to another
+  EXPECT_TRUE(code::plan_transform(points(16, 16, 2), points(0, 16)));  // both coded thirds
+  EXPECT_FALSE(code::plan_transform(points(16, 16), points(0, 2)));     // little is wanted
+  EXPECT_FALSE(code::plan_transform(points(10, 16), points(0, 10)));    // plain ones at hand
+  EXPECT_FALSE(code::plan_transform(points(0, 7), points(7, 14)));      // not a power of two
 }
 
 TEST(Kernel, RandomShapesMatchTheTable) {

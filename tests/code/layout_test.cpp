@@ -77,8 +77,8 @@ TEST(Layout, ScatterFillsUpWithZerosAndGatherGivesThePackBack) {
     std::uint64_t bytes_set = 0;
     std::uint64_t pack_set = 0;
     for (unsigned j = 0; j < k; ++j)
-      bytes_set += static_cast<std::uint64_t>(std::ranges::count_if(
-          columns.view(j), [](std::uint8_t byte) { return byte != 0; }));
+      bytes_set += static_cast<std::uint64_t>(
+          std::ranges::count_if(columns.view(j), [](std::uint8_t byte) { return byte != 0; }));
     pack_set = static_cast<std::uint64_t>(
         std::ranges::count_if(pack, [](std::uint8_t byte) { return byte != 0; }));
     RC_ASSERT(bytes_set == pack_set);
@@ -121,6 +121,14 @@ TEST(Layout, AnyRangeIsRebuiltFromTheSameRangeOfAnyKColumns) {
     const auto size = *rc::gen::inRange<std::uint64_t>(1, length - offset + 1);
     const Range range = layout.shard_range(offset, size);
     RC_ASSERT(range.end() <= layout.shard_size());
+    std::uint64_t start = UINT64_MAX;
+    std::uint64_t end = 0;
+    for (const Range& part : layout.column_ranges(offset, size)) {
+      if (part.length == 0) continue;
+      start = std::min(start, part.offset);
+      end = std::max(end, part.end());
+    }
+    RC_ASSERT(range.offset == start && range.end() == end);
     std::vector<unsigned> have(3 * k);
     std::iota(have.begin(), have.end(), 0);
     std::mt19937_64 random(seed);

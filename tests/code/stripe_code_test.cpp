@@ -31,7 +31,8 @@ Columns make_stripe(const StripeCode& code, std::size_t bytes, std::uint64_t see
 }
 
 /// Rebuilds every column that is not in `have` and says whether all are right.
-bool rebuilds_all(const StripeCode& code, const Columns& stripe, const std::vector<unsigned>& have) {
+bool rebuilds_all(const StripeCode& code, const Columns& stripe,
+                  const std::vector<unsigned>& have) {
   std::vector<unsigned> want;
   for (unsigned c = 0; c < code.n(); ++c)
     if (std::ranges::find(have, c) == have.end()) want.push_back(c);
@@ -115,16 +116,23 @@ TEST(StripeCode, WithOnePlainColumnAllShardsAreIdentical) {
 }
 
 TEST(StripeCode, EverySubsetOfKColumnsRebuildsAllOthersForSmallK) {
-  for (auto [k, n] : {std::pair{1u, 3u}, {2u, 6u}, {3u, 9u}, {4u, 12u}, {1u, 12u}, {2u, 12u},
-                      {3u, 12u}, {5u, 11u}, {4u, 5u}}) {
+  for (auto [k, n] : {std::pair{1u, 3u},
+                      {2u, 6u},
+                      {3u, 9u},
+                      {4u, 12u},
+                      {1u, 12u},
+                      {2u, 12u},
+                      {3u, 12u},
+                      {5u, 11u},
+                      {4u, 5u}}) {
     const auto code = StripeCode::make(k, n).value();
     const Columns stripe = make_stripe(code, 131, k);
     std::vector<unsigned> have(k);
     std::iota(have.begin(), have.end(), 0);
     unsigned subsets = 0;
     do {
-      ASSERT_TRUE(rebuilds_all(code, stripe, have)) << "k " << k << ", n " << n << ", have "
-                                                    << testing::PrintToString(have);
+      ASSERT_TRUE(rebuilds_all(code, stripe, have))
+          << "k " << k << ", n " << n << ", have " << testing::PrintToString(have);
       ++subsets;
     } while (next_subset(have, n));
     EXPECT_GE(subsets, n);
@@ -133,8 +141,17 @@ TEST(StripeCode, EverySubsetOfKColumnsRebuildsAllOthersForSmallK) {
 
 TEST(StripeCode, RandomSubsetsRebuildAllOthersForLargeK) {
   std::mt19937_64 random(20240611);
-  for (auto [k, n] : {std::pair{6u, 18u}, {7u, 21u}, {8u, 24u}, {12u, 36u}, {16u, 48u}, {16u, 20u},
-                      {16u, 255u}, {17u, 51u}, {32u, 96u}, {85u, 255u}, {254u, 255u}}) {
+  for (auto [k, n] : {std::pair{6u, 18u},
+                      {7u, 21u},
+                      {8u, 24u},
+                      {12u, 36u},
+                      {16u, 48u},
+                      {16u, 20u},
+                      {16u, 255u},
+                      {17u, 51u},
+                      {32u, 96u},
+                      {85u, 255u},
+                      {254u, 255u}}) {
     const auto code = StripeCode::make(k, n).value();
     const Columns stripe = make_stripe(code, 77, k);
     std::vector<unsigned> all(n);
@@ -142,8 +159,8 @@ TEST(StripeCode, RandomSubsetsRebuildAllOthersForLargeK) {
     for (int round = 0; round < 25; ++round) {
       std::shuffle(all.begin(), all.end(), random);
       const std::vector<unsigned> have(all.begin(), all.begin() + k);
-      ASSERT_TRUE(rebuilds_all(code, stripe, have)) << "k " << k << ", n " << n << ", have "
-                                                    << testing::PrintToString(have);
+      ASSERT_TRUE(rebuilds_all(code, stripe, have))
+          << "k " << k << ", n " << n << ", have " << testing::PrintToString(have);
     }
   }
 }
@@ -175,6 +192,7 @@ TEST(StripeCode, AllPlainColumnsComeBackFromAnyCodedOnes) {
         if (round > 0) {
           std::shuffle(coded.begin(), coded.end(), random);
           std::shuffle(want.begin(), want.end(), random);
+          if (round == 4) want.resize(1 + random() % want.size());
         }
       }
     }

@@ -79,9 +79,10 @@ class Layout {
   std::uint64_t last_unit_ = 0;
 };
 
-/// All n shards of `pack` (layout.length() bytes): `shards[c]` has room for shard_size() bytes; those
-/// of plain columns that are not wanted may be null. Reads the pack in place and goes row by row, so that a caller who wants
-/// several threads gives each its own stretch of rows; a stretch past the end is cut.
+/// All n shards of `pack` (layout.length() bytes): `shards[c]` has room for shard_size() bytes;
+/// those of plain columns that are not wanted may be null. Reads the pack in place and goes row by
+/// row, so that a caller who wants several threads gives each its own stretch of rows; a stretch
+/// past the end is cut.
 void encode_stripe(const StripeCode& stripe_code, const Layout& layout, ByteView pack,
                    std::span<std::uint8_t* const> shards, std::uint64_t first_row = 0,
                    std::uint64_t row_count = UINT64_MAX);

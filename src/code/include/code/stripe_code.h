@@ -37,7 +37,8 @@ class Product;
 class Rebuild {
  public:
   /// `in`: the columns named by `have`, in that order; `out`: memory for those named by `want`, in
-  /// that order; `bytes` of each. Any alignment. Nothing of `out` may overlap `in` or another of `out`.
+  /// that order; `bytes` of each. Any alignment. Nothing of `out` may overlap `in` or another of
+  /// `out`.
   void run(std::span<const std::uint8_t* const> in, std::span<std::uint8_t* const> out,
            std::size_t bytes) const;
 
@@ -62,9 +63,9 @@ class StripeCode {
     return coefficients_->at(std::size_t{index} * k_ + column);
   }
 
-  /// Computes the n-k coded columns k..n-1 into `parity` from the k plain columns in `data`, `bytes`
-  /// of each; alignment and overlap as for Rebuild::run. When all columns together would not stay
-  /// in the cache anyway the results are written past it.
+  /// Computes the n-k coded columns k..n-1 into `parity` from the k plain columns in `data`,
+  /// `bytes` of each; alignment and overlap as for Rebuild::run. When all columns together would
+  /// not stay in the cache anyway the results are written past it.
   void encode(std::span<const std::uint8_t* const> data, std::span<std::uint8_t* const> parity,
               std::size_t bytes) const;
 
