@@ -343,11 +343,16 @@ Result<void> check_fence(Connected& db, const PersonId& person, const VolumeId& 
 Result<std::optional<Root>> put_root(Connected& db, const Root& root) {
   TRY(auto known, roots(db, root.person));
   std::optional<Root> before;
-  for (Root& one : known)
-    if (one.volume == root.volume) before = std::move(one);
-  if (!before && known.size() >= volumes_per_person_max)
-    return fail(Errc::no_space, "person {} has root records of {} volumes here already",
-                root.person, known.size());
+  std::size_t bytes = root.record.size();
+  for (Root& one : known) {
+    if (one.volume == root.volume)
+      before = std::move(one);
+    else
+      bytes += one.record.size();
+  }
+  if ((!before && known.size() >= volumes_per_person_max) || bytes > root_bytes_per_person_max)
+    return fail(Errc::no_space, "person {} has root records of {} volumes here already, this one "
+                "makes {} bytes", root.person, known.size(), bytes);
   if (before && before->record == root.record) return before;
   if (before && root.number < before->number)
     return fail(Errc::fenced,

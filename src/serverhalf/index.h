@@ -103,5 +103,7 @@ Result<std::optional<Root>> put_root(Connected& db, const Root& root);
 Result<std::vector<Root>> roots(Connected& db, const std::optional<PersonId>& person);
 
 inline constexpr std::size_t volumes_per_person_max = 64;
+/// All of them go into one reply.
+inline constexpr std::size_t root_bytes_per_person_max = 400 << 10;
 
 }  // namespace spatter::serverhalf::index

@@ -280,11 +280,9 @@ Task<Result<void>> ShardStore::Impl::put_root(Asker asker, wire::Signed record) 
       });
   if (!before) co_return fail(before.error());
   // A newer record takes the place of the old one, also when the half is full.
-  if (*before) {
-    const Charge old = serverhalf::charge_for_root((*before)->record.size());
-    if (old.rows >= charge.rows) co_return Result<void>{};
-    ledger_.gone(person, old);
-    room ? ledger_.settle(std::move(*room), charge) : ledger_.found(person, charge);
+  if (*before) ledger_.gone(person, serverhalf::charge_for_root((*before)->record.size()));
+  if (!room) {
+    ledger_.found(person, charge);
     co_return Result<void>{};
   }
   ledger_.settle(std::move(*room), charge);

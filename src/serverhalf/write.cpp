@@ -186,8 +186,12 @@ Task<Result<wire::Contract>> ShardStore::Impl::keep(Offer offer, Staged staged, 
       staged = {};
     } else if (is_file) {
       auto in_place = co_await runtime_.blocking([&] { return place(staged.tmp, offer.key); });
-      if (!in_place) co_return co_await give_up(std::move(staged), in_place.error());
-      strays_.erase(serverhalf::shard_path(options_.folder, offer.key));
+      const std::string path = serverhalf::shard_path(options_.folder, offer.key);
+      if (!in_place) {  // perhaps renamed already
+        co_await discard({.size = offer.file_bytes, .tmp = path});
+        co_return co_await give_up(std::move(staged), in_place.error());
+      }
+      strays_.erase(path);
       placed = true;
     }
   }
