@@ -1,0 +1,79 @@
+// What a Session keeps per call. Included by its own files only.
+#pragma once
+
+#include "session.h"
+
+namespace spatter {
+
+/// A payload put together from its DATA frames.
+class Assembly {
+ public:
+  /// True once `whole` bytes are there; an error when there are more.
+  Result<bool> add(ByteView piece, std::size_t whole) {
+    if (buffer_.empty()) buffer_ = Buffer::allocate(whole);
+    if (piece.size() > whole - have_)
+      return fail(Errc::invalid, "more than the {} bytes of payload it announced", whole);
+    std::memcpy(buffer_.mutable_data() + have_, piece.data(), piece.size());
+    have_ += piece.size();
+    return have_ == whole;
+  }
+  Buffer take() {
+    have_ = 0;
+    return std::exchange(buffer_, {});
+  }
+
+ private:
+  Buffer buffer_;
+  std::size_t have_ = 0;
+};
+
+struct Session::Outgoing {
+  explicit Outgoing(asio::any_io_executor executor) : done(std::move(executor)) {}
+
+  std::uint64_t id = 0;
+  TimePoint begun;
+  Deadlines::Token deadline;
+  Event done;
+  std::optional<Result<RpcReply>> result;
+  bool answered = false;
+
+  std::size_t request_bytes = 0;
+  Buffer request_payload;  // until granted
+  std::optional<std::uint64_t> bulk_sent_before;
+
+  RpcReply reply;              // header here, payload to come
+  std::size_t reply_bytes = 0;
+  bool replied_header = false;
+  bool granted = false;        // DATA may come
+  bool replied = false;        // the peer is done with this call
+  ByteBudget::Hold reply_room;
+  std::shared_ptr<ByteBudget::Want> reply_want;
+  Assembly assembly;
+  std::uint64_t bulk_received_before = 0;
+};
+
+struct Session::Incoming {
+  std::uint64_t id = 0;
+  std::shared_ptr<Rpc::Handler> handler;
+  RpcRequest request;
+  bool bulk = false;
+  std::size_t request_bytes = 0;
+  std::size_t reply_granted = 0;  // in advance
+  Deadlines::Token deadline;
+  ByteBudget::Hold request_room;
+  std::shared_ptr<ByteBudget::Want> request_want;
+  bool granted = false;           // DATA may come
+  Assembly assembly;
+
+  asio::cancellation_signal signal;
+  bool running = false;           // its handler is
+  bool given_up = false;          // nobody waits for a reply any more
+  Buffer reply_payload;           // until granted
+  std::size_t reply_unsent = 0;   // counted in reply_bytes_unsent_
+};
+
+Task<Result<Semaphore::Permit>> wait_for_slot(Semaphore& slots);
+/// The error a peer reports, as ours: codes of a newer version become invalid.
+Error error_of(const wire::RpcHeader& header, const ServerId& peer);
+
+}  // namespace spatter
