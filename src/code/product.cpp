@@ -74,6 +74,13 @@ unsigned block_rows(Kernel kernel) {
   return 1;
 }
 
+template <class Job>
+void run_job(Kernel kernel, const Job& job, void (*avx2)(const Job&), void (*gfni256)(const Job&),
+             void (*gfni512)(const Job&)) {
+  if (kernel == Kernel::avx2) return avx2(job);
+  return kernel == Kernel::gfni256 ? gfni256(job) : gfni512(job);
+}
+
 /// ISA-L has AVX-512 kernels without GFNI, which beat our AVX2 one where few columns go in.
 Kernel matrix_kernel(Kernel kernel, unsigned columns) {
   return kernel == Kernel::avx2 && columns < 8 && avx512_without_gfni() ? Kernel::isal : kernel;
@@ -186,8 +193,7 @@ void Product::run_steps(const std::uint8_t* const* in, std::uint8_t* const* out,
                      .out = out,
                      .bytes = bytes,
                      .past_cache = past_cache};
-  if (kernel_ == Kernel::avx2) return dense_avx2(job);
-  return kernel_ == Kernel::gfni256 ? dense_gfni256(job) : dense_gfni512(job);
+  run_job(kernel_, job, dense_avx2, dense_gfni256, dense_gfni512);
 }
 
 void Product::run_transform(const std::uint8_t* const* in, std::uint8_t* const* out,
@@ -213,8 +219,7 @@ void Product::run_transform(const std::uint8_t* const* in, std::uint8_t* const* 
                          .out = to.data(),
                          .bytes = bytes,
                          .past_cache = past_cache};
-  if (kernel_ == Kernel::avx2) return transform_avx2(job);
-  return kernel_ == Kernel::gfni256 ? transform_gfni256(job) : transform_gfni512(job);
+  run_job(kernel_, job, transform_avx2, transform_gfni256, transform_gfni512);
 }
 
 /// The last bytes, fewer than a step, by way of memory that has room for a whole one.

@@ -23,6 +23,7 @@ using Transform = void (*)(std::uint32_t* state, const std::uint8_t* const* bloc
 
 void transform_16_avx512(std::uint32_t* state, const std::uint8_t* const* blocks,
                          std::size_t count);
+void transform_2_sha(std::uint32_t* state, const std::uint8_t* const* blocks, std::size_t count);
 void transform_8_avx2(std::uint32_t* state, const std::uint8_t* const* blocks, std::size_t count);
 
 }  // namespace spatter::sha256_internal

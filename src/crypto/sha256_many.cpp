@@ -1,6 +1,7 @@
 // Many messages at once: deals them to the lanes of a kernel, message after message as lanes fall
-// free, and finishes the stragglers one by one when too few lanes are busy to be worth it.
+// free, and finishes the stragglers two by two or one by one when too few lanes are busy to be worth it.
 #define OPENSSL_SUPPRESS_DEPRECATED
+#include <cpuid.h>
 #include <openssl/sha.h>
 
 #include <array>
@@ -44,9 +45,24 @@ struct Kernel {
   std::size_t too_few;  ///< so many busy lanes or fewer are faster one by one
 };
 
+/// Whether the processor has SHA instructions (CPUID leaf 7, EBX bit 29): with them even one message at
+/// a time is as fast as eight AVX2 lanes.
+bool has_sha_instructions() {
+  static const bool has = [] {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (b >> 29 & 1) != 0 &&
+           __builtin_cpu_supports("sse4.1");
+  }();
+  return has;
+}
+
 Kernel kernel_of(ShaLanes lanes) {
-  if (lanes == ShaLanes::sixteen_avx512) return {transform_16_avx512, 16, 5};
-  return {transform_8_avx2, 8, 2};
+  switch (lanes) {
+    case ShaLanes::sixteen_avx512:
+      return {transform_16_avx512, 16, has_sha_instructions() ? 13U : 2U};
+    case ShaLanes::eight_avx2: return {transform_8_avx2, 8, has_sha_instructions() ? 7U : 2U};
+    default: return {transform_2_sha, 2, 1};
+  }
 }
 
 /// A run of whole blocks lying together in memory.
@@ -121,8 +137,7 @@ class Dealer {
       if (busy_ <= kernel_.too_few) break;  // deal() left lanes free: no message is waiting
       step();
     }
-    for (std::size_t l = 0; l < kernel_.lanes; ++l)
-      if (lanes_[l].busy) finish_alone(l);
+    finish_stragglers();
   }
 
  private:
@@ -165,6 +180,47 @@ class Dealer {
     --busy_;
   }
 
+  /// Two by two while there are two, where the processor can.
+  void finish_stragglers() {
+    std::optional<std::size_t> waiting;
+    for (std::size_t l = 0; l < kernel_.lanes; ++l) {
+      if (!lanes_[l].busy) continue;
+      if (waiting && has_sha_instructions()) {
+        step_together(*waiting, l);
+        if (lanes_[l].at_end()) complete(l);
+        if (!lanes_[*waiting].at_end()) continue;
+        complete(*waiting);
+        waiting.reset();
+        if (lanes_[l].busy) waiting = l;
+      } else {
+        if (waiting) finish_alone(*waiting);
+        waiting = l;
+      }
+    }
+    if (waiting) finish_alone(*waiting);
+  }
+
+  /// Until one of the two is at its end.
+  void step_together(std::size_t one, std::size_t two) {
+    std::array<std::uint32_t, 16> pair;
+    for (std::size_t w = 0; w < 8; ++w) {
+      pair[2 * w] = state_[w * kernel_.lanes + one];
+      pair[2 * w + 1] = state_[w * kernel_.lanes + two];
+    }
+    while (!lanes_[one].at_end() && !lanes_[two].at_end()) {
+      const Run a = lanes_[one].runs[lanes_[one].run], b = lanes_[two].runs[lanes_[two].run];
+      const std::array<const std::uint8_t*, 2> at = {a.at, b.at};
+      const std::size_t blocks = std::min(a.blocks, b.blocks);
+      transform_2_sha(pair.data(), at.data(), blocks);
+      lanes_[one].advance(blocks);
+      lanes_[two].advance(blocks);
+    }
+    for (std::size_t w = 0; w < 8; ++w) {
+      state_[w * kernel_.lanes + one] = pair[2 * w];
+      state_[w * kernel_.lanes + two] = pair[2 * w + 1];
+    }
+  }
+
   void finish_alone(std::size_t l) {
     SHA256_CTX context;
     SHA256_Init(&context);
@@ -197,21 +253,15 @@ void one_by_one(std::span<const ByteView> messages, std::span<Digest> out,
   }
 }
 
+/// From the slowest to the fastest, as measured.
 std::vector<ShaLanes> find_available() {
   std::vector<ShaLanes> found = {ShaLanes::one};
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2")) found.push_back(ShaLanes::eight_avx2);
+  if (has_sha_instructions()) found.push_back(ShaLanes::two_sha);
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw"))
     found.push_back(ShaLanes::sixteen_avx512);
   return found;
-}
-
-/// Whether the processor has SHA instructions (CPUID leaf 7, EBX bit 29), with which one
-/// message at a time is faster than eight AVX2 lanes.
-bool has_sha_instructions() {
-  unsigned a = 7, b = 0, c = 0, d = 0;
-  __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-  return (b >> 29 & 1) != 0;
 }
 
 }  // namespace
@@ -219,6 +269,7 @@ bool has_sha_instructions() {
 std::string_view to_string(ShaLanes lanes) {
   switch (lanes) {
     case ShaLanes::one: return "one message at a time";
+    case ShaLanes::two_sha: return "2 lanes, SHA";
     case ShaLanes::eight_avx2: return "8 lanes, AVX2";
     case ShaLanes::sixteen_avx512: return "16 lanes, AVX-512";
   }
@@ -230,22 +281,14 @@ std::span<const ShaLanes> sha256_lanes_available() {
   return available;
 }
 
-ShaLanes sha256_lanes_chosen() {
-  static const ShaLanes chosen = [] {
-    ShaLanes widest = sha256_lanes_available().back();
-    if (widest == ShaLanes::eight_avx2 && has_sha_instructions()) return ShaLanes::one;
-    return widest;
-  }();
-  return chosen;
-}
+ShaLanes sha256_lanes_chosen() { return sha256_lanes_available().back(); }
 
 void sha256_many_with(ShaLanes lanes, std::span<const ByteView> messages, std::span<Digest> out,
                       std::optional<std::uint8_t> prefix) {
   SPATTER_ASSERT(messages.size() == out.size());
   if (lanes == ShaLanes::one) return one_by_one(messages, out, prefix);
-  const Kernel kernel = kernel_of(lanes);
-  if (messages.size() <= kernel.too_few) return one_by_one(messages, out, prefix);
-  Dealer(kernel, messages, out, prefix).run();
+  if (messages.size() == 1) return one_by_one(messages, out, prefix);
+  Dealer(kernel_of(lanes), messages, out, prefix).run();
 }
 
 void sha256_many(std::span<const ByteView> messages, std::span<Digest> out,

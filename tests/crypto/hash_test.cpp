@@ -108,6 +108,7 @@ INSTANTIATE_TEST_SUITE_P(All, Sha256Lanes, testing::ValuesIn(sha256_lanes_availa
                          [](const auto& info) {
                            switch (info.param) {
                              case ShaLanes::one: return "One";
+                             case ShaLanes::two_sha: return "TwoSha";
                              case ShaLanes::eight_avx2: return "Avx2";
                              case ShaLanes::sixteen_avx512: return "Avx512";
                            }

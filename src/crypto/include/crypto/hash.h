@@ -27,8 +27,8 @@ class Sha256 {
   alignas(8) std::array<std::uint8_t, 112> context_;  // OpenSSL's SHA256_CTX
 };
 
-/// How sha256_many works: the number of messages hashed side by side in one register.
-enum class ShaLanes { one, eight_avx2, sixteen_avx512 };
+/// How sha256_many works: the number of messages hashed side by side, and with which instructions.
+enum class ShaLanes { one, two_sha, eight_avx2, sixteen_avx512 };
 std::string_view to_string(ShaLanes lanes);
 
 /// `out[i]` = SHA-256 of (`prefix`, when given, followed by) `messages[i]`. The way to hash many

@@ -1,0 +1,209 @@
+#include "node/drive.h"
+
+#include <charconv>
+
+#include "directory/roster.h"
+
+namespace spatter {
+namespace {
+
+constexpr std::string_view format_words = "spatter drive ";
+constexpr std::uint64_t keyring_bytes_max = 64 * 1024;
+constexpr std::uint64_t drive_bytes_min = 64ULL << 20;
+
+/// The version in the format file; nullopt: there is none.
+Result<std::optional<unsigned>> read_format(Disk& disk) {
+  auto bytes = read_file(disk, drive_path::format, 256);
+  if (!bytes) {
+    if (bytes.error().code == Errc::not_found) return std::nullopt;
+    return fail(std::move(bytes).error());
+  }
+  auto text = as_text(*bytes);
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
+  unsigned version = 0;
+  if (text.starts_with(format_words)) {
+    text.remove_prefix(format_words.size());
+    const auto read = std::from_chars(text.data(), text.data() + text.size(), version);
+    if (read.ec == std::errc{} && read.ptr == text.data() + text.size() && version > 0)
+      return version;
+  }
+  return fail(Errc::corrupt, "the drive's format file does not say what it is");
+}
+
+Result<void> check_format(Disk& disk) {
+  TRY(auto version, read_format(disk));
+  if (!version)
+    return fail(Errc::not_found, "there is no Spatter drive here: make one with `spatter init`");
+  if (*version > drive_format_version)
+    return fail(Errc::newer_format, "the drive has format {}, this Spatter knows formats up to {}: "
+                "install a newer one", *version, drive_format_version);
+  return {};
+}
+
+Result<void> complete(Disk& disk) {
+  const auto text = fmt::format("{}{}\n", format_words, drive_format_version);
+  return write_file_durably(disk, drive_path::format, as_bytes(text));
+}
+
+Result<Keyring> load_keyring(Disk& disk, const std::optional<std::string>& passphrase) {
+  TRY(auto bytes, read_file(disk, drive_path::keyring, keyring_bytes_max));
+  std::optional<std::string_view> words;
+  if (passphrase) words = *passphrase;
+  auto keyring = read_keyring(bytes, words);
+  wipe(bytes);
+  return keyring;
+}
+
+Result<void> make_folders(Disk& disk) {
+  for (const auto* folder : {"network", "user", drive_path::packs, drive_path::server}) {
+    TRY_VOID(disk.make_directories(folder));
+  }
+  TRY_VOID(disk.sync_directory("user"));
+  return disk.sync_directory("");
+}
+
+/// The keyring of an interrupted making, if it may be taken up; else a new one, durable.
+Result<Keyring> make_keyring(Runtime& runtime, const NewDrive& options, const Keyring& fresh,
+                             Random& nonces) {
+  auto& disk = runtime.disk();
+  auto there = load_keyring(disk, options.passphrase);
+  if (there) {
+    if (options.secret && !(*options.secret == there->person))
+      return fail(Errc::denied, "an unfinished drive of another person is here: choose another "
+                  "folder, or remove its keyring if you are sure");
+    return there;
+  }
+  if (there.error().code != Errc::not_found)
+    return fail(there.error().during("an unfinished drive is here, whose keyring does not open"));
+  std::optional<std::string_view> passphrase;
+  if (options.passphrase) passphrase = *options.passphrase;
+  TRY(auto bytes, write_keyring(fresh, passphrase, nonces));
+  auto written = write_file_durably(disk, drive_path::keyring, bytes);
+  wipe(bytes);
+  TRY_VOID(std::move(written));
+  return fresh;
+}
+
+Result<ParsedConfig> load_config(Disk& disk) {
+  auto bytes = read_file(disk, drive_path::config, config_bytes_max);
+  if (!bytes) {
+    if (bytes.error().code == Errc::not_found) return ParsedConfig{};  // all keys are optional
+    return fail(std::move(bytes).error());
+  }
+  return parse_config(as_text(*bytes));
+}
+
+Task<Result<void>> put_network_in(Runtime& runtime, MemberStore::Contents contents) {
+  CO_TRY(auto store, co_await MemberStore::open(runtime, drive_path::members));
+  auto done = co_await store->replace(std::move(contents));
+  co_await store->close();
+  co_return done;
+}
+
+}  // namespace
+
+Task<Result<bool>> drive_is_complete(Runtime& runtime) {
+  CO_TRY(auto version, co_await runtime.blocking([&] { return read_format(runtime.disk()); }));
+  co_return version.has_value();
+}
+
+Task<Result<Drive>> prepare_drive(Runtime& runtime, NewDrive options) {
+  CO_TRY(const bool complete, co_await drive_is_complete(runtime));
+  if (complete) co_return fail(Errc::exists, "a Spatter drive is here already");
+  auto secret = options.secret ? *options.secret : PersonSecret::generate(runtime.entropy());
+  const Keyring fresh{std::move(secret), SigningKey::generate(runtime.entropy()),
+                      runtime.wall_ms(), options.name};
+  // The entropy belongs to the executor: what the pool thread needs of it is drawn here.
+  Bytes seed(256);
+  runtime.entropy().fill(seed);
+  struct Drawn final : Random {
+    explicit Drawn(const Bytes& seed) : seed(seed) {}
+    void fill(MutableBytes out) override {
+      SPATTER_ASSERT(used + out.size() <= seed.size());
+      std::copy_n(seed.begin() + static_cast<std::ptrdiff_t>(used), out.size(), out.begin());
+      used += out.size();
+    }
+    const Bytes& seed;
+    std::size_t used = 0;
+  } nonces(seed);
+
+  Config config;
+  config.size_bytes = options.size_bytes;
+  config.name = options.name;
+  if (options.listen) config.listen = *options.listen;
+  CO_TRY_VOID(co_await runtime.blocking([&]() -> Result<void> {
+    TRY(auto space, runtime.disk().space());
+    TRY_VOID(halves_of(config, space));
+    return {};
+  }));
+  auto keyring = co_await runtime.blocking([&]() -> Result<Keyring> {
+    auto& disk = runtime.disk();
+    TRY_VOID(make_folders(disk));
+    TRY(auto keyring, make_keyring(runtime, options, fresh, nonces));
+    const auto text = config_text(config);
+    TRY_VOID(write_file_durably(disk, drive_path::config, as_bytes(text)));
+    return keyring;
+  });
+  if (!keyring) co_return fail(std::move(keyring).error());
+  co_return Drive{std::move(*keyring), std::move(config), {}};
+}
+
+Task<Result<NetworkId>> found_network(Runtime& runtime, const Drive& drive) {
+  const auto person_key = drive.keyring.person.signing_key();
+  const auto now = runtime.wall_ms();
+  MemberStore::Contents contents;
+  contents.genesis = make_genesis(person_key, runtime.entropy(), now);
+  CO_TRY(auto genesis, check_genesis(*contents.genesis));
+  const auto identity =
+      make_identity(genesis.network, person_key, drive.keyring.server_key, now);
+  contents.records.push_back(make_server_record(
+      identity, {}, 0, 0, static_cast<std::uint64_t>(std::max<WallMs>(now, 1))));
+  CO_TRY_VOID(co_await put_network_in(runtime, std::move(contents)));
+  CO_TRY_VOID(co_await runtime.blocking([&] { return complete(runtime.disk()); }));
+  co_return genesis.network;
+}
+
+Task<Result<void>> adopt_network(Runtime& runtime, const Drive&, MemberStore::Contents contents,
+                                 bool recover) {
+  // The mark first: a drive that is complete but not yet recovered must not open as an empty one.
+  if (recover) {
+    CO_TRY_VOID(co_await runtime.blocking([&] {
+      return write_file_durably(runtime.disk(), drive_path::recovering,
+                                as_bytes("the volume is to be brought back from the network\n"));
+    }));
+  }
+  CO_TRY_VOID(co_await put_network_in(runtime, std::move(contents)));
+  co_return co_await runtime.blocking([&] { return complete(runtime.disk()); });
+}
+
+Task<Result<Drive>> open_drive(Runtime& runtime, std::optional<std::string> passphrase) {
+  auto opened = co_await runtime.blocking([&]() -> Result<Drive> {
+    auto& disk = runtime.disk();
+    TRY_VOID(check_format(disk));
+    TRY(auto keyring, load_keyring(disk, passphrase));
+    TRY(auto parsed, load_config(disk));
+    if (parsed.config.name.empty()) parsed.config.name = keyring.name;
+    return Drive{std::move(keyring), std::move(parsed.config), std::move(parsed.warnings)};
+  });
+  co_return opened;
+}
+
+Task<Result<bool>> drive_needs_passphrase(Runtime& runtime) {
+  auto bytes = co_await runtime.blocking([&] {
+    return read_file(runtime.disk(), drive_path::keyring, keyring_bytes_max);
+  });
+  if (!bytes) co_return fail(std::move(bytes).error());
+  co_return keyring_is_sealed(*bytes);
+}
+
+Result<Halves> halves_of(const Config& config, const DiskSpace& space) {
+  if (config.size_bytes > 0 && config.size_bytes > space.total)
+    return fail(Errc::invalid, "a drive of {} bytes does not fit a file system of {} bytes",
+                config.size_bytes, space.total);
+  const auto size = config.size_bytes > 0 ? config.size_bytes : space.total;
+  if (size < drive_bytes_min)
+    return fail(Errc::no_space, "a drive of {} bytes is too small: it needs at least 64 MiB", size);
+  return Halves{size / 2, size / 2};
+}
+
+}  // namespace spatter

@@ -1,0 +1,190 @@
+#include "node/server.h"
+
+#include "serverhalf/service.h"
+#include "server_state.h"
+
+namespace spatter {
+namespace {
+
+bool is_wildcard(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
+bool is_loopback(const std::string& host) {
+  return host.starts_with("127.") || host == "::1" || host == "localhost";
+}
+
+}  // namespace
+
+std::vector<Address> Server::State::addresses() const {
+  if (!drive.config.advertise.empty()) return drive.config.advertise;
+  if (!is_wildcard(listening.host)) return {listening};
+  std::vector<Address> result;
+  std::vector<Address> loopback;
+  const auto add = [&](const std::string& host) {
+    auto& list = is_loopback(host) ? loopback : result;
+    const Address address{host, listening.port};
+    if (std::ranges::find(list, address) == list.end()) list.push_back(address);
+  };
+  for (const auto& host : options.local_hosts) add(host);
+  // Behind a NAT the others see an address that we cannot.
+  if (!members->observed_host().empty()) add(members->observed_host());
+  return result.empty() ? loopback : result;
+}
+
+Server::Server(Runtime& runtime, Transport& transport, Drive drive, ServerOptions options)
+    : state_(std::make_unique<State>(runtime, transport, std::move(drive), std::move(options))) {}
+
+Server::~Server() = default;
+
+Task<Result<void>> Server::State::open_network() {
+  CO_TRY(member_store, co_await MemberStore::open(runtime, drive_path::members));
+  CO_TRY(auto contents, co_await member_store->load());
+  if (!contents.genesis)
+    co_return fail(Errc::corrupt, "the drive's members database holds no genesis record");
+  CO_TRY(auto genesis, check_genesis(*contents.genesis));
+  identity.emplace(make_identity(genesis.network, drive.keyring.person.signing_key(),
+                                 drive.keyring.server_key, runtime.wall_ms()));
+  rpc = std::make_unique<Rpc>(runtime, transport, identity->network, options.rpc);
+  CO_TRY(members, co_await GossipMembers::open(runtime, *rpc, *identity, *member_store,
+                                               options.gossip));
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Server::State::open_halves() {
+  auto space = co_await runtime.blocking([&] { return runtime.disk().space(); });
+  if (!space) co_return fail(std::move(space).error());
+  CO_TRY(halves, halves_of(drive.config, *space));
+  ShardStoreOptions shard_options;
+  shard_options.folder = drive_path::server;
+  shard_options.budget_bytes = halves.server_bytes;
+  CO_TRY(shards, co_await ShardStore::open(runtime, identity->server_key, shard_options));
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Server::State::open_volume(std::uint64_t number, std::uint64_t version) {
+  VolumeOptions volume_options;
+  CO_TRY(volume_options.volume, co_await volume_of(*database));
+  if (volume_options.volume.is_zero()) volume_options.volume = runtime.entropy().id<VolumeId>();
+  volume_options.packs.folder = drive_path::packs;
+  volume_options.packs.limit_bytes = halves.user_bytes;
+  keys.emplace(VolumeKeys::derive(drive.keyring.person, volume_options.volume));
+  if (number == 0) {
+    CO_TRY(auto root, co_await load_root(runtime, volume_options.volume));
+    number = root ? root->number() : 1;
+    version = root ? root->version() : 0;
+  }
+  CO_TRY(volume, co_await Volume::open(runtime, *database, *keys, volume_options));
+  if (!reader) reader = std::make_unique<StripeReader>(context());
+  volume->packs().set_remote(reader.get());
+  keeper = std::make_unique<Keeper>(context(),
+                                    OwnedVolume{volume->id(), number, keys->labels},
+                                    volume->packs(), *reader, options.keeper);
+  roots = std::make_unique<RootKeeper>(context(), *volume, *keys, number, version);
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Server::start() {
+  auto& state = *state_;
+  const auto run = [](Server::State& state) -> Task<Result<void>> {
+    for (const auto& warning : state.drive.warnings) state.runtime.log().warning("{}", warning);
+    CO_TRY_VOID(co_await state.open_network());
+    CO_TRY_VOID(co_await state.open_halves());
+
+    if (!state.options.offline) {
+      serve_shards(*state.rpc, *state.shards, [members = state.members.get()](ServerId id) {
+        return members->person_of(id);
+      });
+      CO_TRY(state.listening, state.rpc->listen(state.drive.config.listen));
+      state.members->start();
+      state.members->publish_own(state.addresses(), state.halves.server_bytes,
+                                 state.shards->usage().free);
+    }
+
+    CO_TRY(const bool recovering, co_await state.is_recovering());
+    if (recovering && state.options.offline)
+      co_return fail(Errc::unavailable, "this drive's volume has not been brought back yet: start "
+                     "it with `spatter up` first");
+    std::uint64_t number = 0;
+    std::uint64_t version = 0;
+    if (recovering) {
+      CO_TRY(number, co_await state.recover_volume());
+    } else {
+      CO_TRY(state.database,
+             co_await Database::open(state.runtime, drive_path::volume, volume_migrations()));
+      CO_TRY(state.stripes, co_await StripeTable::open(state.runtime, drive_path::stripes));
+    }
+    CO_TRY_VOID(co_await state.open_volume(number, version));
+    if (recovering) {
+      // From here on the volume is this server's; the mark goes when the others know it.
+      if (auto known = co_await state.roots->ensure_known(); !known)
+        state.runtime.log().warning("root record: {}", known.error().message);
+      CO_TRY_VOID(co_await state.runtime.blocking([&]() -> Result<void> {
+        TRY_VOID(state.runtime.disk().remove(drive_path::recovering));
+        return state.runtime.disk().sync_directory("user");
+      }));
+    }
+    if (state.options.offline) co_return Result<void>{};
+
+    state.housekeeper = std::make_unique<Housekeeper>(Housekeeper::Parts{
+        state.runtime, *state.members, *state.shards, *state.volume, *state.keeper, *state.roots,
+        [&state] { return state.addresses(); }, state.halves.server_bytes,
+        state.options.housekeeping_every});
+    state.members->on_observed_host = [&state] { state.housekeeper->publish(); };
+    state.keeper->start();
+    state.roots->start();
+    state.housekeeper->start();
+    co_return Result<void>{};
+  };
+  auto started = co_await run(state);
+  if (!started) co_await stop();
+  co_return started;
+}
+
+Task<void> Server::stop() {
+  auto& state = *state_;
+  if (state.members) state.members->on_observed_host = nullptr;
+  if (state.housekeeper) co_await state.housekeeper->stop();
+  if (state.roots) co_await state.roots->stop();
+  if (state.keeper) co_await state.keeper->stop();
+  if (state.members && !state.options.offline) co_await state.members->stop();
+  if (state.rpc) co_await state.rpc->stop();
+  if (state.volume) {
+    state.volume->packs().set_remote(nullptr);
+    co_await state.volume->stop();
+  }
+  state.housekeeper.reset();
+  state.roots.reset();
+  state.keeper.reset();
+  state.volume.reset();
+  state.reader.reset();
+  if (auto stripes = std::move(state.stripes)) co_await stripes->close();
+  if (auto database = std::move(state.database)) co_await database->close();
+  if (auto shards = std::move(state.shards)) co_await shards->stop();
+  state.members.reset();
+  state.rpc.reset();
+  if (auto store = std::move(state.member_store)) co_await store->close();
+}
+
+const Identity& Server::identity() const { return *state_->identity; }
+Address Server::listening() const { return state_->listening; }
+const Drive& Server::drive() const { return state_->drive; }
+Volume& Server::volume() { return *state_->volume; }
+Members& Server::members() { return *state_->members; }
+ShardStore& Server::shards() { return *state_->shards; }
+StripeTable& Server::stripes() { return *state_->stripes; }
+StripeReader& Server::reader() { return *state_->reader; }
+Keeper& Server::keeper() { return *state_->keeper; }
+Rpc& Server::rpc() { return *state_->rpc; }
+
+Result<void> Server::may_write() const { return state_->roots->may_write(); }
+
+Task<Result<void>> Server::wait_for(PackPosition position, Level level) {
+  if (level == Level::local) co_return co_await state_->keeper->wait_for(position, level);
+  CO_TRY_VOID(may_write());
+  CO_TRY_VOID(co_await state_->keeper->wait_for(position, level));
+  co_return co_await state_->roots->ensure_known();
+}
+
+Task<Result<std::string>> Server::invite(Duration valid_for) {
+  return state_->members->invite(valid_for);
+}
+
+}  // namespace spatter

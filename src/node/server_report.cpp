@@ -1,0 +1,128 @@
+// What a server says of itself: status, contracts, fsck.
+#include "server_state.h"
+#include "trust/contract.h"
+
+namespace spatter {
+
+std::string_view to_string(ServerFinding::Where where) {
+  switch (where) {
+    case ServerFinding::Where::drive: return "drive";
+    case ServerFinding::Where::user_half: return "user half";
+    case ServerFinding::Where::server_half: return "server half";
+    case ServerFinding::Where::network: return "network";
+  }
+  return "drive";
+}
+
+Task<Result<ServerStatus>> Server::status() {
+  auto& state = *state_;
+  CO_TRY(auto stats, co_await state.volume->stats());
+  ServerStatus status;
+  status.network = state.identity->network;
+  status.person = state.identity->person;
+  status.server = state.identity->server;
+  status.name = state.drive.config.name;
+  status.listening = state.listening;
+  const auto all = state.members->all();
+  status.servers_total = all.size();
+  status.servers_up = static_cast<std::size_t>(std::ranges::count_if(all, &Member::up));
+  status.user_half = {stats.used_bytes, stats.limit_bytes};
+  const auto usage = state.shards->usage();
+  status.server_half = {usage.used, usage.budget};
+  status.files = stats.files;
+  status.file_bytes = stats.file_bytes;
+  for (const auto& pack : state.volume->packs().list()) {
+    ++status.packs_total;
+    status.packs_local += pack.local;
+  }
+  status.safety = state.keeper->report();
+  status.idle = state.keeper->idle();
+  status.note = state.note;
+  status.mode = state.options.offline ? "offline" : "serving";
+  if (auto writes = state.roots->may_write(); !writes) {
+    status.mode = "fenced";
+    status.note = writes.error().message;
+  }
+  co_return status;
+}
+
+Task<Result<std::vector<ServerContract>>> Server::contracts(std::size_t limit) {
+  auto& state = *state_;
+  std::vector<ServerContract> result;
+  const auto add = [&](const wire::Contract& contract, bool mine) {
+    auto terms = check_contract(contract);
+    if (!terms) {
+      state.runtime.log().warning("contracts: {}", terms.error().message);
+      return;
+    }
+    result.push_back({mine, terms->stripe, terms->index, terms->size, terms->person,
+                      server_id(terms->owner_key), terms->holder, terms->signed_ms,
+                      terms->until_ms});
+  };
+  CO_TRY(auto contracted, co_await state.stripes->contracts(limit));
+  for (const auto& row : contracted) {
+    wire::Contract contract;
+    if (contract.ParseFromArray(row.contract.data(), static_cast<int>(row.contract.size())))
+      add(contract, true);
+  }
+  ShardQuery query;
+  query.limit = 1024;
+  for (std::size_t taken = 0; taken < limit;) {
+    CO_TRY(auto page, co_await state.shards->list(query));
+    for (const auto& shard : page.shards) {
+      if (taken++ >= limit) break;
+      add(shard.contract, false);
+    }
+    if (!page.more || page.shards.empty()) break;
+    query.after = page.shards.back().key;
+  }
+  const auto order = [](const ServerContract& contract) {
+    return std::tuple(!contract.mine, contract.stripe, contract.index, contract.holder);
+  };
+  std::ranges::sort(result, {}, order);
+  co_return result;
+}
+
+Task<Result<ServerCheckup>> Server::fsck(bool deep, bool mend, Progress progress) {
+  auto& state = *state_;
+  ServerCheckup checkup;
+  using Where = ServerFinding::Where;
+
+  // The user half first: what it mends may come from the network, and from the own server half.
+  std::vector<Finding> findings;
+  std::uint64_t fixed = 0;
+  if (mend) {
+    CO_TRY(findings, co_await state.volume->mend(deep, fixed));
+  } else {
+    CO_TRY(findings, co_await state.volume->check(deep));
+  }
+  for (auto& finding : findings) {
+    auto what = std::move(finding.what);
+    if (!finding.path.empty()) what += fmt::format(" ({})", finding.path);
+    // mend() says only how many it put right: all of them, or we don't claim any.
+    checkup.findings.push_back({Where::user_half, std::move(what),
+                                mend && fixed >= findings.size(), finding.fatal});
+  }
+
+  CO_TRY(auto shards, co_await state.shards->fsck(deep, mend, std::move(progress)));
+  checkup.shards = shards.shards;
+  checkup.bytes = shards.bytes;
+  for (auto& damage : shards.damage) {
+    const bool harmless = damage.kind == ShardDamage::Kind::orphan ||
+                          damage.kind == ShardDamage::Kind::leftover;
+    checkup.findings.push_back(
+        {Where::server_half, std::move(damage.text), damage.mended, !harmless});
+  }
+
+  if (!state.options.offline) {
+    const auto report = state.keeper->report();
+    for (const auto& stripe : report.unreadable)
+      checkup.findings.push_back({Where::network,
+                                  fmt::format("stripe {} cannot be read from the others now: fewer "
+                                              "than k of its shards can be reached", stripe),
+                                  false, false});
+  }
+  co_return checkup;
+}
+
+}  // namespace spatter

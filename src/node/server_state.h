@@ -1,0 +1,53 @@
+// The parts of a running Server, in the order in which they are made; they end in the reverse one.
+#pragma once
+
+#include "housekeeper.h"
+#include "node/server.h"
+#include "root_keeper.h"
+
+namespace spatter {
+
+struct Server::State {
+  State(Runtime& runtime, Transport& transport, Drive drive, ServerOptions options)
+      : runtime(runtime), transport(transport), drive(std::move(drive)),
+        options(std::move(options)) {}
+
+  Runtime& runtime;
+  Transport& transport;
+  Drive drive;
+  ServerOptions options;
+  Halves halves;
+  Address listening;
+  std::string note;  ///< what people should know, e.g. of an incomplete recovery
+
+  std::unique_ptr<MemberStore> member_store;
+  std::optional<Identity> identity;
+  std::unique_ptr<Rpc> rpc;
+  std::unique_ptr<GossipMembers> members;
+  std::unique_ptr<ShardStore> shards;
+  std::unique_ptr<StripeTable> stripes;
+  std::unique_ptr<Database> database;  ///< of the volume
+  std::optional<VolumeKeys> keys;
+  std::unique_ptr<Volume> volume;
+  std::unique_ptr<StripeReader> reader;
+  std::unique_ptr<Keeper> keeper;
+  std::unique_ptr<RootKeeper> roots;
+  std::unique_ptr<Housekeeper> housekeeper;
+
+  SpatterContext context() {
+    return SpatterContext{runtime, *rpc, *members, *shards, *identity, *stripes};
+  }
+  /// What others are told to dial.
+  std::vector<Address> addresses() const;
+
+  Task<Result<void>> open_network();
+  Task<Result<void>> open_halves();
+  Task<Result<void>> open_volume(std::uint64_t number, std::uint64_t version);
+  /// Brings the volume back from the network into emptied databases. Returns the writer number to
+  /// use from now on.
+  Task<Result<std::uint64_t>> recover_volume();
+  Task<Result<bool>> is_recovering();
+  Task<Result<void>> clear_user_half();
+};
+
+}  // namespace spatter

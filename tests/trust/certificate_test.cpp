@@ -1,0 +1,77 @@
+#include "trust/certificate.h"
+
+#include <gtest/gtest.h>
+
+#include "crypto/hash.h"
+
+namespace spatter {
+namespace {
+
+class Certificates : public testing::Test {
+ protected:
+  SeededRandom random{7};
+  SigningKey person = SigningKey::generate(random);
+  SigningKey stranger = SigningKey::generate(random);
+  SigningKey server = SigningKey::generate(random);
+  NetworkId network = random.id<NetworkId>();
+};
+
+TEST_F(Certificates, TheNetworkIsTheHashOfItsGenesis) {
+  const auto record = make_genesis(person, random, 1234, 60);
+  const auto facts = check_genesis(record).value();
+  EXPECT_EQ(facts.network.bytes, sha256(as_bytes(record.body())).bytes);
+  EXPECT_EQ(facts.founder, person_id(person.public_key()));
+  EXPECT_EQ(facts.created_ms, 1234u);
+  EXPECT_EQ(facts.epoch_seconds, 60u);
+  EXPECT_NE(check_genesis(make_genesis(person, random, 1234, 60)).value().network, facts.network);
+}
+
+TEST_F(Certificates, AGenesisInAnotherFoundersNameIsRefused) {
+  wire::Genesis genesis;
+  ASSERT_TRUE(genesis.ParseFromString(make_genesis(person, random, 1, 60).body()));
+  EXPECT_EQ(check_genesis(sign_message(stranger, kind::genesis, genesis)).error().code,
+            Errc::denied);
+  genesis.set_epoch_seconds(0);
+  EXPECT_EQ(check_genesis(sign_message(person, kind::genesis, genesis)).error().code,
+            Errc::invalid);
+}
+
+TEST_F(Certificates, ACertificateTiesServerToPersonInOneNetwork) {
+  const auto record = make_certificate(person, network, server.public_key(), 5);
+  const auto facts = check_certificate(record, network).value();
+  EXPECT_EQ(facts.person, person_id(person.public_key()));
+  EXPECT_EQ(facts.server, server_id(server.public_key()));
+  const auto elsewhere = check_certificate(record, random.id<NetworkId>());
+  EXPECT_EQ(elsewhere.error().code, Errc::denied);
+  EXPECT_NE(elsewhere.error().message.find("another network"), std::string::npos);
+}
+
+TEST_F(Certificates, NobodyCertifiesInAnotherPersonsName) {
+  wire::Certificate certificate;
+  ASSERT_TRUE(certificate.ParseFromString(
+      make_certificate(person, network, server.public_key(), 5).body()));
+  const auto forged = sign_message(stranger, kind::certificate, certificate);
+  EXPECT_EQ(check_certificate(forged, network).error().code, Errc::denied);
+}
+
+TEST_F(Certificates, AnAdmissionIsTheInvitersOwn) {
+  const auto guest = person_id(stranger.public_key());
+  const auto record = make_admission(person, network, guest, 5);
+  const auto facts = check_admission(record, network).value();
+  EXPECT_EQ(facts.person, guest);
+  EXPECT_EQ(facts.inviter, person_id(person.public_key()));
+  wire::Admission admission;
+  ASSERT_TRUE(admission.ParseFromString(record.body()));
+  EXPECT_EQ(check_admission(sign_message(stranger, kind::admission, admission), network)
+                .error().code, Errc::denied);
+}
+
+TEST_F(Certificates, AnIdentityIsConsistent) {
+  const auto identity = make_identity(network, person, server, 9);
+  EXPECT_EQ(identity.person, person_id(person.public_key()));
+  EXPECT_EQ(identity.server, server_id(server.public_key()));
+  EXPECT_EQ(check_certificate(identity.certificate, network).value().server, identity.server);
+}
+
+}  // namespace
+}  // namespace spatter
