@@ -303,18 +303,26 @@ MemoryDisk::MemoryDisk(std::shared_ptr<Platter> platter)
 
 MemoryDisk::~MemoryDisk() = default;
 
-std::unique_ptr<MemoryDisk> MemoryDisk::crash(Random& random) {
+std::shared_ptr<MemoryDisk::Platter> MemoryDisk::hand_over() {
   auto next = std::make_shared<Platter>();
-  {
-    std::lock_guard lock(platter_->mutex);
-    SPATTER_ASSERT(!platter_->dead);
-    platter_->dead = true;
-    next->root = std::exchange(platter_->root, std::make_shared<Node>(true));
-    next->unsynced = std::exchange(platter_->unsynced, {});
-    next->capacity = platter_->capacity;
-  }
+  std::lock_guard lock(platter_->mutex);
+  SPATTER_ASSERT(!platter_->dead);
+  platter_->dead = true;
+  next->root = std::exchange(platter_->root, std::make_shared<Node>(true));
+  next->unsynced = std::exchange(platter_->unsynced, {});
+  next->capacity = platter_->capacity;
+  next->used = platter_->used;
+  return next;
+}
+
+std::unique_ptr<MemoryDisk> MemoryDisk::crash(Random& random) {
+  auto next = hand_over();
   next->lose_unsynced(random);
   return std::unique_ptr<MemoryDisk>(new MemoryDisk(std::move(next)));
+}
+
+std::unique_ptr<MemoryDisk> MemoryDisk::restart() {
+  return std::unique_ptr<MemoryDisk>(new MemoryDisk(hand_over()));
 }
 
 void MemoryDisk::set_capacity(std::uint64_t bytes) {

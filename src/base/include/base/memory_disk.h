@@ -25,6 +25,8 @@ class MemoryDisk final : public Disk {
   /// Power fails now. Every call on this object and on files opened through it fails from here on;
   /// the returned disk is what the machine finds when it starts again.
   std::unique_ptr<MemoryDisk> crash(Random& random);
+  /// The same when the process alone dies: nothing written is lost, though it stays unsynced.
+  std::unique_ptr<MemoryDisk> restart();
 
   // Faults. All apply at once and survive crashes.
   void set_capacity(std::uint64_t bytes);  ///< growing beyond it fails with no_space
@@ -57,6 +59,7 @@ class MemoryDisk final : public Disk {
 
  private:
   explicit MemoryDisk(std::shared_ptr<Platter> platter);
+  std::shared_ptr<Platter> hand_over();
   std::shared_ptr<Platter> platter_;
   SqliteVfs vfs_;
 };
