@@ -19,6 +19,7 @@ std::vector<Address> Server::State::addresses() const {
   std::vector<Address> result;
   std::vector<Address> loopback;
   const auto add = [&](const std::string& host) {
+    if (listening.host == "0.0.0.0" && host.find(':') != std::string::npos) return;  // IPv4 only
     auto& list = is_loopback(host) ? loopback : result;
     const Address address{host, listening.port};
     if (std::ranges::find(list, address) == list.end()) list.push_back(address);
@@ -84,7 +85,6 @@ Task<Result<void>> Server::State::open_volume(std::uint64_t number, std::uint64_
 Task<Result<void>> Server::start() {
   auto& state = *state_;
   const auto run = [](Server::State& state) -> Task<Result<void>> {
-    for (const auto& warning : state.drive.warnings) state.runtime.log().warning("{}", warning);
     CO_TRY_VOID(co_await state.open_network());
     CO_TRY_VOID(co_await state.open_halves());
 
