@@ -1,0 +1,313 @@
+// Several servers' members lists over pipes inside the process: joining, spreading, comparing.
+#include "directory/gossip.h"
+
+#include "../net/fixture.h"
+#include "../net/pipe_transport.h"
+#include "directory/join.h"
+#include "net/methods.h"
+#include "people.h"
+
+namespace spatter {
+namespace {
+
+RpcOptions quick_rpc() {
+  RpcOptions options;
+  options.backoff_min = 10ms;
+  options.backoff_max = 100ms;
+  return options;
+}
+
+GossipOptions quick_gossip() {
+  GossipOptions options;
+  options.sync_every = 100ms;
+  options.publish_every_min = 50ms;
+  options.call_timeout = 2s;
+  return options;
+}
+
+class GossipTest : public NetTest {
+ public:
+  using NetTest::runtime_;
+
+  /// One server of the invented network, with a store of its own.
+  struct Node {
+    Node(GossipTest& test, Identity identity)
+        : test(test), identity(std::move(identity)), transport(test.pipes, this->identity.server) {
+      static int number = 0;
+      path = fmt::format("spatter-gossip-{}-{}.db", ::getpid(), number++);
+    }
+    ~Node() {
+      for (const auto* suffix : {"", "-wal", "-shm"})
+        std::filesystem::remove(std::filesystem::temp_directory_path() / (path + suffix));
+    }
+
+    Task<void> found() {
+      store = (co_await MemberStore::open(*test.runtime_, path)).value();
+      (co_await store->replace({test.people.genesis, {}, {test.people.record(identity, 1, {})}}))
+          .value();
+    }
+    Task<Result<void>> join(std::string link) {
+      CO_TRY(auto invite, parse_link(link));
+      Rpc joining(*test.runtime_, transport, NetworkId{}, quick_rpc());
+      auto joined = co_await join_network(*test.runtime_, joining, invite, identity, 1000);
+      co_await joining.stop();
+      if (!joined) co_return fail(joined.error());
+      CO_TRY(store, co_await MemberStore::open(*test.runtime_, path));
+      co_return co_await store->replace(joined->contents);
+    }
+    Task<void> start() {
+      if (!store) store = (co_await MemberStore::open(*test.runtime_, path)).value();
+      rpc = std::make_unique<Rpc>(*test.runtime_, transport, identity.network, quick_rpc());
+      members = (co_await GossipMembers::open(*test.runtime_, *rpc, identity, *store,
+                                              quick_gossip())).value();
+      address = rpc->listen({"pipe", address.port}).value();
+      members->start();
+      members->publish_own({address}, 1000, 1000);
+    }
+    Task<void> stop() {
+      if (members) co_await members->stop();
+      if (rpc) co_await rpc->stop();
+      co_await transport.stop();
+      members.reset();
+      rpc.reset();
+      if (store) co_await store->close();
+      store.reset();
+    }
+    std::size_t up() const {
+      const auto others = members->others();
+      return static_cast<std::size_t>(std::ranges::count_if(others, &Member::up));
+    }
+
+    GossipTest& test;
+    Identity identity;
+    PipeTransport transport;
+    std::string path;
+    Address address{"pipe", 0};
+    std::unique_ptr<MemberStore> store;
+    std::unique_ptr<Rpc> rpc;
+    std::unique_ptr<GossipMembers> members;
+  };
+
+  Node& node(const SigningKey& person) {
+    nodes.push_back(std::make_unique<Node>(*this, people.server_of(person)));
+    return *nodes.back();
+  }
+  Node& newcomer() { return node(people.person()); }
+
+  /// The founder's server and `count` others, joined through it one after the other, all running.
+  Task<void> network(std::size_t count) {
+    auto& first = node(*people.founder);
+    co_await first.found();
+    co_await first.start();
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto link = (co_await invite(first)).value();
+      auto& next = newcomer();
+      (co_await next.join(link)).value();
+      co_await next.start();
+    }
+    co_await until([&] { return all_up(); });
+  }
+  Task<Result<std::string>> invite(Node& from) {
+    co_await until([&] { return !from.members->roster().find(from.identity.server)
+                                     ->member.addresses.empty(); });
+    co_return co_await from.members->invite(1h);
+  }
+  bool all_up() const {
+    return std::ranges::all_of(nodes, [&](const auto& node) {
+      return !node->members || node->up() + 1 == nodes.size();
+    });
+  }
+  template <class Condition>
+  Task<void> until(Condition condition) {
+    while (!condition()) co_await runtime_->sleep(5ms);
+  }
+  Task<void> stop_all() {
+    for (auto& node : nodes) co_await node->stop();
+  }
+
+  People people;
+  PipeNetwork pipes{*runtime_};
+  std::vector<std::unique_ptr<Node>> nodes;
+};
+
+TEST_F(GossipTest, ANewcomerIsKnownAndReachableEverywhere) {
+  run([](GossipTest& test) -> Task<void> {
+    co_await test.network(3);
+    for (const auto& node : test.nodes) {
+      EXPECT_EQ(node->members->all().size(), 4u);
+      for (const auto& other : test.nodes) {
+        EXPECT_EQ(node->members->person_of(other->identity.server), other->identity.person);
+        EXPECT_TRUE(node->members->is_up(other->identity.server));
+      }
+    }
+    co_await test.stop_all();
+  }(*this));
+}
+
+TEST_F(GossipTest, AChangeReachesEverybody) {
+  run([](GossipTest& test) -> Task<void> {
+    co_await test.network(3);
+    auto& changed = *test.nodes[2];
+    int told = 0;
+    test.nodes[0]->members->subscribe([&] { ++told; });
+    changed.members->publish_own({changed.address}, 1000, 10);
+    co_await test.until([&] {
+      return std::ranges::all_of(test.nodes, [&](const auto& node) {
+        return node->members->find(changed.identity.server)->free_bytes == 10;
+      });
+    });
+    EXPECT_GT(told, 0);
+    co_await test.stop_all();
+  }(*this));
+}
+
+TEST_F(GossipTest, AServerThatStopsIsDownAndUpAgainAfterItsRestart) {
+  run([](GossipTest& test) -> Task<void> {
+    co_await test.network(2);
+    auto& first = *test.nodes[0];
+    auto& restarted = *test.nodes[1];
+    co_await restarted.stop();
+    co_await test.until([&] { return !first.members->is_up(restarted.identity.server); });
+    EXPECT_TRUE(first.members->find(restarted.identity.server));
+    co_await restarted.start();
+    co_await test.until([&] { return test.all_up(); });
+    co_await test.stop_all();
+  }(*this));
+}
+
+TEST_F(GossipTest, AllFindOneAnotherAgainAfterEverybodyWasStopped) {
+  run([](GossipTest& test) -> Task<void> {
+    co_await test.network(2);
+    for (auto& node : test.nodes) co_await node->stop();
+    for (auto& node : test.nodes) co_await node->start();
+    co_await test.until([&] { return test.all_up(); });
+    co_await test.stop_all();
+  }(*this));
+}
+
+TEST_F(GossipTest, AServerThatMovedIsFoundByItself) {
+  run([](GossipTest& test) -> Task<void> {
+    co_await test.network(2);
+    auto& moved = *test.nodes[1];
+    co_await moved.stop();
+    moved.address.port = 0;  // it gets another one
+    co_await moved.start();
+    co_await test.until([&] {
+      const auto there = test.nodes[2]->members->find(moved.identity.server);
+      return there->up && there->addresses == std::vector{moved.address};
+    });
+    co_await test.stop_all();
+  }(*this));
+}
+
+TEST_F(GossipTest, AnInviteWorksForOneServerOnly) {
+  run([](GossipTest& test) -> Task<void> {
+    co_await test.network(0);
+    const auto link = (co_await test.invite(*test.nodes[0])).value();
+    auto& first = test.newcomer();
+    EXPECT_TRUE(co_await first.join(link));
+    auto& second = test.newcomer();
+    const auto reused = co_await second.join(link);
+    EXPECT_EQ(reused.error().code, Errc::denied);
+    EXPECT_TRUE(reused.error().message.contains("used already")) << reused.error().message;
+    if (first.store) co_await first.store->close();
+    first.store.reset();
+    EXPECT_TRUE(co_await first.join(link)) << "its first answer may have been lost";
+    co_await test.stop_all();
+  }(*this));
+}
+
+TEST_F(GossipTest, WrongInvitesAreRefusedWithTheirReason) {
+  run([](GossipTest& test) -> Task<void> {
+    co_await test.network(0);
+    auto& first = *test.nodes[0];
+    auto invite = parse_link((co_await test.invite(first)).value()).value();
+    auto& guest = test.newcomer();
+    auto altered = invite;
+    altered.secret[0] ^= 1;
+    EXPECT_TRUE((co_await guest.join(to_link(altered))).error().message.contains("does not know"));
+    altered = invite;
+    altered.inviter = test.people.random.id<ServerId>();
+    EXPECT_FALSE(co_await guest.join(to_link(altered)));
+    altered = invite;
+    altered.addresses = {{"pipe", 999}};
+    EXPECT_EQ((co_await guest.join(to_link(altered))).error().code, Errc::unavailable);
+
+    const auto expired = (co_await first.members->invite(-1s)).value();
+    EXPECT_TRUE((co_await guest.join(expired)).error().message.contains("expired"));
+    EXPECT_EQ(first.members->all().size(), 1u);
+    co_await test.stop_all();
+  }(*this));
+}
+
+TEST_F(GossipTest, AnotherServerOfAMemberJoinsWithoutANewAdmission) {
+  run([](GossipTest& test) -> Task<void> {
+    co_await test.network(1);
+    const auto link = (co_await test.invite(*test.nodes[1])).value();
+    auto& second = test.node(*test.people.founder);
+    EXPECT_TRUE(co_await second.join(link));
+    co_await second.start();
+    co_await test.until([&] { return test.all_up(); });
+    EXPECT_EQ(test.nodes[1]->members->roster().admissions().size(), 1u);
+    EXPECT_EQ(second.members->person_of(test.nodes[0]->identity.server),
+              second.identity.person);
+    co_await test.stop_all();
+  }(*this));
+}
+
+TEST_F(GossipTest, AGuestMayInviteAGuest) {
+  run([](GossipTest& test) -> Task<void> {
+    co_await test.network(1);
+    const auto link = (co_await test.invite(*test.nodes[1])).value();
+    auto& second = test.newcomer();
+    EXPECT_TRUE(co_await second.join(link));
+    co_await second.start();
+    co_await test.until([&] { return test.all_up(); });
+    EXPECT_TRUE(test.nodes[0]->members->roster().is_admitted(second.identity.person));
+    co_await test.stop_all();
+  }(*this));
+}
+
+TEST_F(GossipTest, AStrangerOfTheSameNetworkIsToldNothing) {
+  run([](GossipTest& test) -> Task<void> {
+    co_await test.network(1);
+    const auto stranger = test.people.server_of(test.people.person());
+    PipeTransport transport(test.pipes, stranger.server);
+    Rpc rpc(*test.runtime_, transport, stranger.network, quick_rpc());
+    const auto& first = *test.nodes[0];
+    const auto ask = [&](std::uint16_t method, std::string body) {
+      return rpc.call_address(first.address, first.identity.server, {method, std::move(body), {}},
+                              {});
+    };
+    EXPECT_EQ((co_await ask(method::members_sync, "")).error().code, Errc::denied);
+    wire::PushRequest push;
+    *push.add_records() = test.people.record(stranger, 1);
+    EXPECT_EQ((co_await ask(method::members_push, push.SerializeAsString())).error().code,
+              Errc::denied);
+    EXPECT_FALSE(first.members->find(stranger.server));
+    EXPECT_EQ((co_await ask(method::members_push, "\xff\xff")).error().code, Errc::invalid);
+    co_await rpc.stop();
+    co_await transport.stop();
+    co_await test.stop_all();
+  }(*this));
+}
+
+TEST_F(GossipTest, APeerThatFloodsIsSlowedDown) {
+  run([](GossipTest& test) -> Task<void> {
+    co_await test.network(1);
+    auto& sender = *test.nodes[1];
+    wire::PushRequest push;
+    for (int i = 0; i < 500; ++i) *push.add_records() = wire::Signed();
+    bool busy = false;
+    for (int i = 0; i < 40 && !busy; ++i) {
+      auto reply = co_await sender.rpc->call(test.nodes[0]->identity.server,
+                                             {method::members_push, push.SerializeAsString(), {}});
+      busy = !reply && reply.error().code == Errc::busy;
+    }
+    EXPECT_TRUE(busy);
+    co_await test.stop_all();
+  }(*this));
+}
+
+}  // namespace
+}  // namespace spatter
