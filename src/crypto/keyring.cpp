@@ -167,6 +167,8 @@ Result<Keyring> read_keyring(ByteView bytes, std::optional<std::string_view> pas
   if (version > version_known)
     return fail(Errc::newer_format, "the keyring is of format {}, this Spatter knows up to {}",
                 version, version_known);
+  if (bytes[11] != 0)
+    return fail(Errc::newer_format, "the keyring has flags ({}) this Spatter does not know", bytes[11]);
   if (bytes[10] == sealing_none) return read_body(covered.subspan(head_bytes));
   if (bytes[10] == sealing_passphrase) return open_sealed(covered, passphrase);
   return fail(Errc::newer_format, "the keyring is sealed in a way ({}) this Spatter does not know",
