@@ -1,5 +1,5 @@
-// Whatever stands in a keyring file. The closing checksum is made to fit, or nothing behind it would
-// ever be reached; the cost of a passphrase is kept small for speed.
+// Whatever stands in a keyring file. The closing checksum is made to fit, or nothing behind it
+// would ever be reached; the cost of a passphrase is kept small for speed.
 #include "crypto/hash.h"
 #include "crypto/keyring.h"
 
