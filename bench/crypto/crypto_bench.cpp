@@ -1,5 +1,5 @@
-// What a byte costs: leaf hashing with each kernel beside OpenSSL's single-message rate
-// (OpensslLeaves), Merkle trees and proofs, AES-256-GCM, BLAKE2b, chunk ids, signatures.
+// What a byte costs: leaf hashing with each kernel beside OpenSSL's single-message rate (OpensslLeaves),
+// Merkle trees and proofs, AES-256-GCM, BLAKE2b, chunk ids, signatures.
 #include <benchmark/benchmark.h>
 #include <openssl/evp.h>
 

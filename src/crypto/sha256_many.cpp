@@ -1,6 +1,5 @@
 // Many messages at once: deals them to the lanes of a kernel, message after message as lanes fall
-// free, and finishes the stragglers two by two or one by one when too few lanes are busy to be
-// worth it.
+// free, and finishes the stragglers two by two or one by one when too few lanes are busy to be worth it.
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <cpuid.h>
 #include <openssl/sha.h>
@@ -46,8 +45,8 @@ struct Kernel {
   std::size_t too_few;  ///< so many busy lanes or fewer are faster one by one
 };
 
-/// Whether the processor has SHA instructions (CPUID leaf 7, EBX bit 29): with them even one
-/// message at a time is as fast as eight AVX2 lanes.
+/// Whether the processor has SHA instructions (CPUID leaf 7, EBX bit 29): with them even one message at
+/// a time is as fast as eight AVX2 lanes.
 bool has_sha_instructions() {
   static const bool has = [] {
     unsigned a = 0, b = 0, c = 0, d = 0;
@@ -61,10 +60,8 @@ Kernel kernel_of(ShaLanes lanes) {
   switch (lanes) {
     case ShaLanes::sixteen_avx512:
       return {transform_16_avx512, 16, has_sha_instructions() ? 13U : 2U};
-    case ShaLanes::eight_avx2:
-      return {transform_8_avx2, 8, has_sha_instructions() ? 7U : 2U};
-    default:
-      return {transform_2_sha, 2, 1};
+    case ShaLanes::eight_avx2: return {transform_8_avx2, 8, has_sha_instructions() ? 7U : 2U};
+    default: return {transform_2_sha, 2, 1};
   }
 }
 
@@ -177,7 +174,8 @@ class Dealer {
 
   void complete(std::size_t l) {
     std::uint8_t* digest = out_[lanes_[l].message].bytes.data();
-    for (std::size_t w = 0; w < 8; ++w) store_be32(digest + 4 * w, state_[w * kernel_.lanes + l]);
+    for (std::size_t w = 0; w < 8; ++w)
+      store_be32(digest + 4 * w, state_[w * kernel_.lanes + l]);
     lanes_[l].busy = false;
     --busy_;
   }
@@ -229,8 +227,7 @@ class Dealer {
     for (std::size_t w = 0; w < 8; ++w) context.h[w] = state_[w * kernel_.lanes + l];
     for (Lane& lane = lanes_[l]; !lane.at_end();) {
       const Run run = lane.runs[lane.run];
-      SHA256_Update(&context, run.at,
-                    run.blocks * block_bytes);  // whole blocks: nothing is held back
+      SHA256_Update(&context, run.at, run.blocks * block_bytes);  // whole blocks: nothing is held back
       lane.advance(run.blocks);
     }
     for (std::size_t w = 0; w < 8; ++w) state_[w * kernel_.lanes + l] = context.h[w];
@@ -271,14 +268,10 @@ std::vector<ShaLanes> find_available() {
 
 std::string_view to_string(ShaLanes lanes) {
   switch (lanes) {
-    case ShaLanes::one:
-      return "one message at a time";
-    case ShaLanes::two_sha:
-      return "2 lanes, SHA";
-    case ShaLanes::eight_avx2:
-      return "8 lanes, AVX2";
-    case ShaLanes::sixteen_avx512:
-      return "16 lanes, AVX-512";
+    case ShaLanes::one: return "one message at a time";
+    case ShaLanes::two_sha: return "2 lanes, SHA";
+    case ShaLanes::eight_avx2: return "8 lanes, AVX2";
+    case ShaLanes::sixteen_avx512: return "16 lanes, AVX-512";
   }
   return "?";
 }
@@ -288,9 +281,7 @@ std::span<const ShaLanes> sha256_lanes_available() {
   return available;
 }
 
-ShaLanes sha256_lanes_chosen() {
-  return sha256_lanes_available().back();
-}
+ShaLanes sha256_lanes_chosen() { return sha256_lanes_available().back(); }
 
 void sha256_many_with(ShaLanes lanes, std::span<const ByteView> messages, std::span<Digest> out,
                       std::optional<std::uint8_t> prefix) {

@@ -11,7 +11,11 @@
 
 namespace spatter {
 
-/// -log2(u / 2^64) in units of 2^-32, rounded down; `u` of 0 counts as 1. Between 0 and 64 << 32.
+/// -log2(u / 2^64) in units of 2^-32; `u` of 0 counts as 1. Between 1 and 64 << 32.
+///
+/// Exactly: let e be the place of u's highest set bit and x = u << (63 - e). Thirty-two times:
+/// x = x * x >> 63 (in 128 bits); if that is 2^64 or more the next bit of f (from the top) is 1
+/// and x is halved, else it is 0. The result is (64 << 32) - (e << 32) - f.
 std::uint64_t negative_log2(std::uint64_t u);
 
 /// The distance of `server` from `stripe`: the servers with the least distances are drawn first

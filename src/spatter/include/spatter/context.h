@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "base/runtime.h"
-#include "crypto/aead.h"
+#include "crypto/volume_keys.h"
 #include "directory/members.h"
 #include "net/rpc.h"
 #include "serverhalf/shard_store.h"
@@ -27,7 +27,7 @@ struct SpatterContext {
 struct OwnedVolume {
   VolumeId volume;
   std::uint64_t writer_number = 0;  ///< fences: see RootRecord
-  Key label_key{};                  ///< seals stripe labels
+  RecordKeys labels;                ///< seals stripe labels: VolumeKeys::labels
 };
 
 }  // namespace spatter

@@ -57,8 +57,9 @@ class Keeper {
   /// Asks for an immediate look at everything (members changed, a pack was removed).
   void poke();
 
- private:
   struct State;
+
+ private:
   std::unique_ptr<State> state_;
 };
 

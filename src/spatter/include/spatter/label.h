@@ -4,7 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/ids.h"
-#include "crypto/aead.h"
+#include "crypto/volume_keys.h"
 
 namespace spatter {
 
@@ -18,9 +18,9 @@ struct StripeLabel {
   bool has_snapshot = false;
 };
 
-/// AES-256-GCM under `key`; nonce: the first 12 bytes of the (random) stripe id; associated data:
-/// the stripe id. A stripe id is labelled once.
-std::string seal_label(const Key& key, const StripeId& stripe, const StripeLabel& label);
-Result<StripeLabel> open_label(const Key& key, const StripeId& stripe, ByteView sealed);
+/// Sealed with the stripe's id as context. `pack_length` and the flags may be unknown when a slice is
+/// cut; the wide stripe of the sealed pack tells them.
+std::string seal_label(const RecordKeys& keys, const StripeId& stripe, const StripeLabel& label);
+Result<StripeLabel> open_label(const RecordKeys& keys, const StripeId& stripe, ByteView sealed);
 
 }  // namespace spatter

@@ -9,6 +9,7 @@
 // little as possible.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -40,15 +41,17 @@ struct Candidate {
   ServerId server;
   PersonId person;
   std::string prefix;        ///< of its address, see network_prefix; empty: unknown, never bounded
-  std::uint32_t weight = 1;  ///< from capacity and free room; at least 1
+  std::uint32_t weight = 1;  ///< see weight_of; at least 1
+  bool accepts = true;       ///< false: keeps what it holds but gets nothing new (full, not up now)
 };
 
 /// "192.0.2" or the first three groups of an IPv6 address, fully written out; empty for loopback
 /// addresses and for names, which say nothing about where a machine is.
 std::string network_prefix(const std::string& host);
 
-/// Rendezvous weight of a server: its free room in GiB, at least 1.
-std::uint32_t weight_of(std::uint64_t capacity_bytes, std::uint64_t free_bytes);
+/// Rendezvous weight of a server: the capacity of its server half in GiB, at least 1. Not its free
+/// room: that changes with every write, and what was dealt would never come to rest.
+std::uint32_t weight_of(std::uint64_t capacity_bytes);
 
 /// holder per shard index; nullopt: not placed.
 using Assignment = std::vector<std::optional<ServerId>>;
@@ -60,7 +63,9 @@ using Assignment = std::vector<std::optional<ServerId>>;
 /// candidates are dealt anew. So the same function places a new stripe, replaces a lost holder and
 /// evens out after a newcomer, with no more moves than needed.
 ///
-/// Fewer than `count` indices are assigned only when there are no candidates.
+/// When those that don't accept leave too few places, the others hold more than their share; but
+/// never does one server hold two of the identical shards of k = 1 (n = 3). Fewer than `count`
+/// indices are assigned only when no candidate may take them.
 Assignment place(const StripeId& stripe, unsigned n, unsigned count,
                  const std::vector<Candidate>& candidates, const Assignment& present = {});
 

@@ -5,12 +5,13 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
+#include <functional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "base/ids.h"
+#include "spatter/placement.h"
 #include "spatter/stripe_table.h"
 
 namespace spatter {
@@ -28,6 +29,10 @@ struct StripeSafety {
 /// full; at_risk: k or more; lost: fewer than k reachable now.
 StripeSafety judge(const Stripe& stripe, const std::function<bool(const ServerId&)>& reachable,
                    unsigned full_at, unsigned safe_at);
+
+/// What a stripe of its k can have at most in a network of `width` others: all n shards, or for
+/// k = 1 the copies of the first machines.
+Shape standing_shape(const Stripe& stripe, unsigned width);
 
 struct Held {
   ServerId server;

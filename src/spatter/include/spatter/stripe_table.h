@@ -8,10 +8,9 @@
 // released; pack ranges without a stripe are shipped (again).
 #pragma once
 
+#include <deque>
 #include <functional>
-#include <map>
 #include <memory>
-#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -63,6 +62,13 @@ class StripeTable {
 
   /// `descriptor` is the serialized wire::Signed.
   Task<Result<void>> add(Stripe stripe, Bytes descriptor, std::vector<ShardReceipt> receipts);
+  struct NewStripe {
+    Stripe stripe;
+    Bytes descriptor;
+    std::vector<ShardReceipt> receipts;
+  };
+  /// Many at once, as when recovering; those known already are replaced.
+  Task<Result<void>> add_all(std::vector<NewStripe> stripes);
   /// More shards stand; an index that had another holder keeps both until drop_shards.
   Task<Result<void>> add_shards(StripeId stripe, std::vector<ShardReceipt> receipts);
   /// Forgets shards and, if `release`, queues them for release at their holders.
@@ -94,22 +100,26 @@ class StripeTable {
   };
   Task<Result<std::vector<Contracted>>> contracts(std::size_t limit);
 
+  /// Counts changes: equal versions mean an unchanged table.
+  std::uint64_t version() const { return version_; }
   /// Called after every change (on the executor).
   void on_change(std::function<void()> call) { changed_ = std::move(call); }
 
  private:
-  explicit StripeTable(Runtime& runtime) : runtime_(runtime) {}
+  StripeTable() = default;
   Task<Result<void>> load();
+  Task<Result<void>> mark(StripeId stripe, std::uint16_t index, ServerId holder, bool lost);
   void put(Stripe stripe);
+  void notify();
   void erase(const StripeId& id);
 
-  Runtime& runtime_;
   std::unique_ptr<Database> database_;
   std::unordered_map<StripeId, StripePtr> stripes_;
   std::unordered_map<PackId, std::vector<StripePtr>> by_pack_;
   std::unordered_map<ServerId, std::uint64_t> waiting_;
   std::unordered_map<StripeId, Bytes> descriptors_;  ///< cache
-  std::vector<StripeId> descriptor_order_;
+  std::deque<StripeId> descriptor_order_;
+  std::uint64_t version_ = 0;
   std::function<void()> changed_;
 };
 

@@ -7,7 +7,10 @@
 #pragma once
 
 #include <functional>
-#include <set>
+#include <memory>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
 
 #include "base/sync.h"
 #include "spatter/context.h"
@@ -15,6 +18,8 @@
 #include "spatter/placement.h"
 
 namespace spatter {
+
+class TaskGroups;
 
 /// Where pack bytes come from: the local file, or the network when it was evicted.
 class PackBytes {
@@ -32,43 +37,66 @@ struct Written {
 class StripeWriter {
  public:
   StripeWriter(SpatterContext context, OwnedVolume volume, PackBytes& packs);
+  ~StripeWriter();
+  /// Ends what hedging left behind. No write or extend may be under way.
+  Task<void> stop();
 
   /// Encodes pack range [label.offset, + label.length) as a new stripe of `shape`. When enough
   /// receipts are there for `safe` the stripe is added to the table and `on_safe` called; further
   /// receipts are added as they come. Completes when all shards stand, or none of the candidates
   /// can take what is missing (then full is false). An error means that the stripe is not safe;
-  /// what was sent is then queued for release.
+  /// what was sent is then queued for release. Errc::fenced: another writer has the volume.
   Task<Result<Written>> write(StripeLabel label, Shape shape, std::function<void()> on_safe);
 
-  /// Sends shards of a stripe that stands already to new holders, from the pack's bytes; a shard
-  /// that does not come out as its signed root says is never sent. Returns those that now stand
-  /// (they are in the table).
   struct Extra {
     std::uint16_t index;
     ServerId holder;
   };
+  /// Sends shards of a stripe that stands already to further holders, from the pack's bytes; a shard
+  /// that does not come out as its signed root says is never sent. Returns those that now stand
+  /// (they are in the table).
   Task<Result<std::vector<Extra>>> extend(StripePtr stripe, std::vector<Extra> extras);
 
-  /// Servers that can hold now: known, reachable, not full, not lately failing. Own server excluded.
+  /// Servers that can hold now: known, reachable, with room, not lately failing. Not the own one.
   std::vector<Candidate> candidates() const;
   /// Their number, as the shape of new stripes counts it.
   unsigned width() const { return static_cast<unsigned>(candidates().size()); }
+  /// Whether a member is passed over for now because it lately failed or was full.
+  bool is_avoided(const ServerId& server) const;
+
+  /// Whether a write or extend of this stripe is under way.
+  bool is_writing(const StripeId& stripe) const { return writing_->contains(stripe); }
 
   /// Shard bytes acknowledged by holders since the start.
   std::uint64_t bytes_sent() const { return bytes_sent_; }
 
  private:
-  struct Encoding;
   struct Target;
-  Task<Result<void>> send_pass(std::shared_ptr<Encoding> encoding);
-  Task<Result<void>> send_small(std::shared_ptr<Encoding> encoding);
-  Task<Result<void>> send_large(std::shared_ptr<Encoding> encoding);
+  struct Stream;
+  struct Job;
+  Task<Result<void>> run(std::shared_ptr<Job> job);
+  std::vector<std::shared_ptr<Target>> plan(Job& job) const;
+  Task<Result<void>> begin(std::shared_ptr<Job> job, std::vector<std::shared_ptr<Target>> targets);
+  Task<Result<void>> encode_whole(std::shared_ptr<Job> job);
+  Task<Result<void>> stream(std::shared_ptr<Job> job, std::vector<std::shared_ptr<Target>> targets);
+  Result<void> take_roots(Job& job, const std::vector<std::vector<Digest>>& leaves);
+  Task<Result<void>> sign(std::shared_ptr<Job> job, std::vector<std::shared_ptr<Target>> targets);
+  Task<Result<void>> settle(std::shared_ptr<Job> job, std::vector<std::shared_ptr<Target>> targets,
+                            unsigned goal, Duration patience_min);
+  Task<Result<void>> record(std::shared_ptr<Job> job);
+  Task<void> give_up(std::shared_ptr<Job> job);
+  bool has_spare(const Job& job) const;
 
   SpatterContext context_;
   OwnedVolume volume_;
   PackBytes& packs_;
-  std::unordered_map<ServerId, TimePoint> avoid_until_;
+  std::shared_ptr<std::unordered_map<ServerId, TimePoint>> avoid_until_;
+  std::shared_ptr<std::unordered_multiset<StripeId>> writing_;
+  std::unique_ptr<TaskGroups> groups_;
   std::uint64_t bytes_sent_ = 0;
 };
+
+/// A member as placement sees it.
+Candidate candidate_of(const Member& member, bool accepts);
 
 }  // namespace spatter

@@ -1,0 +1,46 @@
+// A holder as owners and readers use it: over the wire, or directly when it is the own server half.
+// Foreign replies are checked for shape here; receipts and shard bytes are verified by the callers.
+#pragma once
+
+#include "proto/holder.pb.h"
+#include "spatter/context.h"
+#include "trust/contract.h"
+
+namespace spatter {
+
+class HolderLink {
+ public:
+  explicit HolderLink(SpatterContext context) : context_(context) {}
+
+  Task<Result<wire::Contract>> put(ServerId holder, wire::Signed descriptor, wire::Contract offer,
+                                   Buffer shard);
+  Task<Result<std::uint64_t>> begin(ServerId holder, ShardKey key, std::uint64_t size,
+                                    WriterMark mark);
+  Task<Result<void>> write(ServerId holder, std::uint64_t handle, std::uint64_t offset,
+                           Buffer piece);
+  Task<Result<wire::Contract>> commit(ServerId holder, std::uint64_t handle,
+                                      wire::Signed descriptor, wire::Contract offer);
+  Task<Result<void>> abort(ServerId holder, std::uint64_t handle);
+
+  Task<Result<ShardPart>> read(ServerId holder, ShardKey key, std::uint64_t offset,
+                               std::uint64_t length, Duration timeout);
+  Task<Result<std::vector<bool>>> check(ServerId holder, std::vector<ShardKey> keys, bool deep);
+  Task<Result<void>> release(ServerId holder, std::vector<ShardKey> keys,
+                             std::uint64_t writer_number);
+  /// One page of what the holder keeps of our person.
+  Task<Result<wire::ShardListReply>> list(ServerId holder, std::optional<ShardKey> after,
+                                          unsigned limit, bool with_descriptors);
+
+  bool is_own(const ServerId& holder) const { return holder == context_.identity.server; }
+
+ private:
+  Asker self() const { return {context_.identity.server, context_.identity.person}; }
+  template <class Reply, class Request>
+  Task<Result<std::pair<Reply, Buffer>>> call(ServerId holder, std::uint16_t method,
+                                              const Request& request, Buffer payload,
+                                              CallOptions options);
+
+  SpatterContext context_;
+};
+
+}  // namespace spatter

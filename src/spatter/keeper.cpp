@@ -1,0 +1,225 @@
+#include "spatter/keeper.h"
+
+#include <asio/post.hpp>
+
+#include "keeper_state.h"
+
+namespace spatter {
+
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr Duration look_again = seconds(60);
+constexpr Duration view_lives = milliseconds(250);
+
+}  // namespace
+
+Keeper::State::State(SpatterContext context, OwnedVolume volume, PackStore& packs,
+                     StripeReader& reader, KeeperOptions options)
+    : context(context),
+      volume(volume),
+      packs(packs),
+      reader(reader),
+      options(options),
+      source(packs),
+      writer(context, volume, source),
+      link(context),
+      tasks(context.runtime.executor()),
+      work(context.runtime.executor()),
+      changed(context.runtime.executor()),
+      started_ms(context.runtime.wall_ms()) {}
+
+/// Computed anew when members changed, and now and then because grace and avoidance run out.
+const NetworkView& Keeper::State::view() {
+  const auto now = context.runtime.now();
+  if (now < view_until) return view_;
+  NetworkView fresh;
+  fresh.own = context.identity.server;
+  for (const auto& member : context.members.others()) {
+    if (!member.up && now - member.since > options.grace) continue;
+    const bool accepts = member.up && member.capacity_bytes > 0 && !writer.is_avoided(member.id);
+    fresh.holders.push_back(candidate_of(member, accepts));
+    if (accepts) ++fresh.width;
+  }
+  const auto key = [](const NetworkView& view) {
+    std::vector<std::tuple<ServerId, std::uint32_t, bool>> result;
+    for (const auto& holder : view.holders)
+      result.emplace_back(holder.server, holder.weight, holder.accepts);
+    return result;
+  };
+  if (key(fresh) != key(view_)) {
+    in_shape.clear();
+    scan_wanted = true;
+    packs.set_target_bytes(stripe_bytes_max(fresh.shape().k));
+    work.set();
+  }
+  view_ = std::move(fresh);
+  view_until = now + view_lives;
+  return view_;
+}
+
+Task<void> Keeper::State::run() {
+  // Stripes of packs that were removed while a crash came between. No packs at all means that the
+  // volume is not there yet; nothing is concluded from that.
+  const auto known = packs.list();
+  if (!known.empty()) {
+    std::set<PackId> ids;
+    for (const auto& pack : known) ids.insert(pack.id);
+    std::vector<StripeId> garbage;
+    for (const auto& stripe : context.table.all())
+      if (!ids.contains(stripe->pack)) garbage.push_back(stripe->id);
+    co_await remove_stripes(std::move(garbage));
+  }
+  while (true) {
+    work.reset();
+    const auto next = co_await sweep();
+    changed.wake_all();
+    using namespace asio::experimental::awaitable_operators;
+    co_await (work.wait() || context.runtime.sleep_until(next));
+    // Many reasons to look at once cost one look.
+    co_await context.runtime.sleep(milliseconds(2));
+  }
+}
+
+/// Starts what is due, within the bounds; each task pokes when it ends. Returns when to look again
+/// if nothing happens.
+Task<TimePoint> Keeper::State::sweep() {
+  auto next = context.runtime.now() + look_again;
+  view();
+  start_ships(next);
+  start_tail(next);
+  if (context.runtime.now() >= scan_at) scan_wanted = true;
+  if (scan_wanted && !scanning) co_await scan();
+  start_mends(next);
+  start_releases(next);
+  start_inventory(next);
+  co_return next;
+}
+
+StripeLabel Keeper::State::label_of(const PackInfo& pack, ByteRange range) const {
+  return {.pack = pack.id,
+          .offset = range.begin,
+          .length = range.length(),
+          .pack_sequence = pack.sequence,
+          .pack_length = pack.sealed ? pack.length : 0,
+          .has_log = pack.has_log(),
+          .has_snapshot = pack.has_snapshot()};
+}
+
+Task<void> Keeper::State::remove_stripes(std::vector<StripeId> ids) {
+  if (ids.empty()) co_return;
+  const auto removed = co_await context.table.remove(std::move(ids));
+  if (!removed)
+    context.runtime.log().warning("stripes could not be removed: {}", removed.error().message);
+}
+
+Keeper::Keeper(SpatterContext context, OwnedVolume volume, PackStore& packs, StripeReader& reader,
+               KeeperOptions options)
+    : state_(std::make_unique<State>(context, std::move(volume), packs, reader, options)) {}
+
+Keeper::~Keeper() = default;
+
+Task<void> Keeper::State::remove_pack(PackId pack) {
+  std::vector<StripeId> ids;
+  for (const auto& stripe : context.table.of_pack(pack)) ids.push_back(stripe->id);
+  co_await remove_stripes(std::move(ids));
+  poke();
+}
+
+void Keeper::start() {
+  auto& state = *state_;
+  for (const auto& pack : state.packs.list())
+    if (pack.sealed) state.old_packs_until = std::max(state.old_packs_until, pack.sequence);
+  state.packs.set_target_bytes(stripe_bytes_max(state.view().shape().k));
+  state.packs.on_sealed = [&state](PackId) { state.poke(); };
+  state.packs.on_removed = [&state](PackId pack) { state.tasks.spawn(state.remove_pack(pack)); };
+  state.packs.on_progress = [&state] { state.cut_if_wanted(); };
+  state.subscription = state.context.members.subscribe([&state] {
+    state.view_changed();
+    state.poke();
+  });
+  state.reader.on_bad_shard([&state](StripeId stripe, std::uint16_t index, ServerId holder) {
+    state.tasks.spawn(state.mark_lost(stripe, index, holder));
+  });
+  state.tasks.spawn(state.run());
+}
+
+Task<void> Keeper::stop() {
+  auto& state = *state_;
+  state.stopping = true;
+  state.packs.on_sealed = {};
+  state.packs.on_removed = {};
+  state.packs.on_progress = {};
+  state.reader.on_bad_shard({});
+  if (state.subscription) state.context.members.unsubscribe(*state.subscription);
+  state.subscription.reset();
+  co_await state.tasks.stop();
+  co_await state.writer.stop();
+  state.failed({Errc::cancelled, "the server is stopping"});
+}
+
+Task<Result<void>> Keeper::wait_for(PackPosition position, Level level) {
+  return state_->wait_for(position, level);
+}
+
+void Keeper::poke() {
+  state_->view_changed();
+  state_->scan_wanted = true;
+  state_->poke();
+}
+
+SafetyReport Keeper::report() const {
+  auto& state = *state_;
+  auto report = judge_all(
+      state.context.table.all(), state.context.identity.server,
+      [&](const ServerId& server) { return state.context.members.is_up(server); },
+      state.view().width);
+  report.backlog_bytes = state.backlog();
+  if (report.backlog_bytes > 0)
+    report.backlog_seconds = state.shipped_per_second > 0
+                                 ? static_cast<double>(report.backlog_bytes) /
+                                       state.shipped_per_second
+                                 : std::numeric_limits<double>::infinity();
+  return report;
+}
+
+bool Keeper::is_full(const PackId& pack) const {
+  auto& state = *state_;
+  const auto info = state.packs.find(pack);
+  if (!info) return false;
+  const auto& view = state.view();
+  return covered_until(state.context.table.of_pack(pack), 0, [&](const Stripe& stripe) {
+           return is_complete(stripe, view);
+         }) >= info->length;
+}
+
+bool Keeper::idle() const {
+  auto& state = *state_;
+  state.view();
+  if (state.work.is_set() || state.scan_wanted || state.scanning || state.writing_tail ||
+      !state.shipping.empty() || !state.cuts.empty() || !state.to_mend.empty() ||
+      !state.mending.empty() || !state.releasing.empty() || state.deciding)
+    return false;
+  if (state.backlog() > 0) return false;
+  for (const auto& pack : state.packs.list()) {
+    const auto stripes = state.context.table.of_pack(pack.id);
+    if (pack.sealed ? !state.in_shape.contains(pack.id)
+                    : tail_to_write(pack.length, stripes, state.view()).has_value())
+      return false;
+  }
+  for (const auto& [holder, count] : state.context.table.releases_waiting())
+    if (count > 0 && (holder == state.context.identity.server || state.context.members.is_up(holder)))
+      return false;
+  return true;
+}
+
+Task<void> Keeper::wait_idle() {
+  auto& state = *state_;
+  while (!idle() && !state.stopping)
+    co_await wait_until(state.context.runtime, state.changed,
+                        state.context.runtime.now() + milliseconds(20));
+}
+
+}  // namespace spatter

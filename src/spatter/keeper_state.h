@@ -1,0 +1,136 @@
+// Inside the keeper: what its parts (waiting, shipping, mending, tidying) share. All of it lives on
+// the executor.
+#pragma once
+
+#include <deque>
+#include <list>
+#include <map>
+#include <set>
+
+#include "holder_link.h"
+#include "spatter/keeper.h"
+#include "spatter/upkeep.h"
+#include "task_groups.h"
+
+namespace spatter {
+
+struct Keeper::State {
+  State(SpatterContext context, OwnedVolume volume, PackStore& packs, StripeReader& reader,
+        KeeperOptions options);
+
+  // --- The whole (keeper.cpp) -----------------------------------------------------------------
+  Task<void> run();
+  Task<TimePoint> sweep();
+  const NetworkView& view();
+  void view_changed() { view_until = {}; }
+  void poke() { work.set(); }
+  StripeLabel label_of(const PackInfo& pack, ByteRange range) const;
+  Task<void> remove_stripes(std::vector<StripeId> ids);
+  Task<void> remove_pack(PackId pack);
+
+  // --- Waiting for levels, and slices of the open pack (keeper_wait.cpp) ------------------------
+  struct Waiter {
+    PackPosition position;
+    Level level;
+  };
+  struct Cut {
+    PackId pack;
+    ByteRange range;
+    bool wide = false;
+  };
+  /// A place in the log that only moves forward: everything before it has once reached a level.
+  struct Mark {
+    std::uint64_t sequence = 0;
+    PackId pack;
+    std::uint64_t offset = 0;
+  };
+  Task<Result<void>> wait_for(PackPosition position, Level level);
+  bool reached(const PackPosition& position, Level level);
+  bool counts(const Stripe& stripe, Level level);
+  void cut_if_wanted();
+  Task<void> cut();
+  std::uint64_t cut_from(const PackId& pack, Level level);
+  void failed(Error error);
+
+  // --- Shipping sealed packs and quiet tails (keeper_ship.cpp) ----------------------------------
+  void start_ships(TimePoint& next);
+  Task<void> ship(PackInfo pack);
+  void start_tail(TimePoint& next);
+  Task<void> write_tail(PackInfo pack, ByteRange range);
+  Task<void> tidy(PackId pack);
+  Task<Result<void>> write_range(PackInfo pack, ByteRange range, Shape shape);
+  std::uint64_t backlog() const;
+
+  // --- Mending stripes, releasing, asking holders (keeper_mend.cpp) -----------------------------
+  Task<void> scan();
+  void start_mends(TimePoint& next);
+  Task<void> mend(StripeId id);
+  void start_releases(TimePoint& next);
+  Task<void> release(ServerId holder);
+  void start_inventory(TimePoint& next);
+  Task<void> inventory(ServerId holder);
+  Task<Result<void>> take_inventory(ServerId holder);
+  Task<void> mark_lost(StripeId stripe, std::uint16_t index, ServerId holder);
+
+  class Source final : public PackBytes {
+   public:
+    explicit Source(PackStore& packs) : packs_(packs) {}
+    Task<Result<Buffer>> read(PackId pack, std::uint64_t offset, std::uint64_t length) override {
+      return packs_.read(pack, offset, length);
+    }
+
+   private:
+    PackStore& packs_;
+  };
+
+  SpatterContext context;
+  OwnedVolume volume;
+  PackStore& packs;
+  StripeReader& reader;
+  KeeperOptions options;
+  Source source;
+  StripeWriter writer;
+  HolderLink link;
+  TaskGroup tasks;
+  Event work;        ///< something may be to do
+  WaitQueue changed; ///< a stripe got safer, something ended or failed
+  std::optional<Members::Subscription> subscription;
+  bool stopping = false;
+
+  NetworkView view_;
+  TimePoint view_until{};
+  WallMs started_ms = 0;
+
+  std::list<Waiter> waiters;
+  std::list<Cut> cuts;
+  bool deciding = false;
+  std::map<Level, Mark> marks;
+  std::uint64_t old_packs_until = 0;  ///< packs of earlier runs: any stripe counts for waiters
+  std::uint64_t failures = 0;
+  Error last_failure;
+
+  std::set<PackId> shipping;
+  std::map<PackId, TimePoint> ship_again_at;
+  std::set<PackId> in_shape;      ///< sealed packs with nothing to ship; emptied when the view changes
+  bool writing_tail = false;
+  TimePoint tail_again_at{};
+  PackPosition tail_seen;
+  TimePoint tail_seen_at{};
+  std::uint64_t shipped_bytes = 0;
+  double shipped_per_second = 0;
+
+  bool scan_wanted = true;
+  bool scanning = false;
+  std::deque<StripeId> to_mend;
+  std::set<StripeId> mending;
+  std::set<StripeId> mend_queued;
+  std::map<StripeId, TimePoint> mend_again_at;
+  TimePoint scan_at{};
+
+  std::set<ServerId> releasing;
+  std::map<ServerId, TimePoint> release_again_at;
+  std::map<ServerId, TimePoint> inventory_at;  ///< next time
+  std::optional<ServerId> taking_inventory;
+};
+
+}  // namespace spatter

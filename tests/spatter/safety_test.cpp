@@ -1,0 +1,134 @@
+// Safety figures against brute force: kill every set of holders and look.
+#include "spatter/safety.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+#include <set>
+
+namespace spatter {
+namespace {
+
+ServerId server(unsigned number) {
+  ServerId id;
+  id.bytes.fill(static_cast<std::uint8_t>(number + 1));
+  return id;
+}
+
+bool readable(const Stripe& stripe, unsigned dead_mask) {
+  std::set<std::uint16_t> indices;
+  for (const auto& shard : stripe.shards) {
+    const unsigned number = shard.holder.bytes[0] - 1u;
+    if (!shard.lost && !(dead_mask >> number & 1)) indices.insert(shard.index);
+  }
+  return stripe.k == 1 ? !indices.empty() : indices.size() >= stripe.k;
+}
+
+/// The largest m such that every set of m out of `servers` may die.
+unsigned can_lose_by_trying(const Stripe& stripe, unsigned servers, unsigned down_mask) {
+  unsigned best = servers;
+  for (unsigned mask = 0; mask < 1u << servers; ++mask) {
+    if (mask & down_mask || readable(stripe, mask | down_mask)) continue;
+    best = std::min(best, static_cast<unsigned>(std::popcount(mask)));
+  }
+  return best == 0 ? 0 : best - 1;
+}
+
+TEST(Safety, CanLoseIsExactWhenNothingIsBeingMoved) {
+  EXPECT_TRUE(rc::check("can_lose equals brute force", [] {
+    const auto servers = *rc::gen::inRange(1u, 9u);
+    Stripe stripe;
+    stripe.k = static_cast<std::uint16_t>(*rc::gen::inRange(1, 6));
+    stripe.n = static_cast<std::uint16_t>(3 * stripe.k);
+    for (unsigned i = 0; i < stripe.n; ++i) {
+      if (*rc::gen::inRange(0, 6) == 0) continue;
+      PlacedShard shard;
+      shard.index = static_cast<std::uint16_t>(i);
+      shard.lost = *rc::gen::inRange(0, 10) == 0;
+      shard.holder = server(*rc::gen::inRange(0u, servers));
+      stripe.shards.push_back(shard);
+    }
+    unsigned down = 0;
+    for (unsigned i = 0; i < servers; ++i) down |= (*rc::gen::inRange(0, 5) == 0) << i;
+    const auto safety = judge(
+        stripe, [&](const ServerId& id) { return !(down >> (id.bytes[0] - 1u) & 1); }, stripe.n,
+        2 * stripe.k);
+    RC_ASSERT((safety.health != StripeHealth::lost) == readable(stripe, down));
+    if (readable(stripe, down))
+      RC_ASSERT(safety.can_lose == can_lose_by_trying(stripe, servers, down));
+  }));
+}
+
+TEST(Safety, CanLoseNeverPromisesTooMuchWhileShardsMove) {
+  EXPECT_TRUE(rc::check("can_lose is at most brute force", [] {
+    const auto servers = *rc::gen::inRange(2u, 8u);
+    Stripe stripe;
+    stripe.k = static_cast<std::uint16_t>(*rc::gen::inRange(1, 5));
+    stripe.n = static_cast<std::uint16_t>(3 * stripe.k);
+    for (unsigned i = 0; i < stripe.n; ++i) {
+      const auto first = *rc::gen::inRange(0u, servers), second = *rc::gen::inRange(0u, servers);
+      stripe.shards.push_back({.index = static_cast<std::uint16_t>(i), .holder = server(first)});
+      if (first != second)
+        stripe.shards.push_back({.index = static_cast<std::uint16_t>(i), .holder = server(second)});
+    }
+    const auto safety =
+        judge(stripe, [](const ServerId&) { return true; }, stripe.n, 2 * stripe.k);
+    RC_ASSERT(safety.can_lose <= can_lose_by_trying(stripe, servers, 0));
+  }));
+}
+
+TEST(Safety, ReportCountsEveryStripeOnce) {
+  const auto make = [](unsigned k, std::vector<unsigned> holders) {
+    auto stripe = std::make_shared<Stripe>();
+    stripe->id.bytes.fill(static_cast<std::uint8_t>(holders.size()));
+    stripe->k = static_cast<std::uint16_t>(k);
+    stripe->n = static_cast<std::uint16_t>(3 * k);
+    stripe->shard_size = 10;
+    for (std::size_t i = 0; i < holders.size(); ++i)
+      stripe->shards.push_back(
+          {.index = static_cast<std::uint16_t>(i), .holder = server(holders[i])});
+    return StripePtr(stripe);
+  };
+  const auto all = [](const ServerId&) { return true; };
+  // k = 4 over four servers, three each: any two may die. Two shards short: one. And so on.
+  const std::vector<StripePtr> stripes{
+      make(4, {1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4}), make(4, {1, 2, 3, 4, 1, 2, 3, 4}),
+      make(4, {1, 2, 3, 4, 1}), make(4, {1, 2, 3})};
+  const auto report = judge_all(stripes, server(0), all, 4);
+  EXPECT_EQ(report.total, 4u);
+  EXPECT_EQ(report.full, 1u);
+  EXPECT_EQ(report.safe, 1u);
+  EXPECT_EQ(report.at_risk, 1u);
+  EXPECT_EQ(report.lost, 1u);
+  EXPECT_EQ(report.can_lose, 0u);
+  EXPECT_DOUBLE_EQ(report.copies_min, 0.75);
+  EXPECT_EQ(report.widest_k, 4u);
+  EXPECT_EQ(report.unreadable.size(), 1u);
+  ASSERT_EQ(report.held.size(), 4u);
+  EXPECT_EQ(report.held[0].bytes, 80u);
+
+  const auto good = judge_all({stripes[0]}, server(0), all, 4);
+  EXPECT_EQ(good.can_lose, 2u);
+  EXPECT_DOUBLE_EQ(good.copies_min, 3);
+  EXPECT_EQ(judge_all({}, server(0), all, 4).copies_min, 0);
+}
+
+TEST(Safety, TheFirstMachinesAreFullWithWhatTheyCanHave) {
+  Stripe alone;
+  alone.shards = {{.index = 2, .holder = server(0)}};
+  const auto all = [](const ServerId&) { return true; };
+  const auto judge_at = [&](const Stripe& stripe, unsigned width) {
+    const auto shape = standing_shape(stripe, width);
+    return judge(stripe, all, shape.full_at(), shape.safe_at());
+  };
+  EXPECT_EQ(judge_at(alone, 0).health, StripeHealth::full);
+  EXPECT_EQ(judge_at(alone, 1).health, StripeHealth::at_risk);
+  Stripe two = alone;
+  two.shards.push_back({.index = 0, .holder = server(1)});
+  EXPECT_EQ(judge_at(two, 1).health, StripeHealth::full);
+  EXPECT_EQ(judge_at(two, 1).can_lose, 1u);
+  EXPECT_EQ(judge_at(two, 7).health, StripeHealth::safe);
+}
+
+}  // namespace
+}  // namespace spatter
