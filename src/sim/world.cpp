@@ -62,12 +62,13 @@ Task<void> World::sleep_until(TimePoint when) {
           resume({});
         });
         if (slot.is_connected()) {
-          slot.assign([this, slot, resume, event = sleeper->event](asio::cancellation_type) mutable {
+          slot.assign([this, slot, resume, event = sleeper->event](asio::cancellation_type) {
             // clear() destroys this lambda: keep what is still needed on the stack.
             auto* world = this;
             const auto then = resume;
             const EventId cancelled = event;
-            slot.clear();
+            auto own = slot;
+            own.clear();
             world->cancel(cancelled);
             then(asio::error::operation_aborted);
           });
