@@ -345,6 +345,7 @@ void Session::end(Error reason) {
   bulk_.clear();
   for (auto& [id, call] : std::exchange(outgoing_, {}))
     complete(*call, fail(*over_));
+  ready_.clear();
   for (auto& [id, call] : std::exchange(incoming_, {})) give_up(call);
   to_send_.set();
   answers_sent_.set();

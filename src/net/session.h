@@ -111,6 +111,8 @@ class Session : public std::enable_shared_from_this<Session> {
   Result<void> on_request_data(RpcFrame& frame);
   Result<void> on_reply_credit(const Header& header);
   void on_cancel(std::uint64_t id);
+  void ready(const std::shared_ptr<Incoming>& call);
+  void start_ready();
   void start_handler(const std::shared_ptr<Incoming>& call);
   static Task<void> run_handler(std::shared_ptr<Session> self, std::shared_ptr<Incoming> call,
                                 std::shared_ptr<Rpc::Handler> handler);
@@ -149,6 +151,8 @@ class Session : public std::enable_shared_from_this<Session> {
 
   std::unordered_map<std::uint64_t, std::shared_ptr<Incoming>> incoming_;
   std::shared_ptr<ByteBudget::Account> request_account_;
+  std::deque<std::shared_ptr<Incoming>> ready_;  // bulk requests waiting for their handler's turn
+  std::size_t bulk_handlers_ = 0;
   std::size_t reply_bytes_unsent_ = 0;
 
   std::deque<std::vector<Buffer>> control_;

@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::uint32_t deadline_ms_max = 10 * 60 * 1000;
 constexpr std::size_t error_text_bytes_max = 2048;
+constexpr std::size_t reply_bytes_unsent_max = 32 << 20;
 
 }  // namespace
 
@@ -46,8 +47,7 @@ Result<void> Session::on_request(RpcFrame& frame) {
   if (!handler) return refuse_call(Errc::not_found, fmt::format("method {} ({}) is not served", method, method_name(method)));
   const RpcOptions& options = host_->options;
   if (incoming_.size() >= options.requests_per_peer_max ||
-      host_->handlers_running >= options.requests_max ||
-      reply_bytes_unsent_ >= options.reply_bytes_per_peer)
+      host_->handlers_running >= options.requests_max)
     return refuse_call(Errc::busy, "too many requests under way");
 
   auto call = std::make_shared<Incoming>();
@@ -70,7 +70,7 @@ Result<void> Session::on_request(RpcFrame& frame) {
       });
   if (call->request_bytes <= rpc_inline_bytes_max) {
     call->request.payload = std::move(frame.payload);
-    start_handler(call);
+    ready(call);
     return {};
   }
   call->request_want = host_->request_room->take(
@@ -100,12 +100,30 @@ Result<void> Session::on_request_data(RpcFrame& frame) {
   if (!whole) return {};
   call->granted = false;
   call->request.payload = call->assembly.take();
-  start_handler(call);
+  ready(call);
   return {};
+}
+
+/// Control is handled at once. Bulk waits while its replies pile up: the peer, not we, must be what
+/// is slow about reading them.
+void Session::ready(const std::shared_ptr<Incoming>& call) {
+  if (!call->bulk) return start_handler(call);
+  ready_.push_back(call);
+  start_ready();
+}
+
+void Session::start_ready() {
+  while (!ready_.empty() && bulk_handlers_ < host_->options.bulk_handlers_per_peer &&
+         reply_bytes_unsent_ < reply_bytes_unsent_max) {
+    auto call = std::move(ready_.front());
+    ready_.pop_front();
+    if (!call->given_up) start_handler(call);
+  }
 }
 
 void Session::start_handler(const std::shared_ptr<Incoming>& call) {
   call->running = true;
+  if (call->bulk) ++bulk_handlers_;
   ++host_->handlers_running;
   asio::co_spawn(
       runtime_.executor(), run_handler(shared_from_this(), call, call->handler),
@@ -115,9 +133,11 @@ void Session::start_handler(const std::shared_ptr<Incoming>& call) {
             asio::post(self->runtime_.executor(), [call] {});
             SPATTER_ASSERT(!thrown || is_cancellation(thrown));
             call->running = false;
+            if (call->bulk) --self->bulk_handlers_;
             call->request_room.release();
             if (--self->host_->handlers_running == 0) self->host_->handlers_idle.wake_all();
             if (call->given_up || thrown) self->drop(*call);
+            self->start_ready();
           }));
 }
 
@@ -209,6 +229,7 @@ void Session::drop(Incoming& call) {
   reply_bytes_unsent_ -= std::exchange(call.reply_unsent, 0);
   const std::uint64_t id = call.id;
   incoming_.erase(id);  // may have been the last reference
+  start_ready();
   finish_if_done();
 }
 

@@ -2,9 +2,7 @@
 // connections and peers.
 #include "net/rpc.h"
 
-#include <asio/bind_cancellation_slot.hpp>
-#include <asio/cancellation_signal.hpp>
-
+#include "background.h"
 #include "fixture.h"
 #include "net/methods.h"
 #include "pipe_transport.h"
@@ -16,29 +14,6 @@ namespace {
 constexpr std::uint16_t echo = 900;
 constexpr std::uint16_t hang = 901;
 constexpr std::uint16_t broken = 902;
-
-/// Runs a coroutine to its end in the background; `done` is set then.
-template <class T>
-struct Background {
-  explicit Background(Runtime& runtime) : done(runtime.executor()) {}
-  Event done;
-  std::optional<T> value;
-  std::exception_ptr thrown;
-  asio::cancellation_signal cancel;
-};
-
-template <class T>
-std::shared_ptr<Background<T>> in_background(Runtime& runtime, Task<T> task) {
-  auto background = std::make_shared<Background<T>>(runtime);
-  asio::co_spawn(runtime.executor(), std::move(task),
-                 asio::bind_cancellation_slot(background->cancel.slot(),
-                                              [background](std::exception_ptr thrown, T value) {
-                                                background->thrown = thrown;
-                                                if (!thrown) background->value = std::move(value);
-                                                background->done.set();
-                                              }));
-  return background;
-}
 
 class RpcTest : public NetTest {
  protected:

@@ -71,6 +71,7 @@ struct PeerMeasure {
 struct RpcOptions {
   std::size_t requests_per_peer_max = 256;       ///< being handled for one peer; more get Errc::busy
   std::size_t requests_max = 1024;               ///< being handled in all
+  std::size_t bulk_handlers_per_peer = 16;       ///< at a time; more bulk requests wait their turn
   std::size_t request_bytes_per_peer = 32 << 20; ///< room for bulk request payloads from one peer
   std::size_t request_bytes = 64 << 20;          ///< and from all
   std::size_t reply_bytes_per_peer = 64 << 20;   ///< room for bulk reply payloads from one peer
@@ -93,7 +94,8 @@ class Rpc {
 
   /// Runs as a coroutine of its own per request. It is cancelled when the caller gave up, the
   /// deadline passed or the connection broke; what it returns then is dropped. A request for a
-  /// method nobody serves is answered with Errc::not_found.
+  /// method nobody serves is answered with Errc::not_found. Bulk requests of one peer are handled a
+  /// few at a time: their handlers must not wait for bulk calls to that same peer.
   using Handler = std::function<Task<Result<RpcReply>>(Caller, RpcRequest)>;
   void serve(std::uint16_t method, Handler handler);
 
