@@ -1,5 +1,5 @@
-// What a byte costs: leaf hashing with each kernel beside OpenSSL's single-message rate (OpensslLeaves),
-// Merkle trees and proofs, AES-256-GCM, BLAKE2b, chunk ids, signatures.
+// What a byte costs: leaf hashing with each kernel beside OpenSSL's single-message rate
+// (OpensslLeaves), Merkle trees and proofs, AES-256-GCM, BLAKE2b, chunk ids, signatures.
 #include <benchmark/benchmark.h>
 #include <openssl/evp.h>
 
@@ -58,6 +58,7 @@ void Sha256Many(benchmark::State& state, ShaLanes lanes) {
 }
 
 const bool registered = [] {
+  benchmark::AddCustomContext("sha256_many uses", std::string(to_string(sha256_lanes_chosen())));
   for (ShaLanes lanes : sha256_lanes_available())
     benchmark::RegisterBenchmark(
         ("Sha256Many/" + std::string(to_string(lanes)) + "/leaves").c_str(),

@@ -1,5 +1,5 @@
-// A holder's answer to a read. Input: what the reader asks (total, first, count), which leaf hashes and
-// which proof to change how. Only the unchanged answer may be accepted.
+// A holder's answer to a read. Input: what the reader asks (total, first, count), which leaf hashes
+// and which proof to change how. Only the unchanged answer may be accepted.
 #include "crypto/merkle.h"
 
 namespace {
@@ -51,7 +51,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
   const bool accepted = verify_range(merkle_root(all), shard_size, at, leaves, proof);
   const bool unchanged = at == first && leaves == true_leaves && proof == true_proof;
-  if (leaf_count(shard_size) == total) SPATTER_ASSERT(accepted == unchanged);
-  else SPATTER_ASSERT(!accepted || unchanged);
+  if (leaf_count(shard_size) == total)
+    SPATTER_ASSERT(accepted == unchanged);
+  else
+    SPATTER_ASSERT(!accepted || unchanged);
   return 0;
 }

@@ -37,8 +37,8 @@ void add_associated(EVP_CIPHER_CTX* context, ByteView aad) {
   int done = 0;
   SPATTER_ASSERT(aad.size() <= piece_bytes_max);
   if (!aad.empty())
-    SPATTER_ASSERT(EVP_CipherUpdate(context, nullptr, &done, aad.data(),
-                                    static_cast<int>(aad.size())) == 1);
+    SPATTER_ASSERT(
+        EVP_CipherUpdate(context, nullptr, &done, aad.data(), static_cast<int>(aad.size())) == 1);
 }
 
 void transform(EVP_CIPHER_CTX* context, ByteView in, std::uint8_t* out) {
@@ -76,7 +76,8 @@ Result<void> open(const Key& key, const Nonce& nonce, ByteView aad, ByteView sea
   EVP_CIPHER_CTX* context = keyed(Direction::decrypt, key, nonce);
   add_associated(context, aad);
   transform(context, body, out.data());
-  SPATTER_ASSERT(EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, aead_tag_bytes, tag.data()) == 1);
+  SPATTER_ASSERT(EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, aead_tag_bytes, tag.data()) ==
+                 1);
   std::array<std::uint8_t, 16> rest;
   int done = 0;
   if (EVP_CipherFinal_ex(context, rest.data(), &done) == 1) return {};

@@ -1,5 +1,5 @@
-// BLAKE2b from libsodium, which has AVX2 and keys; OpenSSL's fixed 512-bit BLAKE2b is slower here and its
-// keyed form allocates for every message.
+// BLAKE2b from libsodium, which has AVX2 and keys; OpenSSL's fixed 512-bit BLAKE2b is slower here
+// and its keyed form allocates for every message.
 #include <sodium.h>
 
 #include "crypto/hash.h"
@@ -7,7 +7,9 @@
 
 namespace spatter {
 
-Digest blake2b(ByteView key, ByteView data) { return blake2b(key, {data}); }
+Digest blake2b(ByteView key, ByteView data) {
+  return blake2b(key, {data});
+}
 
 Digest blake2b(ByteView key, std::initializer_list<ByteView> pieces) {
   SPATTER_ASSERT(key.size() <= crypto_generichash_blake2b_KEYBYTES_MAX);

@@ -6,7 +6,9 @@
 
 namespace spatter {
 
-void wipe(MutableBytes bytes) { sodium_memzero(bytes.data(), bytes.size()); }
+void wipe(MutableBytes bytes) {
+  sodium_memzero(bytes.data(), bytes.size());
+}
 
 Result<Key> Key::from(ByteView view) {
   if (view.size() != size_bytes)

@@ -34,7 +34,9 @@ constexpr std::uint32_t passes_max = 32;
 
 static_assert(salt_bytes == 16 && nonce_bytes == 24 && tag_bytes == 16);
 
-void put(Bytes& out, ByteView bytes) { out.insert(out.end(), bytes.begin(), bytes.end()); }
+void put(Bytes& out, ByteView bytes) {
+  out.insert(out.end(), bytes.begin(), bytes.end());
+}
 
 template <class Integer>
 void put_integer(Bytes& out, Integer value) {
@@ -58,7 +60,8 @@ struct WipedBytes {
 Result<Key> passphrase_key(std::string_view passphrase, ByteView salt, PassphraseCost cost) {
   if (cost.memory_kib < memory_kib_min || cost.memory_kib > memory_kib_max || cost.passes == 0 ||
       cost.passes > passes_max)
-    return fail(Errc::invalid, "keyring: a passphrase cost of {} KiB and {} passes is out of bounds",
+    return fail(Errc::invalid,
+                "keyring: a passphrase cost of {} KiB and {} passes is out of bounds",
                 cost.memory_kib, cost.passes);
   sodium_ready();
   Key key;
@@ -167,6 +170,9 @@ Result<Keyring> read_keyring(ByteView bytes, std::optional<std::string_view> pas
   if (version > version_known)
     return fail(Errc::newer_format, "the keyring is of format {}, this Spatter knows up to {}",
                 version, version_known);
+  if (bytes[11] != 0)
+    return fail(Errc::newer_format, "the keyring has flags ({}) this Spatter does not know",
+                bytes[11]);
   if (bytes[10] == sealing_none) return read_body(covered.subspan(head_bytes));
   if (bytes[10] == sealing_passphrase) return open_sealed(covered, passphrase);
   return fail(Errc::newer_format, "the keyring is sealed in a way ({}) this Spatter does not know",

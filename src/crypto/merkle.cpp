@@ -112,7 +112,8 @@ void LeafHasher::update(ByteView piece) {
   bytes_ += piece.size();
   if (!partial_.empty()) {
     const std::size_t missing = std::min(leaf_bytes - partial_.size(), piece.size());
-    partial_.insert(partial_.end(), piece.begin(), piece.begin() + static_cast<std::ptrdiff_t>(missing));
+    partial_.insert(partial_.end(), piece.begin(),
+                    piece.begin() + static_cast<std::ptrdiff_t>(missing));
     piece = piece.subspan(missing);
     if (partial_.size() < leaf_bytes) return;
     hashes_.push_back(leaf_hashes(partial_)[0]);

@@ -16,7 +16,9 @@ Result<PersonSecret> PersonSecret::from_words(std::string_view text) {
   return PersonSecret(bytes);
 }
 
-std::string PersonSecret::words() const { return words_of(bytes_); }
+std::string PersonSecret::words() const {
+  return words_of(bytes_);
+}
 
 Key PersonSecret::derive(std::string_view label, ByteView context) const {
   return derive_key(bytes_, label, context);

@@ -1,7 +1,7 @@
 // One message or one stream at a time: OpenSSL, which uses the SHA instructions where they are.
 //
-// Through its old low-level interface on purpose: the new one (EVP) allocates and looks the algorithm
-// up for every message, which doubles the price of hashing a tree node.
+// Through its old low-level interface on purpose: the new one (EVP) allocates and looks the
+// algorithm up for every message, which doubles the price of hashing a tree node.
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/sha.h>
 

@@ -8,7 +8,9 @@
 namespace spatter::sha256_internal {
 namespace {
 
-SPATTER_AVX2 __m256i add(__m256i a, __m256i b) { return _mm256_add_epi32(a, b); }
+SPATTER_AVX2 __m256i add(__m256i a, __m256i b) {
+  return _mm256_add_epi32(a, b);
+}
 SPATTER_AVX2 __m256i xor3(__m256i a, __m256i b, __m256i c) {
   return _mm256_xor_si256(_mm256_xor_si256(a, b), c);
 }
@@ -30,8 +32,7 @@ SPATTER_AVX2 __m256i small_sigma1(__m256i w) {
 }
 
 /// Half a block (32 bytes) of each lane: word i of all lanes in words[i], big-endian read.
-SPATTER_AVX2 void load_half(__m256i* words, const std::uint8_t* const* blocks,
-                            std::size_t offset) {
+SPATTER_AVX2 void load_half(__m256i* words, const std::uint8_t* const* blocks, std::size_t offset) {
   const __m256i swap = _mm256_broadcastsi128_si256(
       _mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3));
   __m256i rows[8];
@@ -97,8 +98,7 @@ __attribute__((target("avx2"))) void transform_8_avx2(std::uint32_t* state,
     }
     for (int i = 0; i < 8; ++i) s[i] = add(s[i], v[i]);
   }
-  for (int i = 0; i < 8; ++i)
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(state + 8 * i), s[i]);
+  for (int i = 0; i < 8; ++i) _mm256_storeu_si256(reinterpret_cast<__m256i*>(state + 8 * i), s[i]);
 }
 
 }  // namespace spatter::sha256_internal

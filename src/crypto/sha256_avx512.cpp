@@ -10,10 +10,12 @@ namespace {
 
 // Truth tables for _mm512_ternarylogic_epi32: bit (a << 2 | b << 1 | c) is the result.
 constexpr int xor3 = 0x96;
-constexpr int choose = 0xCA;    // a ? b : c
+constexpr int choose = 0xCA;  // a ? b : c
 constexpr int majority = 0xE8;
 
-SPATTER_AVX512 __m512i add(__m512i a, __m512i b) { return _mm512_add_epi32(a, b); }
+SPATTER_AVX512 __m512i add(__m512i a, __m512i b) {
+  return _mm512_add_epi32(a, b);
+}
 
 SPATTER_AVX512 __m512i big_sigma0(__m512i a) {
   return _mm512_ternarylogic_epi32(_mm512_ror_epi32(a, 2), _mm512_ror_epi32(a, 13),
@@ -35,8 +37,8 @@ SPATTER_AVX512 __m512i small_sigma1(__m512i w) {
 /// One block of each lane, transposed so that word i of all lanes is in words[i], big-endian read.
 SPATTER_AVX512 void load_words(__m512i* words, const std::uint8_t* const* blocks,
                                std::size_t offset) {
-  const __m512i swap = _mm512_broadcast_i32x4(
-      _mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3));
+  const __m512i swap =
+      _mm512_broadcast_i32x4(_mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3));
   __m512i rows[16];
 #pragma clang loop unroll(full)
   for (int lane = 0; lane < 16; ++lane)

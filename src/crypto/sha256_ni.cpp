@@ -9,8 +9,8 @@
 namespace spatter::sha256_internal {
 namespace {
 
-/// One message under way: its eight words as the instructions want them, and the last sixteen words of
-/// its schedule.
+/// One message under way: its eight words as the instructions want them, and the last sixteen words
+/// of its schedule.
 struct Stream {
   __m128i abef;
   __m128i cdgh;
@@ -37,8 +37,8 @@ template <int q>
 SPATTER_SHA void four_rounds(Stream& s, const std::uint8_t* block) {
   if constexpr (q < 4) {
     const __m128i swap = _mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3);
-    s.words[q] = _mm_shuffle_epi8(
-        _mm_loadu_si128(reinterpret_cast<const __m128i*>(block + 16 * q)), swap);
+    s.words[q] =
+        _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block + 16 * q)), swap);
   }
   const __m128i constants =
       _mm_loadu_si128(reinterpret_cast<const __m128i*>(round_constants.data() + 4 * q));

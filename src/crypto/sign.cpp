@@ -35,14 +35,19 @@ Signature SigningKey::sign(ByteView message) const {
 }
 
 bool verify(ByteView key, ByteView message, ByteView signature) {
-  if (key.size() != crypto_sign_PUBLICKEYBYTES || signature.size() != crypto_sign_BYTES) return false;
+  if (key.size() != crypto_sign_PUBLICKEYBYTES || signature.size() != crypto_sign_BYTES)
+    return false;
   sodium_ready();
-  return crypto_sign_verify_detached(signature.data(), message.data(), message.size(), key.data()) ==
-         0;
+  return crypto_sign_verify_detached(signature.data(), message.data(), message.size(),
+                                     key.data()) == 0;
 }
 
-ServerId server_id(ByteView public_key) { return ServerId{sha256(public_key).bytes}; }
+ServerId server_id(ByteView public_key) {
+  return ServerId{sha256(public_key).bytes};
+}
 
-PersonId person_id(const PublicKey& public_key) { return PersonId{public_key}; }
+PersonId person_id(const PublicKey& public_key) {
+  return PersonId{public_key};
+}
 
 }  // namespace spatter

@@ -43,7 +43,8 @@ std::size_t distance(std::string_view a, std::string_view b) {
   for (std::size_t j = 0; j <= b.size(); ++j) d[0][j] = j;
   for (std::size_t i = 1; i <= a.size(); ++i)
     for (std::size_t j = 1; j <= b.size(); ++j) {
-      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
+      d[i][j] =
+          std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
       if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
         d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
     }
@@ -63,8 +64,10 @@ std::string suggestion(std::string_view word) {
   std::vector<std::pair<std::size_t, std::string_view>> near;
   const std::uint32_t letters = letters_of(word);
   for (std::string_view candidate : word_list) {
-    if (std::popcount(letters ^ letters_of(candidate)) > static_cast<int>(2 * distance_max)) continue;
-    if (candidate.size() > word.size() + distance_max || word.size() > candidate.size() + distance_max)
+    if (std::popcount(letters ^ letters_of(candidate)) > static_cast<int>(2 * distance_max))
+      continue;
+    if (candidate.size() > word.size() + distance_max ||
+        word.size() > candidate.size() + distance_max)
       continue;
     if (std::size_t d = distance(word, candidate); d <= distance_max && d < word.size() - 1)
       near.emplace_back(d, candidate);
@@ -95,17 +98,19 @@ std::size_t separator_bytes(std::string_view text) {
     return i < text.size() ? static_cast<std::uint8_t>(text[i]) : 0U;
   };
   if (byte(0) <= 0x20 || std::string_view(",;.:()-").contains(text[0])) return 1;
-  if (byte(0) == 0xC2 && byte(1) == 0xA0) return 2;                      // no-break space
+  if (byte(0) == 0xC2 && byte(1) == 0xA0) return 2;  // no-break space
   if (byte(0) == 0xE2 && byte(1) == 0x80 && byte(2) <= 0xAF && byte(2) >= 0x80) return 3;
-  if (byte(0) == 0xE3 && byte(1) == 0x80 && byte(2) == 0x80) return 3;   // ideographic space
-  if (byte(0) == 0xEF && byte(1) == 0xBB && byte(2) == 0xBF) return 3;   // byte-order mark
+  if (byte(0) == 0xE3 && byte(1) == 0x80 && byte(2) == 0x80) return 3;  // ideographic space
+  if (byte(0) == 0xEF && byte(1) == 0xBB && byte(2) == 0xBF) return 3;  // byte-order mark
   return 0;
 }
 
 std::string_view next_token(std::string_view& text) {
   while (!text.empty())
-    if (std::size_t skip = separator_bytes(text); skip != 0) text.remove_prefix(std::min(skip, text.size()));
-    else break;
+    if (std::size_t skip = separator_bytes(text); skip != 0)
+      text.remove_prefix(std::min(skip, text.size()));
+    else
+      break;
   std::size_t length = 0;
   while (length < text.size() && separator_bytes(text.substr(length)) == 0) ++length;
   std::string_view token = text.substr(0, length);

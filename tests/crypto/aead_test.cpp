@@ -31,9 +31,11 @@ const std::vector<Vector> vectors = {
      "cea7403d4d606b6e074ec5d3baf39d18d0d1c8a799996bf0265b98b5d48ab919"},
     {"feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308", "cafebabefacedbaddecaf888",
      "feedfacedeadbeeffeedfacedeadbeefabaddad2",
-     "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6b5"
+     "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6b"
+     "5"
      "25b16aedf5aa0de657ba637b39",
-     "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa8cb08e48590dbb3da7b08b1056828838"
+     "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa8cb08e48590dbb3da7b08b1056828"
+     "838"
      "c5f61e6393ba7a0abcc9f66276fc6ece0f4e1768cddf8853bb2d551b"}};
 
 TEST(Aead, NistVectors) {
@@ -75,10 +77,14 @@ TEST(Aead, AnyFlippedBitIsRefusedAndNothingComesOut) {
 
     const auto bit = static_cast<std::uint8_t>(1U << *rc::gen::inRange(0, 8));
     const auto at = *rc::gen::inRange<std::size_t>(0, sealed.size() + aad.size() + 32 + 12);
-    if (at < sealed.size()) sealed[at] ^= bit;
-    else if (at < sealed.size() + aad.size()) aad[at - sealed.size()] ^= bit;
-    else if (at < sealed.size() + aad.size() + 32) key.bytes[at - sealed.size() - aad.size()] ^= bit;
-    else nonce[at - sealed.size() - aad.size() - 32] ^= bit;
+    if (at < sealed.size())
+      sealed[at] ^= bit;
+    else if (at < sealed.size() + aad.size())
+      aad[at - sealed.size()] ^= bit;
+    else if (at < sealed.size() + aad.size() + 32)
+      key.bytes[at - sealed.size() - aad.size()] ^= bit;
+    else
+      nonce[at - sealed.size() - aad.size() - 32] ^= bit;
     auto opened = open(key, nonce, aad, sealed, out);
     RC_ASSERT(!opened.has_value());
     RC_ASSERT(opened.error().code == Errc::corrupt);

@@ -98,19 +98,26 @@ TEST_P(Sha256Lanes, MixedLengthsEqualOpenssl) {
       messages.push_back(pattern(*rc::gen::inRange<std::size_t>(0, span)));
       if (!messages.back().empty()) messages.back()[0] = static_cast<std::uint8_t>(i);
     }
-    const auto prefix = *rc::gen::element(std::optional<std::uint8_t>{}, std::optional<std::uint8_t>{1});
+    const auto prefix =
+        *rc::gen::element(std::optional<std::uint8_t>{}, std::optional<std::uint8_t>{1});
     expect_equal_to_openssl(lanes, messages, prefix);
     RC_ASSERT(!testing::Test::HasFatalFailure());
   }));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Sha256Lanes, testing::ValuesIn(sha256_lanes_available().begin(), sha256_lanes_available().end()),
+INSTANTIATE_TEST_SUITE_P(All, Sha256Lanes,
+                         testing::ValuesIn(sha256_lanes_available().begin(),
+                                           sha256_lanes_available().end()),
                          [](const auto& info) {
                            switch (info.param) {
-                             case ShaLanes::one: return "One";
-                             case ShaLanes::two_sha: return "TwoSha";
-                             case ShaLanes::eight_avx2: return "Avx2";
-                             case ShaLanes::sixteen_avx512: return "Avx512";
+                             case ShaLanes::one:
+                               return "One";
+                             case ShaLanes::two_sha:
+                               return "TwoSha";
+                             case ShaLanes::eight_avx2:
+                               return "Avx2";
+                             case ShaLanes::sixteen_avx512:
+                               return "Avx512";
                            }
                            return "Unknown";
                          });

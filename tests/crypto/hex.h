@@ -9,8 +9,12 @@
 
 namespace spatter {
 
-inline Bytes hex(std::string_view text) { return from_hex(text).value(); }
-inline Key hex_key(std::string_view text) { return Key::from(hex(text)).value(); }
+inline Bytes hex(std::string_view text) {
+  return from_hex(text).value();
+}
+inline Key hex_key(std::string_view text) {
+  return Key::from(hex(text)).value();
+}
 
 /// 0, 1, 2, ... as RFC 7693's and many other test vectors use them.
 inline Bytes counting(std::size_t size) {

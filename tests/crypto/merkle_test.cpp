@@ -21,7 +21,8 @@ Digest tree_hash(std::span<const Digest> leaves) {
   if (leaves.size() == 1) return leaves[0];
   std::size_t k = 1;
   while (2 * k < leaves.size()) k *= 2;
-  return hash_with_prefix(1, tree_hash(leaves.first(k)).view(), tree_hash(leaves.subspan(k)).view());
+  return hash_with_prefix(1, tree_hash(leaves.first(k)).view(),
+                          tree_hash(leaves.subspan(k)).view());
 }
 
 std::vector<Digest> some_leaves(std::size_t count) {
@@ -30,12 +31,19 @@ std::vector<Digest> some_leaves(std::size_t count) {
   return leaves;
 }
 
-constexpr std::uint64_t shard_of(std::uint64_t leaves) { return leaves * leaf_bytes; }
+constexpr std::uint64_t shard_of(std::uint64_t leaves) {
+  return leaves * leaf_bytes;
+}
 
 TEST(Merkle, RootsOfTheCertificateTransparencyTestData) {
-  const std::vector<std::string> inputs = {"",         "00",       "10",
-                                           "2021",     "3031",     "40414243",
-                                           "5051525354555657", "606162636465666768696a6b6c6d6e6f"};
+  const std::vector<std::string> inputs = {"",
+                                           "00",
+                                           "10",
+                                           "2021",
+                                           "3031",
+                                           "40414243",
+                                           "5051525354555657",
+                                           "606162636465666768696a6b6c6d6e6f"};
   const std::vector<std::string> roots = {
       "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
       "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
@@ -57,7 +65,8 @@ TEST(Merkle, RootsOfTheCertificateTransparencyTestData) {
 TEST(Merkle, EqualToTheRecursiveDefinitionForEveryCount) {
   const std::vector<Digest> leaves = some_leaves(300);
   for (std::size_t count = 0; count <= leaves.size(); ++count)
-    ASSERT_EQ(merkle_root(std::span(leaves).first(count)), tree_hash(std::span(leaves).first(count)));
+    ASSERT_EQ(merkle_root(std::span(leaves).first(count)),
+              tree_hash(std::span(leaves).first(count)));
 }
 
 TEST(Merkle, LeavesAreSixteenKibWithAShorterLastOne) {
@@ -78,7 +87,8 @@ TEST(Merkle, LeafHasherTakesPiecesOfAnySize) {
     const Bytes shard = pattern(size);
     LeafHasher hasher;
     for (ByteView rest = shard; !rest.empty();) {
-      const auto most = *rc::gen::element<std::size_t>(10, leaf_bytes - 1, leaf_bytes, 5 * leaf_bytes);
+      const auto most =
+          *rc::gen::element<std::size_t>(10, leaf_bytes - 1, leaf_bytes, 5 * leaf_bytes);
       const auto piece = std::min(*rc::gen::inRange<std::size_t>(most / 2, most + 2), rest.size());
       hasher.update(rest.first(piece));
       rest = rest.subspan(piece);
@@ -107,8 +117,10 @@ TEST(RangeProof, EveryRangeOfEverySmallTreeVerifies) {
 
 TEST(RangeProof, OrderIsLevelByLevelLeftBeforeRight) {
   const std::vector<Digest> l = some_leaves(7);
-  auto node = [](const Digest& a, const Digest& b) { return hash_with_prefix(1, a.view(), b.view()); };
-  Bytes expected = to_bytes(l[2].view());  // left of leaf 3
+  auto node = [](const Digest& a, const Digest& b) {
+    return hash_with_prefix(1, a.view(), b.view());
+  };
+  Bytes expected = to_bytes(l[2].view());                 // left of leaf 3
   for (const Digest& d : {l[5], node(l[0], l[1]), l[6]})  // right of 4; left, right one level up
     expected.insert(expected.end(), d.bytes.begin(), d.bytes.end());
   EXPECT_EQ(range_proof(l, 3, 2), expected);
@@ -135,10 +147,13 @@ TEST(RangeProof, WrongPlaceCountSizeRootOrLengthIsRejected) {
       Bytes longer = proof;
       longer.insert(longer.end(), 32, 0);
       ASSERT_FALSE(verify_range(root, shard_of(total), first, leaves, longer));
-      ASSERT_FALSE(verify_range(root, shard_of(total), first, leaves, ByteView(longer).first(proof.size() + 1)));
+      ASSERT_FALSE(verify_range(root, shard_of(total), first, leaves,
+                                ByteView(longer).first(proof.size() + 1)));
       if (!proof.empty()) {
-        ASSERT_FALSE(verify_range(root, shard_of(total), first, leaves, ByteView(proof).first(proof.size() - 32)));
-        ASSERT_FALSE(verify_range(root, shard_of(total), first, leaves, ByteView(proof).subspan(32)));
+        ASSERT_FALSE(verify_range(root, shard_of(total), first, leaves,
+                                  ByteView(proof).first(proof.size() - 32)));
+        ASSERT_FALSE(
+            verify_range(root, shard_of(total), first, leaves, ByteView(proof).subspan(32)));
       }
     }
   EXPECT_FALSE(verify_range(merkle_root({}), 0, 0, {}, {}));
@@ -158,9 +173,12 @@ TEST(RangeProof, AnyFlippedBitOfLeavesProofOrRootIsRejected) {
 
     const auto bit = static_cast<std::uint8_t>(1U << *rc::gen::inRange(0, 8));
     const auto at = *rc::gen::inRange<std::size_t>(0, 32 + 32 * leaves.size() + proof.size());
-    if (at < 32) root.bytes[at] ^= bit;
-    else if (at < 32 + 32 * leaves.size()) leaves[(at - 32) / 32].bytes[at % 32] ^= bit;
-    else proof[at - 32 - 32 * leaves.size()] ^= bit;
+    if (at < 32)
+      root.bytes[at] ^= bit;
+    else if (at < 32 + 32 * leaves.size())
+      leaves[(at - 32) / 32].bytes[at % 32] ^= bit;
+    else
+      proof[at - 32 - 32 * leaves.size()] ^= bit;
     RC_ASSERT(!verify_range(root, shard_of(total), first, leaves, proof));
   }));
 }

@@ -23,27 +23,40 @@ std::string repeat(std::string_view word, int times) {
 }
 
 std::vector<std::pair<std::string, std::string>> bip39_vectors() {
-  return {
-      {std::string(64, '0'), repeat("abandon", 23) + "art"},
-      {std::string(64, 'f'), repeat("zoo", 23) + "vote"},
-      {[] { std::string s; for (int i = 0; i < 32; ++i) s += "7f"; return s; }(),
-       "legal winner thank year wave sausage worth useful legal winner thank year wave sausage worth "
-       "useful legal winner thank year wave sausage worth title"},
-      {[] { std::string s; for (int i = 0; i < 32; ++i) s += "80"; return s; }(),
-       "letter advice cage absurd amount doctor acoustic avoid letter advice cage absurd amount doctor "
-       "acoustic avoid letter advice cage absurd amount doctor acoustic bless"},
-      {"68a79eaca2324873eacc50cb9c6eca8cc68ea5d936f98787c60c7ebc74e6ce7c",
-       "hamster diagram private dutch cause delay private meat slide toddler razor book happy fancy "
-       "gospel tennis maple dilemma loan word shrug inflict delay length"},
-      {"9f6a2878b2520799a44ef18bc7df394e7061a224d2c33cd015b157d746869863",
-       "panda eyebrow bullet gorilla call smoke muffin taste mesh discover soft ostrich alcohol speed "
-       "nation flash devote level hobby quick inner drive ghost inside"},
-      {"066dca1a2bb7e8a1db2832148ce9933eea0f3ac9548d793112d9a95c9407efad",
-       "all hour make first leader extend hole alien behind guard gospel lava path output census museum "
-       "junior mass reopen famous sing advance salt reform"},
-      {"f585c11aec520db57dd353c69554b21a89b20fb0650966fa0a9d6f74fd989d8f",
-       "void come effort suffer camp survey warrior heavy shoot primary clutch crush open amazing screen "
-       "patrol group space point ten exist slush involve unfold"}};
+  return {{std::string(64, '0'), repeat("abandon", 23) + "art"},
+          {std::string(64, 'f'), repeat("zoo", 23) + "vote"},
+          {[] {
+             std::string s;
+             for (int i = 0; i < 32; ++i) s += "7f";
+             return s;
+           }(),
+           "legal winner thank year wave sausage worth useful legal winner thank year wave sausage "
+           "worth "
+           "useful legal winner thank year wave sausage worth title"},
+          {[] {
+             std::string s;
+             for (int i = 0; i < 32; ++i) s += "80";
+             return s;
+           }(),
+           "letter advice cage absurd amount doctor acoustic avoid letter advice cage absurd "
+           "amount doctor "
+           "acoustic avoid letter advice cage absurd amount doctor acoustic bless"},
+          {"68a79eaca2324873eacc50cb9c6eca8cc68ea5d936f98787c60c7ebc74e6ce7c",
+           "hamster diagram private dutch cause delay private meat slide toddler razor book happy "
+           "fancy "
+           "gospel tennis maple dilemma loan word shrug inflict delay length"},
+          {"9f6a2878b2520799a44ef18bc7df394e7061a224d2c33cd015b157d746869863",
+           "panda eyebrow bullet gorilla call smoke muffin taste mesh discover soft ostrich "
+           "alcohol speed "
+           "nation flash devote level hobby quick inner drive ghost inside"},
+          {"066dca1a2bb7e8a1db2832148ce9933eea0f3ac9548d793112d9a95c9407efad",
+           "all hour make first leader extend hole alien behind guard gospel lava path output "
+           "census museum "
+           "junior mass reopen famous sing advance salt reform"},
+          {"f585c11aec520db57dd353c69554b21a89b20fb0650966fa0a9d6f74fd989d8f",
+           "void come effort suffer camp survey warrior heavy shoot primary clutch crush open "
+           "amazing screen "
+           "patrol group space point ten exist slush involve unfold"}};
 }
 
 std::vector<std::string> split(const std::string& text) {
@@ -87,7 +100,8 @@ TEST(Words, AnySecretComesBackHoweverItIsWritten) {
       if (*rc::gen::arbitrary<bool>())
         for (char& c : word) c = static_cast<char>(std::toupper(c));
       if (*rc::gen::arbitrary<bool>()) text += std::to_string(number) + ". ";
-      text += word + *rc::gen::element<std::string>(" ", "\n", "\r\n", "\t ", ", ", "\xC2\xA0", "\xE3\x80\x80");
+      text += word + *rc::gen::element<std::string>(" ", "\n", "\r\n", "\t ", ", ", "\xC2\xA0",
+                                                    "\xE3\x80\x80");
     }
     auto back = PersonSecret::from_words(text);
     RC_ASSERT(back.has_value());
@@ -156,7 +170,8 @@ TEST(PersonSecret, KeysDependOnSecretLabelAndContext) {
 // Made by an independent implementation (Python: hashlib and cryptography) from docs/PROTOCOL.md.
 TEST(PersonSecret, ThePersonsKeyIsAsThePageOfFormatsSays) {
   const PersonSecret secret = PersonSecret::from_bytes(Key::from(counting(32)).value());
-  EXPECT_EQ(secret.person().hex(), "4d69e5d3705849fadae3727c7f64c7c2b4b342509cc216fe4c96f266516ecbca");
+  EXPECT_EQ(secret.person().hex(),
+            "4d69e5d3705849fadae3727c7f64c7c2b4b342509cc216fe4c96f266516ecbca");
   EXPECT_EQ(to_hex(secret.signing_key().public_key()), secret.person().hex());
 }
 

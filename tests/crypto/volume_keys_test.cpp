@@ -1,5 +1,5 @@
-// Chunks and records come back, moved or altered ones don't, and no key is ever used twice. The known
-// answers were made by an independent implementation (Python: hashlib and cryptography) from
+// Chunks and records come back, moved or altered ones don't, and no key is ever used twice. The
+// known answers were made by an independent implementation (Python: hashlib and cryptography) from
 // docs/PROTOCOL.md.
 #include "crypto/volume_keys.h"
 

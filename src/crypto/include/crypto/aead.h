@@ -1,6 +1,6 @@
 // AES-256-GCM: the one authenticated encryption of Spatter's data. Never seal two different things
-// (message or associated data) with the same key and nonce: that would give away both and let anyone
-// forge. The classes in crypto/volume_keys.h see to it; prefer them to these bare functions.
+// (message or associated data) with the same key and nonce: that would give away both and let
+// anyone forge. The classes in crypto/volume_keys.h see to it; prefer them to these bare functions.
 //
 // Any thread; each thread keeps one cipher context, so that a call allocates nothing.
 #pragma once

@@ -32,8 +32,9 @@ enum class ShaLanes { one, two_sha, eight_avx2, sixteen_avx512 };
 std::string_view to_string(ShaLanes lanes);
 
 /// `out[i]` = SHA-256 of (`prefix`, when given, followed by) `messages[i]`. The way to hash many
-/// leaves: equal lengths go fastest, unequal ones are right all the same. The spans must be of equal
-/// length. The kernel is chosen once, by what this processor has.
+/// leaves: equal lengths go fastest, unequal ones are right all the same. The spans must be of
+/// equal length. The kernel is chosen once, at the first call, as what is fastest on this
+/// processor.
 void sha256_many(std::span<const ByteView> messages, std::span<Digest> out,
                  std::optional<std::uint8_t> prefix = {});
 

@@ -1,5 +1,5 @@
-// One secret, many keys: every use of a secret has its own label, so that a key made for one purpose
-// tells nothing about, and never serves as, another.
+// One secret, many keys: every use of a secret has its own label, so that a key made for one
+// purpose tells nothing about, and never serves as, another.
 #pragma once
 
 #include <string_view>

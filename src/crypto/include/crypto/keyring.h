@@ -40,9 +40,9 @@ Result<Bytes> write_keyring(const Keyring& keyring, std::optional<std::string_vi
 bool keyring_is_sealed(ByteView bytes);
 
 /// Errors: Errc::denied when a passphrase is needed and none was given, or it is wrong (the message
-/// says which); Errc::corrupt when the bytes are damaged; Errc::newer_format; Errc::invalid when they
-/// never were a keyring. A passphrase given for a plain keyring is ignored.
-/// Takes 0.2 s or so and 64 MiB when sealed: not on the executor.
+/// says which); Errc::corrupt when the bytes are damaged; Errc::newer_format; Errc::invalid when
+/// they never were a keyring. A passphrase given for a plain keyring is ignored. Takes 0.2 s or so
+/// and 64 MiB when sealed: not on the executor.
 Result<Keyring> read_keyring(ByteView bytes, std::optional<std::string_view> passphrase);
 
 }  // namespace spatter

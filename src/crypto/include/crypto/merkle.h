@@ -39,8 +39,8 @@ std::vector<Digest> leaf_hashes(ByteView shard);
 /// The root over all leaves of a shard. Of no leaves it is SHA-256 of nothing, as in RFC 6962.
 Digest merkle_root(std::span<const Digest> leaves);
 
-/// Bytes of the proof for `count` leaves from `first` in a tree of `total`; nothing when the range is
-/// empty or not inside the tree.
+/// Bytes of the proof for `count` leaves from `first` in a tree of `total`; nothing when the range
+/// is empty or not inside the tree.
 std::optional<std::size_t> range_proof_bytes(std::uint64_t total, std::uint64_t first,
                                              std::uint64_t count);
 

@@ -3,9 +3,9 @@
 //
 // Why no nonce ever repeats under a key. AES-GCM breaks when one key and nonce seal two different
 // messages. A machine can't promise to count: it may crash, be restored from an old copy, or run
-// twice from the same words. So nothing here counts or draws nonces. Every message gets a key of its
-// own, derived from a keyed hash of exactly what is sealed, and the nonce is zero. A key seals one
-// message only, unless a 256-bit hash (chunks as they are) or a 128-bit one among messages
+// twice from the same words. So nothing here counts or draws nonces. Every message gets a key of
+// its own, derived from a keyed hash of exactly what is sealed, and the nonce is zero. A key seals
+// one message only, unless a 256-bit hash (chunks as they are) or a 128-bit one among messages
 // (everything else) collides; sealing the same message again gives the same bytes, which tells a
 // holder nothing but that.
 //
@@ -61,8 +61,8 @@ class ChunkKeys {
   ChunkKeys(const Key& id_key, const Key& root);
   static constexpr std::size_t overhead = 16 + aead_tag_bytes;
 
-  /// The chunk's id: BLAKE2b-256, keyed, of the plaintext's length and Merkle root (16 KiB leaves, as
-  /// of shards). Equal for equal chunks of the volume, and without the key nobody can tell
+  /// The chunk's id: BLAKE2b-256, keyed, of the plaintext's length and Merkle root (16 KiB leaves,
+  /// as of shards). Equal for equal chunks of the volume, and without the key nobody can tell
   /// whether a chunk he knows is there. By way of the Merkle root because SHA-256 in sixteen lanes
   /// is several times as fast as BLAKE2b over all of it.
   ChunkId id(ByteView plain) const;
@@ -72,7 +72,8 @@ class ChunkKeys {
   void seal(const ChunkId& id, ChunkForm form, ByteView body, MutableBytes out) const;
 
   /// Errc::corrupt, naming the chunk, when anything was altered. `out` has sealed.size() - overhead
-  /// bytes. What comes out is what was sealed for this id and form; there is no need to hash it again.
+  /// bytes. What comes out is what was sealed for this id and form; there is no need to hash it
+  /// again.
   Result<void> open(const ChunkId& id, ChunkForm form, ByteView sealed, MutableBytes out) const;
 
  private:
