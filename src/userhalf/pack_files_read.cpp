@@ -1,0 +1,350 @@
+// Opening the store, reading packs, and packs leaving and coming back.
+#include "pack_files.h"
+#include "schema.h"
+
+namespace spatter {
+
+Task<Result<std::unique_ptr<PackFiles>>> PackFiles::open(Runtime& runtime, Database& database,
+                                                         const VolumeKeys& keys, VolumeId volume,
+                                                         PackStoreOptions options) {
+  std::unique_ptr<PackFiles> store(
+      new PackFiles(runtime, database, keys, volume, std::move(options)));
+  PackFiles* self = store.get();
+  CO_TRY_VOID(co_await database.read([self](Connected& db) { return self->load(db); }));
+  CO_TRY_VOID(co_await runtime.blocking([self] { return self->match_files(); }));
+  std::vector<std::int64_t> missing;
+  for (const auto& [sequence, pack] : store->packs_)
+    if (!pack->info.local) missing.push_back(i64(sequence));
+  CO_TRY_VOID(co_await database.write([missing](Connected& db) -> Result<void> {
+    for (std::int64_t sequence : missing) {
+      TRY(auto update, db.prepare("UPDATE packs SET local = 0 WHERE sequence = ? AND local = 1"));
+      TRY_VOID(update.bind(1, sequence).run());
+    }
+    return {};
+  }));
+  co_return store;
+}
+
+Result<void> PackFiles::load(Connected& db) {
+  TRY(auto select, db.prepare("SELECT sequence, id, length, sealed, local, first_log, last_log, "
+                              "snapshot, live FROM packs ORDER BY sequence"));
+  while (true) {
+    TRY(bool row, select.step());
+    if (!row) break;
+    auto pack = std::make_shared<Pack>();
+    TRY(pack->info.id, PackId::from(select.blob_view(1)));
+    pack->info.sequence = u64(select.integer(0));
+    pack->end = pack->synced = pack->info.length = u64(select.integer(2));
+    pack->sealed = pack->info.sealed = select.integer(3) != 0;
+    pack->info.local = select.integer(4) != 0;
+    pack->first_log = pack->info.first_log = u64(select.integer(5));
+    pack->last_log = pack->info.last_log = u64(select.integer(6));
+    pack->snapshot = pack->info.snapshot = u64(select.integer(7));
+    pack->info.live_bytes = u64(select.integer(8));
+    pack->unrecorded = false;
+    packs_[pack->info.sequence] = pack;
+    by_id_[pack->info.id] = pack;
+  }
+  TRY(StateRow state, read_state(db));
+  last_log_ = state.last_log;
+  next_sequence_ = state.next_sequence;
+  if (!packs_.empty()) next_sequence_ = std::max(next_sequence_, packs_.rbegin()->first + 1);
+  return {};
+}
+
+Result<void> PackFiles::match_files() {
+  Disk& disk = runtime_.disk();
+  TRY_VOID(disk.make_directories(options_.folder));
+  TRY(auto entries, disk.list(options_.folder));
+  std::unordered_map<PackId, std::uint64_t> sizes;
+  for (const DiskEntry& entry : entries) {
+    auto id = PackId::from_hex(entry.name);
+    const std::string path = options_.folder + "/" + entry.name;
+    auto known = id ? by_id_.find(*id) : by_id_.end();
+    if (known != by_id_.end() && known->second->info.local) {
+      sizes[*id] = entry.size;
+    } else if (id || entry.name.ends_with(".tmp")) {
+      // Never acknowledged, or evicted, or half fetched.
+      TRY_VOID(disk.remove(path));
+    }
+  }
+  for (auto& [sequence, pack] : packs_) {
+    if (!pack->info.local) continue;
+    auto size = sizes.find(pack->info.id);
+    if (size == sizes.end() || size->second < pack->info.length) {
+      runtime_.log().error("pack {} is {} on this disk; it is read from the network instead",
+                           pack->info.id, size == sizes.end() ? "missing" : "cut short");
+      // A short file is of no use, and an open pack can't go on from it.
+      if (size != sizes.end()) TRY_VOID(disk.remove(path_of(pack->info.id)));
+      pack->info.local = false;
+      pack->sealed = true;
+      pack->unrecorded = !pack->info.sealed;
+      continue;
+    }
+    used_ += pack->info.length;
+    const bool torn = size->second > pack->info.length;
+    if (pack->sealed && !torn) continue;
+    TRY(auto file, disk.open(path_of(pack->info.id), OpenMode::read_write));
+    if (torn) {
+      TRY_VOID(file->truncate(pack->info.length));
+      TRY_VOID(file->sync());
+    }
+    if (!pack->sealed) {
+      pack->file = std::move(file);
+      open_ = pack;
+    }
+  }
+  return {};
+}
+
+// ---- reading ----
+
+Result<std::shared_ptr<File>> PackFiles::file_of(const PackId& pack) {
+  {
+    std::lock_guard lock(mutex_);
+    auto known = by_id_.find(pack);
+    if (known != by_id_.end() && known->second->file) return known->second->file;
+    for (auto it = handles_.begin(); it != handles_.end(); ++it) {
+      if (it->first != pack) continue;
+      handles_.splice(handles_.begin(), handles_, it);
+      return it->second;
+    }
+  }
+  TRY(auto opened, runtime_.disk().open(path_of(pack), OpenMode::read));
+  std::shared_ptr<File> file = std::move(opened);
+  std::lock_guard lock(mutex_);
+  handles_.emplace_front(pack, file);
+  if (handles_.size() > handles_max) handles_.pop_back();
+  return file;
+}
+
+Result<Buffer> PackFiles::read_file(const PackId& pack, std::uint64_t offset,
+                                    std::uint64_t length) {
+  TRY(auto file, file_of(pack));
+  Buffer bytes = Buffer::allocate(length);
+  TRY(std::size_t got, file->read_at(offset, bytes.mutable_view()));
+  if (got != length)
+    return fail(Errc::corrupt, "the file of pack {} is cut short: {} bytes missing at {}", pack,
+                length - got, offset + got);
+  return bytes;
+}
+
+Task<Result<Buffer>> PackFiles::read(PackId pack, std::uint64_t offset, std::uint64_t length,
+                                     ReadFrom from) {
+  bool local;
+  {
+    std::lock_guard lock(mutex_);
+    auto found = by_id_.find(pack);
+    if (found == by_id_.end()) co_return fail(Errc::not_found, "no pack {}", pack);
+    PackInfo& info = found->second->info;
+    if (offset > info.length || length > info.length - offset)
+      co_return fail(Errc::invalid, "pack {} has {} bytes, not {} at {}", pack, info.length, length,
+                     offset);
+    info.last_used_ms = runtime_.wall_ms();
+    local = info.local;
+  }
+  if (length == 0) co_return Buffer();
+  if (local && from != ReadFrom::network) {
+    auto bytes = co_await runtime_.blocking([&] { return read_file(pack, offset, length); });
+    if (bytes || from == ReadFrom::local || !remote_) co_return bytes;
+    runtime_.log().warning("reading from the network instead: {}", bytes.error().message);
+  }
+  if (from == ReadFrom::local)
+    co_return fail(Errc::unavailable, "pack {} is not on this machine", pack);
+  if (!remote_)
+    co_return fail(Errc::unavailable,
+                   "pack {} is not on this machine, and the network can't be asked", pack);
+  auto bytes = co_await remote_->read(pack, offset, length);
+  if (bytes && bytes->size() != length)
+    co_return fail(Errc::corrupt, "pack {}: the network gave {} bytes instead of {}", pack,
+                   bytes->size(), length);
+  co_return bytes;
+}
+
+// ---- cutting and sealing ----
+
+Task<Result<PackPosition>> PackFiles::close_off(bool seal) {
+  auto recorded = std::make_shared<Recorded>();
+  CO_TRY_VOID(co_await database_.write([this, seal, recorded](Connected& db) -> Result<void> {
+    TRY(StateRow state, read_state(db));
+    TRY_VOID(begin_commit(state.last_log));
+    TRY_VOID(seal ? roll() : pad());
+    TRY(*recorded, record(db));
+    return {};
+  }));
+  committed(*recorded);
+  co_return recorded->end;
+}
+
+Task<Result<PackPosition>> PackFiles::cut() {
+  {
+    std::lock_guard lock(mutex_);
+    if (!open_ || (open_->info.length == open_->end && open_->end % pack_align_bytes == 0)) {
+      bool all = true;
+      for (auto it = packs_.rbegin(); it != packs_.rend() && all; ++it) {
+        all = !it->second->unrecorded;
+        if (it->second->info.sealed) break;
+      }
+      if (all && !packs_.empty()) {
+        const PackInfo& last = packs_.rbegin()->second->info;
+        co_return PackPosition{last.sequence, last.id, last.length};
+      }
+    }
+  }
+  co_return co_await close_off(false);
+}
+
+Task<Result<PackPosition>> PackFiles::seal() { co_return co_await close_off(true); }
+
+Task<void> PackFiles::publish() {
+  // The long sync first, so that the database isn't kept waiting for it.
+  auto synced = co_await runtime_.blocking([this] { return sync(); });
+  Result<void> done = std::move(synced);
+  if (done) {
+    auto recorded = std::make_shared<Recorded>();
+    done = co_await database_.write([this, recorded](Connected& db) -> Result<void> {
+      TRY(StateRow state, read_state(db));
+      TRY_VOID(begin_commit(state.last_log));
+      TRY(*recorded, record(db));
+      return {};
+    });
+    if (done) committed(*recorded);
+  }
+  publishing_ = false;
+  if (!done)
+    runtime_.log().error("a sealed pack could not be recorded: {}", done.error().message);
+  else
+    publish_sealed();
+}
+
+// ---- packs leaving and coming back ----
+
+Task<Result<void>> PackFiles::drop_local(PackId pack) {
+  auto info = find(pack);
+  if (!info) co_return fail(Errc::not_found, "no pack {}", pack);
+  if (!info->local) co_return Result<void>{};
+  if (!info->sealed) co_return fail(Errc::invalid, "pack {} is still open", pack);
+  const std::int64_t sequence = i64(info->sequence);
+  CO_TRY_VOID(co_await database_.write([sequence](Connected& db) -> Result<void> {
+    TRY(auto update, db.prepare("UPDATE packs SET local = 0 WHERE sequence = ?"));
+    return update.bind(1, sequence).run();
+  }));
+  mark_not_local(info->sequence);
+  // Should this fail or the machine stop first, the file goes at the next start.
+  auto removed =
+      co_await runtime_.blocking([&] { return runtime_.disk().remove(path_of(pack)); });
+  if (!removed) runtime_.log().warning("evicted pack {}: {}", pack, removed.error().message);
+  co_return Result<void>{};
+}
+
+void PackFiles::mark_not_local(std::uint64_t sequence) {
+  std::lock_guard lock(mutex_);
+  auto found = packs_.find(sequence);
+  if (found == packs_.end() || !found->second->info.local) return;
+  found->second->info.local = false;
+  used_ -= found->second->end;
+  handles_.remove_if([&](const auto& entry) { return entry.first == found->second->info.id; });
+}
+
+Task<Result<void>> PackFiles::fetch_local(PackId pack) {
+  auto info = find(pack);
+  if (!info) co_return fail(Errc::not_found, "no pack {}", pack);
+  if (!info->sealed) co_return fail(Errc::invalid, "pack {} is still open", pack);
+  if (!remote_) co_return fail(Errc::unavailable, "pack {}: the network can't be asked", pack);
+  if (!info->local) CO_TRY_VOID(check_room(info->length, false));
+  const std::string temporary = path_of(pack) + ".tmp";
+  auto written = co_await write_fetched(*info, temporary);
+  if (!written) {
+    co_await runtime_.blocking([&] { (void)runtime_.disk().remove(temporary); });
+    co_return written;
+  }
+  CO_TRY_VOID(co_await runtime_.blocking([&]() -> Result<void> {
+    TRY_VOID(runtime_.disk().rename(temporary, path_of(pack)));
+    return runtime_.disk().sync_directory(options_.folder);
+  }));
+  const std::int64_t sequence = i64(info->sequence);
+  CO_TRY_VOID(co_await database_.write([sequence](Connected& db) -> Result<void> {
+    TRY(auto update, db.prepare("UPDATE packs SET local = 1 WHERE sequence = ?"));
+    return update.bind(1, sequence).run();
+  }));
+  std::lock_guard lock(mutex_);
+  handles_.remove_if([&](const auto& entry) { return entry.first == pack; });
+  auto found = by_id_.find(pack);
+  if (found == by_id_.end() || found->second->info.local) co_return Result<void>{};
+  found->second->info.local = true;
+  used_ += found->second->end;
+  co_return Result<void>{};
+}
+
+// Every entry is checked before the file takes its place.
+Task<Result<void>> PackFiles::write_fetched(PackInfo info, std::string temporary) {
+  constexpr std::uint64_t piece = 4 << 20;
+  std::unique_ptr<File> file;
+  Bytes pending;  // from the beginning of the first entry that is not whole yet
+  std::uint64_t at = 0, checked = 0;
+  while (at < info.length) {
+    const std::uint64_t length = std::min(piece, info.length - at);
+    CO_TRY(Buffer bytes, co_await remote_->read(info.id, at, length));
+    if (bytes.size() != length)
+      co_return fail(Errc::corrupt, "pack {}: the network gave {} bytes instead of {}", info.id,
+                     bytes.size(), length);
+    auto done = co_await runtime_.blocking([&]() -> Result<void> {
+      if (!file) {
+        (void)runtime_.disk().remove(temporary);
+        TRY(file, runtime_.disk().open(temporary, OpenMode::create_new));
+      }
+      TRY_VOID(file->write_at(at, bytes));
+      pending.insert(pending.end(), bytes.view().begin(), bytes.view().end());
+      std::size_t used = 0;
+      while (pending.size() - used >= pack_header_bytes) {
+        ByteView rest = ByteView(pending).subspan(used);
+        TRY(auto header, open_entry_header(keys_.metadata, info.id, checked + used,
+                                           rest.first(pack_header_bytes)));
+        if (rest.size() - pack_header_bytes < header.body_bytes) break;
+        ByteView body = rest.subspan(pack_header_bytes, header.body_bytes);
+        if (header.type == EntryType::chunk) {
+          ChunkId id;
+          id.bytes = header.id.bytes;
+          TRY_VOID(open_chunk(keys_.chunks, id, header.codec, header.plain_bytes, body));
+        } else {
+          TRY_VOID(open_entry_body(keys_.metadata, info.id, checked + used, header, body));
+        }
+        used += pack_header_bytes + header.body_bytes;
+      }
+      pending.erase(pending.begin(), pending.begin() + static_cast<std::ptrdiff_t>(used));
+      checked += used;
+      return {};
+    });
+    CO_TRY_VOID(std::move(done));
+    at += length;
+  }
+  if (!pending.empty())
+    co_return fail(Errc::corrupt, "pack {} ends inside the entry at {}", info.id, checked);
+  co_return co_await runtime_.blocking([&] { return file->sync(); });
+}
+
+void PackFiles::add_live(const std::map<std::uint64_t, std::int64_t>& deltas) {
+  std::lock_guard lock(mutex_);
+  for (auto [sequence, delta] : deltas) {
+    auto found = packs_.find(sequence);
+    if (found != packs_.end()) found->second->info.live_bytes += u64(delta);
+  }
+}
+
+Task<void> PackFiles::forget(std::uint64_t sequence) {
+  auto info = find_sequence(sequence);
+  if (!info) co_return;
+  mark_not_local(sequence);
+  {
+    std::lock_guard lock(mutex_);
+    packs_.erase(sequence);
+    by_id_.erase(info->id);
+  }
+  if (on_removed) on_removed(info->id);
+  if (!info->local) co_return;
+  auto removed =
+      co_await runtime_.blocking([&] { return runtime_.disk().remove(path_of(info->id)); });
+  if (!removed) runtime_.log().warning("removed pack {}: {}", info->id, removed.error().message);
+}
+
+}  // namespace spatter
