@@ -29,6 +29,11 @@ class QueuedDatabase final : public Database {
     co_return co_await enqueue(reads_, job);
   }
 
+  Task<Result<void>> limit_log(std::uint64_t bytes) override {
+    Work work = [this, bytes](Connected&) { return connection_->limit_log(bytes); };
+    co_return co_await read(std::move(work));
+  }
+
   Task<void> close() override {
     closed_ = true;
     co_await pumps_.drain();

@@ -47,9 +47,6 @@ int note_log_pages(void* pages, sqlite3*, const char*, int count) {
   return SQLITE_OK;
 }
 
-// Commits leave the log to grow to this; an idle database moves it into the file much earlier.
-constexpr int log_pages_max = 8192;
-
 }  // namespace
 
 Statement::Statement(Statement&& other) noexcept
@@ -171,10 +168,11 @@ Result<void> SqliteConnection::open(Disk& disk, const std::string& path,
   if (db_ == nullptr) return fail(Errc::io, "{}: out of memory", name);
   if (code != SQLITE_OK) return fail(failure(code, "open"));
   sqlite3_extended_result_codes(db_, 1);
-  // The lock comes first: in exclusive mode the log needs no shared memory.
+  // The lock comes first: in exclusive mode the log needs no shared memory. Debian's SQLite would
+  // overwrite what is deleted, which doubles the writes of every deletion and the log with them.
   TRY_VOID(exec("PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
                 "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8192;"
-                "PRAGMA journal_size_limit=67108864"));
+                "PRAGMA journal_size_limit=67108864; PRAGMA secure_delete=OFF"));
   sqlite3_wal_hook(db_, note_log_pages, &log_pages_);  // in place of the automatic checkpoint
   TRY_VOID(migrate(migrations));
   const std::size_t slash = path.rfind('/');
@@ -246,7 +244,7 @@ std::vector<Result<void>> SqliteConnection::commit(std::span<const Database::Wor
     if (!sqlite3_get_autocommit(db_)) (void)exec("ROLLBACK");
     return all_fail(committed.error());
   }
-  if (log_pages_ > log_pages_max) checkpoint(0);
+  if (log_pages_ > log_pages_max_) checkpoint(0);
   return results;
 }
 
@@ -257,11 +255,17 @@ Result<void> SqliteConnection::read(const Database::Work& work) {
   return done;
 }
 
+Result<void> SqliteConnection::limit_log(std::uint64_t bytes) {
+  log_pages_max_ = static_cast<int>(std::clamp<std::uint64_t>(bytes / 4096, 16, 1 << 20));
+  return exec(fmt::format("PRAGMA journal_size_limit={}", bytes).c_str());
+}
+
 void SqliteConnection::checkpoint(int pages_least) {
   if (db_ == nullptr || log_pages_ <= pages_least) return;
   // A failure leaves everything in the log, where it is as safe; the next commit tries again.
-  if (sqlite3_wal_checkpoint_v2(db_, nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr) ==
-      SQLITE_OK)
+  const int mode = log_pages_ > 2 * log_pages_max_ ? SQLITE_CHECKPOINT_TRUNCATE
+                                                   : SQLITE_CHECKPOINT_PASSIVE;
+  if (sqlite3_wal_checkpoint_v2(db_, nullptr, mode, nullptr, nullptr) == SQLITE_OK)
     log_pages_ = 0;
 }
 

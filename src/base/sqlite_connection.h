@@ -25,6 +25,7 @@ class SqliteConnection final : public Connected {
   Result<void> read(const Database::Work& work);
   /// Moves the log into the database file if more than `pages` are in it.
   void checkpoint(int pages_least);
+  Result<void> limit_log(std::uint64_t bytes);
 
   Result<Statement> prepare(std::string_view sql) override;
   Result<void> execute(std::string_view sql) override;
@@ -39,6 +40,7 @@ class SqliteConnection final : public Connected {
 
   sqlite3* db_ = nullptr;
   std::map<std::string, std::list<Statement::Compiled>, std::less<>> compiled_;
+  int log_pages_max_ = 8192;  // then a commit moves the log; an idle database does much earlier
   int log_pages_ = 0;  // in the write-ahead log after the last commit
   bool reading_ = false;
 };

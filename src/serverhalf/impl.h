@@ -7,7 +7,6 @@
 #pragma once
 
 #include <atomic>
-#include <bitset>
 #include <map>
 #include <set>
 #include <unordered_map>
@@ -138,8 +137,9 @@ class ShardStore::Impl {
   Task<Result<std::optional<Look>>> find(ShardKey key);
   /// Nothing when the shard is whole. Blocking.
   std::optional<ShardDamage> examine_entry(const Look& look, bool deep);
-  Task<void> suspect(ShardKey key, bool deep);  ///< looks again under the lock; marks it lost
-  Task<Result<void>> suspect_apart(ShardKey key, bool deep);
+  /// Only with the keys' locks held.
+  Task<Result<void>> release_some(std::span<const Entry> entries);
+  Task<void> suspect(ShardKey key);  ///< looks again, deep, under the lock; marks it lost
   Task<Result<void>> fsck_entries(bool deep, bool mend, ShardCheckup& checkup,
                                   const std::function<void(std::uint64_t, std::uint64_t)>& progress);
   Task<Result<void>> fsck_files(bool mend, ShardCheckup& checkup);

@@ -210,6 +210,8 @@ Result<Kept> keep(Connected& db, const Offer& offer, ByteView inline_bytes,
   kept.contract_bytes = offer.contract_bytes;
   if (!kept.before) {
     TRY_VOID(insert_row(db, offer, inline_bytes, leaves));
+    // An earlier release of this shard may have left its file to be removed: not this one.
+    if (offer.file_bytes != 0) TRY_VOID(forget_doomed(db, {&offer.key, 1}));
     return kept;
   }
   const Entry& before = *kept.before;
@@ -244,9 +246,9 @@ Result<Kept> keep(Connected& db, const Offer& offer, ByteView inline_bytes,
   return kept;
 }
 
-Result<std::vector<Entry>> release(Connected& db, const PersonId& person,
-                                   std::span<const ShardKey> keys, std::uint64_t writer_number) {
-  std::vector<Entry> released;
+Result<std::vector<Entry>> releasable(Connected& db, const PersonId& person,
+                                      std::span<const ShardKey> keys, std::uint64_t writer_number) {
+  std::vector<Entry> entries;
   for (const ShardKey& key : keys) {
     TRY(auto entry, find(db, key));
     if (!entry) continue;
@@ -258,20 +260,25 @@ Result<std::vector<Entry>> release(Connected& db, const PersonId& person,
       TRY(const auto volume, id_column<VolumeId>(stripe, 0));
       TRY_VOID(check_fence(db, person, volume, writer_number));
     }
-    TRY(auto row, db.prepare("DELETE FROM shards WHERE id = ?1"));
-    TRY_VOID(row.bind(1, entry->id).run());
-    TRY(auto bytes, db.prepare("DELETE FROM inline_shards WHERE id = ?1"));
-    TRY_VOID(bytes.bind(1, entry->id).run());
-    TRY_VOID(drop_stripe_if_last(db, key.stripe));
-    if (entry->is_file()) {
-      TRY(auto doom, db.prepare("INSERT INTO doomed(stripe, shard_index) VALUES(?1, ?2) "
-                                "ON CONFLICT DO NOTHING"));
-      TRY_VOID(
-          doom.bind_blob(1, key.stripe.view()).bind(2, as_integer(key.index)).run());
-    }
-    released.push_back(std::move(*entry));
+    entries.push_back(std::move(*entry));
   }
-  return released;
+  return entries;
+}
+
+Result<void> release(Connected& db, std::span<const Entry> entries) {
+  for (const Entry& entry : entries) {
+    TRY(auto row, db.prepare("DELETE FROM shards WHERE id = ?1"));
+    TRY_VOID(row.bind(1, entry.id).run());
+    TRY(auto bytes, db.prepare("DELETE FROM inline_shards WHERE id = ?1"));
+    TRY_VOID(bytes.bind(1, entry.id).run());
+    TRY_VOID(drop_stripe_if_last(db, entry.key.stripe));
+    if (!entry.is_file()) continue;
+    TRY(auto doom, db.prepare("INSERT INTO doomed(stripe, shard_index) VALUES(?1, ?2) "
+                              "ON CONFLICT DO NOTHING"));
+    TRY_VOID(
+        doom.bind_blob(1, entry.key.stripe.view()).bind(2, as_integer(entry.key.index)).run());
+  }
+  return {};
 }
 
 Result<std::vector<ShardKey>> doomed(Connected& db) {

@@ -67,9 +67,11 @@ struct Kept {
 Result<Kept> keep(Connected& db, const Offer& offer, ByteView inline_bytes,
                   std::span<const Digest> leaves);
 
-/// Removes those that are there, all of `person`; their files are noted as doomed.
-Result<std::vector<Entry>> release(Connected& db, const PersonId& person,
-                                   std::span<const ShardKey> keys, std::uint64_t writer_number);
+/// Those that are there, if all of them are `person`'s and his writer's to release.
+Result<std::vector<Entry>> releasable(Connected& db, const PersonId& person,
+                                      std::span<const ShardKey> keys, std::uint64_t writer_number);
+/// Removes them; their files are noted as doomed.
+Result<void> release(Connected& db, std::span<const Entry> entries);
 Result<std::vector<ShardKey>> doomed(Connected& db);
 Result<void> forget_doomed(Connected& db, std::span<const ShardKey> keys);
 

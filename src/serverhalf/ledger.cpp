@@ -17,6 +17,8 @@ std::uint64_t whole_pages(std::uint64_t bytes) {
   return (bytes + page_bytes - 1) / page_bytes * page_bytes;
 }
 
+constexpr std::uint64_t empty_database_bytes = 64 << 10;
+
 std::uint64_t minus(std::uint64_t a, std::uint64_t b) { return a > b ? a - b : 0; }
 
 }  // namespace
@@ -35,6 +37,10 @@ Charge charge_for(std::uint64_t size, std::uint64_t descriptor_bytes,
 
 Charge charge_at_most(std::uint64_t size) {
   return charge_for(size, descriptor_bytes_max, contract_bytes_max);
+}
+
+std::uint64_t log_allowance(std::uint64_t budget) {
+  return std::clamp<std::uint64_t>(budget / 16, 256 << 10, 32 << 20);
 }
 
 Charge charge_for_root(std::uint64_t record_bytes) {
@@ -135,29 +141,22 @@ void Ledger::looked(const DiskLook& look) {
 
 bool Ledger::look_is_stale(Charge need) const {
   if (!has_looked_) return true;
-  // Rows may sit in the database and in its write-ahead log at once, so they are watched closely.
-  if (since_look_.rows > std::min<std::uint64_t>(1 << 20, budget_ / 64)) return true;
+  // The estimate for rows is only that: it is held against the truth often.
+  if (since_look_.rows > std::min<std::uint64_t>(4 << 20, budget_ / 16)) return true;
   const std::uint64_t above = minus(look_.free, disk_reserve_);
   return since_look_.files + reserved_.total() + need.total() > above / 4;
-}
-
-/// Left over for the write-ahead log of the database.
-std::uint64_t Ledger::slack() const {
-  return std::min<std::uint64_t>(std::uint64_t{4} << 20, budget_ / 32);
-}
-
-std::uint64_t Ledger::on_disk() const {
-  return used_.files + look_.strays + std::max(used_.rows, look_.database + since_look_.rows);
 }
 
 std::uint64_t Ledger::free_in_budget(std::uint64_t rows_wanted) const {
   const std::uint64_t rows = used_.rows + reserved_.rows;
   // Pages that releases left free in the database are room for rows, not for files.
-  const std::uint64_t physical = look_.database + since_look_.rows;
-  const std::uint64_t reusable = minus(physical, rows);
-  const std::uint64_t taken = used_.files + reserved_.files + look_.strays +
-                              std::max(rows, physical) + slack();
-  return minus(budget_, taken) + std::min(reusable, rows_wanted);
+  const std::uint64_t reusable = std::min(minus(look_.database, rows), rows_wanted);
+  // The log is moved at its limit, but one commit may come on top: all rows that are on their way.
+  const std::uint64_t log = std::max({log_allowance(budget_), look_.log,
+                                      log_limit(budget_) + reserved_.rows + rows_wanted});
+  const std::uint64_t taken = used_.files + reserved_.files + look_.strays + empty_database_bytes +
+                              std::max(rows, look_.database) + log;
+  return minus(budget_ + reusable, taken);
 }
 
 std::uint64_t Ledger::free_on_disk() const {

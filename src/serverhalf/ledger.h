@@ -4,7 +4,8 @@
 //
 // The rule that must never break: what the server half takes on the disk, together with everything
 // promised, is at most the budget. Files are charged with their rounded size. Rows are charged with
-// an estimate, and at every look at the disk the database's true size counts if it is larger.
+// an estimate, and at every look at the disk the database's true size counts if it is larger. Rows on
+// their way lie in the write-ahead log first, which has an allowance of its own.
 #pragma once
 
 #include <map>
@@ -33,11 +34,16 @@ Charge charge_for(std::uint64_t size, std::uint64_t descriptor_bytes, std::uint6
 Charge charge_at_most(std::uint64_t size);
 Charge charge_for_root(std::uint64_t record_bytes);
 
+/// What the write-ahead log may take of a half of this size, and when it is to be moved.
+std::uint64_t log_allowance(std::uint64_t budget);
+inline std::uint64_t log_limit(std::uint64_t budget) { return log_allowance(budget) / 2; }
+
 /// What the disk says of itself.
 struct DiskLook {
   std::uint64_t total = 0;
   std::uint64_t free = 0;
-  std::uint64_t database = 0;  ///< the database's files
+  std::uint64_t database = 0;  ///< the database's file
+  std::uint64_t log = 0;       ///< its write-ahead log
   std::uint64_t strays = 0;    ///< files here that belong to no shard
 };
 
@@ -94,7 +100,6 @@ class Ledger {
   std::uint64_t used() const { return used_.total(); }
   std::uint64_t reserved() const { return reserved_.total(); }
   std::uint64_t free() const;        ///< what can be promised now
-  std::uint64_t on_disk() const;     ///< what the half takes, as far as known
   std::uint64_t shards() const { return shards_; }
   std::uint64_t kept_for(const PersonId& person) const;  ///< bytes of shards
   std::vector<ShardBalance> balances() const;
@@ -103,7 +108,6 @@ class Ledger {
   friend class Room;
   std::uint64_t free_in_budget(std::uint64_t rows_wanted) const;
   std::uint64_t free_on_disk() const;
-  std::uint64_t slack() const;
 
   struct Kept {
     std::uint64_t bytes = 0;

@@ -13,6 +13,7 @@ Task<Result<void>> ShardStore::Impl::open() {
   });
   if (!folders) co_return folders;
   CO_TRY(database_, co_await Database::open(runtime_, database_path(), index::migrations()));
+  CO_TRY_VOID(co_await database_->limit_log(serverhalf::log_limit(options_.budget_bytes)));
   CO_TRY_VOID(co_await load());
   CO_TRY_VOID(co_await clear_leftovers());
   CO_TRY_VOID(co_await finish_releases());

@@ -7,6 +7,12 @@ namespace spatter {
 
 namespace index = serverhalf::index;
 
+namespace {
+
+constexpr std::size_t release_portion = 64;  // shards per commit
+
+}  // namespace
+
 Task<Result<std::optional<ShardStore::Impl::Look>>> ShardStore::Impl::find(ShardKey key) {
   co_return co_await database_->read_for<std::optional<Look>>(
       [&](Connected& db) -> Result<std::optional<Look>> {
@@ -59,7 +65,7 @@ Task<Result<ShardPart>> ShardStore::Impl::read(ShardKey key, std::uint64_t offse
   });
   if (done) co_return part;
   runtime_.log().warning("server half: reading {}: {}", key.text(), done.error().message);
-  co_await suspect(key, false);
+  co_await suspect(key);
   // Released or made whole again in the meantime? Then say what is true now.
   CO_TRY(auto again, co_await find(key));
   if (!again) co_return fail(Errc::not_found, "{} is not here", key.text());
@@ -128,51 +134,44 @@ std::optional<ShardDamage> ShardStore::Impl::examine_entry(const Look& look, boo
   if (!stat && stat.error().code == Errc::not_found)
     return damage(Kind::missing, "its file " + path + " is missing");
   if (!stat) return damage(Kind::unreadable, stat.error().message);
-  if (stat->size != entry.file_bytes) {
-    return damage(Kind::truncated,
-                  fmt::format("its file {} has {} bytes instead of {}", path, stat->size,
-                              entry.file_bytes));
-  }
-  if (!deep) return {};
+  const bool right_size = stat->size == entry.file_bytes;
+  if (right_size && !deep) return {};
   auto file = disk.open(path, OpenMode::read);
   if (!file) return damage(Kind::unreadable, file.error().message);
   auto wrong_kind = [](const Error& error) {
     return error.code == Errc::corrupt ? Kind::flipped : Kind::unreadable;
   };
   auto tail = serverhalf::read_tail(**file);
-  if (!tail) return damage(wrong_kind(tail.error()), tail.error().message);
   wire::Contract inside;
   wire::ContractBody inside_terms;
-  if (inside.ParseFromString(tail->contract) && inside_terms.ParseFromString(inside.body()) &&
+  if (tail && inside.ParseFromString(tail->contract) &&
+      inside_terms.ParseFromString(inside.body()) &&
       (inside_terms.stripe() != entry.key.stripe.raw() || inside_terms.index() != entry.key.index)) {
     auto stripe = StripeId::from(inside_terms.stripe());
     return damage(Kind::swapped,
                   fmt::format("its file {} holds {}", path,
                               stripe ? ShardKey{*stripe, inside_terms.index()}.text() : "another"));
   }
+  if (!right_size)
+    return damage(Kind::truncated, fmt::format("its file {} has {} bytes instead of {}", path,
+                                               stat->size, entry.file_bytes));
+  if (!tail) return damage(wrong_kind(tail.error()), tail.error().message);
   if (tail->size != entry.size)
     return damage(Kind::swapped, fmt::format("its file {} holds a shard of {} bytes instead of {}",
                                              path, tail->size, entry.size));
-  const Buffer bytes = Buffer::allocate(entry.size);
-  Buffer space = bytes;
-  if (auto read = serverhalf::read_exactly(**file, 0, space.mutable_view()); !read)
+  Buffer bytes = Buffer::allocate(entry.size);
+  if (auto read = serverhalf::read_exactly(**file, 0, bytes.mutable_view()); !read)
     return damage(wrong_kind(read.error()), read.error().message);
   if (auto wrong = serverhalf::compare_shard(bytes, tail->leaves, *root))
     return damage(Kind::flipped, *wrong);
   return {};
 }
 
-Task<void> ShardStore::Impl::suspect(ShardKey key, bool deep) {
+Task<void> ShardStore::Impl::suspect(ShardKey key) {
   const auto hold = co_await locks_.lock(key);
   auto look = co_await find(key);
   if (!look || !*look || (*look)->entry.lost) co_return;
-  auto damage = co_await runtime_.blocking([&] {
-    auto found = examine_entry(**look, false);
-    // Reading may fail where looking does not.
-    if (!found) found = examine_entry(**look, true);
-    return found;
-  });
-  static_cast<void>(deep);
+  auto damage = co_await runtime_.blocking([&] { return examine_entry(**look, true); });
   if (!damage) co_return;
   auto marked = co_await database_->write(
       [&](Connected& db) { return index::mark_lost(db, key); });
@@ -194,7 +193,7 @@ Task<Result<std::vector<bool>>> ShardStore::Impl::check(std::vector<ShardKey> ke
     if (!damage)
       whole[i] = true;
     else
-      co_await suspect(keys[i], deep);
+      co_await suspect(keys[i]);
   }
   co_return whole;
 }
@@ -207,25 +206,35 @@ Task<Result<std::uint32_t>> ShardStore::Impl::release(Asker asker, std::vector<S
   std::vector<serverhalf::KeyLocks::Hold> holds;
   holds.reserve(keys.size());
   for (const ShardKey& key : keys) holds.push_back(co_await locks_.lock(key));
-  auto released = co_await database_->write_for<std::vector<Entry>>([&](Connected& db) {
-    return index::release(db, asker.person, keys, writer_number);
-  });
-  if (!released) co_return fail(released.error());
-  std::vector<ShardKey> files;
-  for (const Entry& entry : *released)
-    if (entry.is_file()) files.push_back(entry.key);
+  CO_TRY(const auto entries,
+         co_await database_->read_for<std::vector<Entry>>([&](Connected& db) {
+           return index::releasable(db, asker.person, keys, writer_number);
+         }));
+  // In portions, so that a large release does not swell the database's log.
+  for (std::size_t first = 0; first < entries.size(); first += release_portion) {
+    const auto portion = std::span(entries).subspan(
+        first, std::min(release_portion, entries.size() - first));
+    CO_TRY_VOID(co_await release_some(portion));
+  }
+  co_return static_cast<std::uint32_t>(entries.size());
+}
+
+Task<Result<void>> ShardStore::Impl::release_some(std::span<const Entry> entries) {
+  CO_TRY_VOID(
+      co_await database_->write([&](Connected& db) { return index::release(db, entries); }));
   std::vector<ShardKey> removed;
-  if (!files.empty()) {
+  if (std::ranges::any_of(entries, &Entry::is_file)) {
     removed = co_await runtime_.blocking([&] {
       std::vector<ShardKey> gone;
-      for (const ShardKey& key : files) {
-        auto done = runtime_.disk().remove(serverhalf::shard_path(options_.folder, key));
-        if (done || done.error().code == Errc::not_found) gone.push_back(key);
+      for (const Entry& entry : entries) {
+        if (!entry.is_file()) continue;
+        auto done = runtime_.disk().remove(serverhalf::shard_path(options_.folder, entry.key));
+        if (done || done.error().code == Errc::not_found) gone.push_back(entry.key);
       }
       return gone;
     });
   }
-  for (const Entry& entry : *released) {
+  for (const Entry& entry : entries) {
     ledger_.gone(entry.person, entry.charge);
     ledger_.shard_gone(entry.person, entry.server, entry.size);
     if (entry.lost) --lost_;
@@ -234,12 +243,9 @@ Task<Result<std::uint32_t>> ShardStore::Impl::release(Asker asker, std::vector<S
   }
   // Until this is durable a crash makes open remove the files once more; the locks keep new shards
   // of these keys out until then.
-  if (!removed.empty()) {
-    auto forgotten = co_await database_->write(
-        [&](Connected& db) { return index::forget_doomed(db, removed); });
-    if (!forgotten) co_return fail(forgotten.error());
-  }
-  co_return static_cast<std::uint32_t>(released->size());
+  if (removed.empty()) co_return Result<void>{};
+  co_return co_await database_->write(
+      [&](Connected& db) { return index::forget_doomed(db, removed); });
 }
 
 Task<Result<void>> ShardStore::Impl::put_root(Asker asker, wire::Signed record) {

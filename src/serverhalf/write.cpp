@@ -23,8 +23,8 @@ Task<Result<void>> ShardStore::Impl::look(Charge need, bool force) {
     Disk& disk = runtime_.disk();
     TRY(const DiskSpace space, disk.space());
     serverhalf::DiskLook look{.total = space.total, .free = space.free};
-    for (const char* part : {"", "-wal", "-shm"})
-      if (auto file = disk.stat(database_path() + part)) look.database += file->size;
+    if (auto file = disk.stat(database_path())) look.database = file->size;
+    if (auto file = disk.stat(database_path() + "-wal")) look.log = file->size;
     return look;
   });
   if (!seen) co_return fail(seen.error().during("asking the disk for its free space"));

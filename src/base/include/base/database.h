@@ -99,6 +99,10 @@ class Database {
     return with_value<T>(&Database::read, std::move(work));
   }
 
+  /// How long the write-ahead log beside the database may become before it is moved into it (32 MiB
+  /// otherwise): with `bytes` it takes at most that and what one commit writes.
+  virtual Task<Result<void>> limit_log(std::uint64_t bytes) = 0;
+
   /// Waits for what is under way, checkpoints and closes. Later calls fail with Errc::cancelled.
   virtual Task<void> close() = 0;
 
