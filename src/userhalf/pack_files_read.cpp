@@ -55,6 +55,11 @@ Result<void> PackFiles::load(Connected& db) {
 Result<void> PackFiles::match_files() {
   Disk& disk = runtime_.disk();
   TRY_VOID(disk.make_directories(options_.folder));
+  for (std::string made = options_.folder; !made.empty();) {
+    const std::size_t slash = made.rfind('/');
+    made.resize(slash == made.npos ? 0 : slash);
+    TRY_VOID(disk.sync_directory(made));
+  }
   TRY(auto entries, disk.list(options_.folder));
   std::unordered_map<PackId, std::uint64_t> sizes;
   for (const DiskEntry& entry : entries) {

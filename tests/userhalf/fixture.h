@@ -134,6 +134,7 @@ class VolumeTest : public testing::Test {
 
   void open() {
     (void)runtime.disk().make_directories("user");
+    (void)runtime.disk().sync_directory("");
     opened.database = must(Database::open(runtime, "user/index.db", volume_migrations()));
     options.volume = test_volume_id();
     opened.volume = must(Volume::open(runtime, *opened.database, test_keys(), options));
