@@ -1,0 +1,180 @@
+#include "run.h"
+
+#include "checks.h"
+
+namespace spatter::sim {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr unsigned clients_per_server = 2;
+constexpr Duration run_limit = 48h;
+
+/// All that one run holds, in the order it must die in reverse.
+struct Stage {
+  explicit Stage(const RunOptions& options)
+      : options(options),
+        world(options.seed),
+        network(world),
+        fleet(world, network, FleetOptions{.servers = options.servers}),
+        faults(world, network, fleet, problems, options.faults),
+        background(world.executor()) {}
+
+  RunOptions options;
+  World world;
+  Network network;
+  Problems problems;
+  Fleet fleet;
+  Faults faults;
+  std::vector<std::unique_ptr<Client>> clients;
+  TaskGroup background;
+
+  void add_clients(unsigned server) {
+    for (unsigned i = 0; i < clients_per_server; ++i)
+      clients.push_back(std::make_unique<Client>(world, fleet, problems, server, i,
+                                                 ClientOptions{}));
+  }
+};
+
+Task<void> watch_budgets(Stage& stage) {
+  for (;;) {
+    co_await stage.world.sleep(3s);
+    co_await check_budgets(stage.fleet, stage.problems);
+  }
+}
+
+Task<bool> add_servers(Stage& stage, unsigned up_to) {
+  while (stage.fleet.size() < up_to) {
+    const auto added =
+        stage.fleet.size() == 0 ? co_await stage.fleet.found() : co_await stage.fleet.join();
+    if (!added) {
+      stage.problems.add("setting up: {}", added.error().message);
+      co_return false;
+    }
+    stage.add_clients(stage.fleet.size() - 1);
+  }
+  co_return true;
+}
+
+Task<void> work(Stage& stage, std::size_t first_client, unsigned operations) {
+  TaskGroup workers(stage.world.executor());
+  for (std::size_t i = first_client; i < stage.clients.size(); ++i)
+    workers.spawn(stage.clients[i]->work(operations));
+  co_await workers.drain();
+}
+
+Task<void> grow(Stage& stage) {
+  // Each newcomer comes while those before it are writing.
+  TaskGroup working(stage.world.executor());
+  std::size_t first_new = 0;
+  for (unsigned servers = 1; servers <= stage.options.servers; ++servers) {
+    if (!co_await add_servers(stage, servers)) break;
+    working.spawn(work(stage, first_new, stage.options.operations));
+    first_new = stage.clients.size();
+    co_await stage.world.sleep(Duration(stage.world.random().below(40'000'000'000)));
+  }
+  co_await working.drain();
+}
+
+Task<void> verify(Stage& stage, ReadFrom from) {
+  for (const auto& client : stage.clients)
+    if (stage.fleet.server(client->server()) != nullptr) co_await client->verify(from);
+}
+
+/// Two thirds of the others of one server die for good; the others' files are gone with them, but
+/// its own must all be read from the network.
+Task<void> lose_two_thirds(Stage& stage) {
+  const auto survivor = static_cast<unsigned>(stage.world.random().below(stage.fleet.size()));
+  std::vector<unsigned> others;
+  for (unsigned index = 0; index < stage.fleet.size(); ++index)
+    if (index != survivor) others.push_back(index);
+  for (std::size_t deaths = others.size() * 2 / 3; deaths > 0; --deaths) {
+    const std::size_t chosen = stage.world.random().below(others.size());
+    stage.fleet.crash(others[chosen], true);
+    others.erase(others.begin() + static_cast<std::ptrdiff_t>(chosen));
+  }
+  stage.world.note(fmt::format("m{} reads what it wrote, after the loss", survivor));
+  for (const auto& client : stage.clients)
+    if (client->server() == survivor) co_await client->verify(ReadFrom::network);
+}
+
+Task<void> play(Stage& stage) {
+  const bool growing = stage.options.workload == Workload::grow;
+  if (!co_await add_servers(stage, growing ? 1 : stage.options.servers)) co_return;
+  stage.background.spawn(watch_budgets(stage));
+  stage.faults.begin();
+  if (growing)
+    co_await grow(stage);
+  else
+    co_await work(stage, 0, stage.options.operations);
+  stage.world.note("faults end");
+  co_await stage.faults.end();
+  co_await await_rest(stage.world, stage.fleet, stage.problems, 2h);
+  stage.world.note("checks begin");
+  co_await verify(stage, ReadFrom::anywhere);
+  co_await verify(stage, ReadFrom::network);
+  co_await check_contracts(stage.fleet, stage.problems);
+  if (stage.options.faults.contains(Fault::rot)) {
+    stage.faults.rot_now(20);
+    co_await verify(stage, ReadFrom::network);
+  }
+  if (stage.options.workload != Workload::mix) co_await lose_two_thirds(stage);
+}
+
+Task<void> end(Stage& stage) {
+  co_await stage.background.stop();
+  co_await stage.fleet.stop();
+}
+
+void fill_report(Stage& stage, RunReport& report) {
+  for (const auto& client : stage.clients) {
+    report.operations += client->operations();
+    report.acknowledged += client->acknowledged();
+    report.files += client->model().paths().size();
+  }
+  report.problems = stage.problems.list;
+  if (!report.problems.empty()) report.last_events = stage.world.newest_notes();
+  report.faults = stage.faults.struck();
+  report.crashes = stage.fleet.crashes();
+  report.events = stage.world.events();
+  report.record_hash = stage.world.record_hash();
+  report.virtual_seconds =
+      std::chrono::duration<double>(stage.world.now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+Result<Workload> parse_workload(std::string_view name) {
+  for (const Workload workload : {Workload::mix, Workload::loss, Workload::grow})
+    if (name == to_text(workload)) return workload;
+  return fail(Errc::invalid, "no such workload: \"{}\" (there are mix, loss, grow)", name);
+}
+
+std::string_view to_text(Workload workload) {
+  switch (workload) {
+    case Workload::mix: return "mix";
+    case Workload::loss: return "loss";
+    case Workload::grow: return "grow";
+  }
+  return "?";
+}
+
+RunReport run(const RunOptions& options) {
+  auto stage = std::make_unique<Stage>(options);
+  if (options.print) stage->world.set_print(options.print);
+  RunReport report;
+  if (!stage->world.wait_for(play(*stage), run_limit))
+    stage->problems.add("the run did not end within {} h of virtual time: something waits for ever",
+                        std::chrono::duration_cast<std::chrono::hours>(run_limit).count());
+  const bool played = stage->problems.list.empty();
+  bool ended = false;
+  if (played || stage->world.now() < TimePoint(run_limit))
+    ended = stage->world.wait_for(end(*stage), 1h);
+  if (!ended) stage->problems.add("not every server could be stopped");
+  fill_report(*stage, report);
+  // What hangs refers to the stage for good: better a leak than a crash that hides the report.
+  if (!ended) (void)stage.release();
+  return report;
+}
+
+}  // namespace spatter::sim
