@@ -1,0 +1,86 @@
+#include "node/config.h"
+
+#include <gtest/gtest.h>
+
+namespace spatter {
+namespace {
+
+TEST(Config, AnEmptyFileMeansTheDefaults) {
+  const auto parsed = parse_config("").value();
+  EXPECT_EQ(parsed.config.size_bytes, 0u);
+  EXPECT_EQ(parsed.config.listen, (Address{"0.0.0.0", default_port}));
+  EXPECT_TRUE(parsed.warnings.empty());
+}
+
+TEST(Config, EveryKeyIsRead) {
+  const auto config = parse_config("size = \"2T\"\n"
+                                   "listen = \"[::]:5000\"\n"
+                                   "advertise = [\"example.org:4840\", \"192.0.2.1:1\"]\n"
+                                   "name = \"attic\"\n"
+                                   "log = \"warning\"\n").value().config;
+  EXPECT_EQ(config.size_bytes, 2ull << 40);
+  EXPECT_EQ(config.listen.port, 5000);
+  ASSERT_EQ(config.advertise.size(), 2u);
+  EXPECT_EQ(config.advertise[0].host, "example.org");
+  EXPECT_EQ(config.name, "attic");
+  EXPECT_EQ(config.log_level, LogLevel::warning);
+}
+
+TEST(Config, UnknownKeysAreNamedAndIgnored) {
+  const auto parsed = parse_config("name = \"a\"\nsice = 4\n[table]\nx = 1\n").value();
+  ASSERT_EQ(parsed.warnings.size(), 2u);
+  EXPECT_TRUE(parsed.warnings[0].contains("line 2") && parsed.warnings[0].contains("sice"))
+      << parsed.warnings[0];
+  EXPECT_EQ(parsed.config.name, "a");
+}
+
+TEST(Config, WrongValuesNameKeyAndLine) {
+  const std::pair<const char*, const char*> wrong[] = {
+      {"\nsize = \"big\"", "line 2: size"},     {"size = -4", "line 1: size"},
+      {"size = 1000", "line 1: size"},          {"size = true", "line 1: size"},
+      {"listen = 4840", "line 1: listen"},      {"listen = \"nowhere\"", "line 1: listen"},
+      {"advertise = \"a:1\"", "advertise"},     {"advertise = [1]", "advertise"},
+      {"advertise = [\"a:0\"]", "advertise"},   {"log = \"loud\"", "line 1: log"},
+      {"name = 3", "line 1: name"},             {"name = ", "line 1"},
+      {"name = \"a\"\nname = \"b\"", "line 2"},
+  };
+  for (const auto& [text, names] : wrong) {
+    const auto parsed = parse_config(text);
+    ASSERT_FALSE(parsed) << text;
+    EXPECT_TRUE(parsed.error().message.contains(names)) << parsed.error().message;
+  }
+  EXPECT_FALSE(parse_config(std::string(config_bytes_max + 1, '#')));
+}
+
+TEST(Config, WhatIsWrittenSaysTheSame) {
+  Config config;
+  config.size_bytes = 123'456'789;
+  config.listen = {"::1", 0};
+  config.advertise = {{"a.example", 1}, {"2001:db8::1", 2}};
+  config.name = "the \"attic\" \\ \x01 ü";
+  config.log_level = LogLevel::debug;
+  const auto back = parse_config(config_text(config)).value();
+  EXPECT_TRUE(back.warnings.empty());
+  EXPECT_EQ(back.config.size_bytes, config.size_bytes);
+  EXPECT_EQ(back.config.listen, config.listen);
+  EXPECT_EQ(back.config.advertise, config.advertise);
+  EXPECT_EQ(back.config.name, config.name);
+  EXPECT_EQ(back.config.log_level, config.log_level);
+  EXPECT_TRUE(parse_config(config_text(Config{})));
+}
+
+TEST(Size, IsReadAsPeopleWriteIt) {
+  EXPECT_EQ(parse_size("500G").value(), 500ull << 30);
+  EXPECT_EQ(parse_size("1.5T").value(), 3ull << 39);
+  EXPECT_EQ(parse_size(" 64 MiB ").value(), 64ull << 20);
+  EXPECT_EQ(parse_size("20GB").value(), 20'000'000'000ull);
+  EXPECT_EQ(parse_size("1000").value(), 1000u);
+  EXPECT_EQ(parse_size("8k").value(), 8192u);
+  EXPECT_EQ(parse_size("17B").value(), 17u);
+  for (const auto* text : {"", "G", "-1", "1.2.3", "1X", "12 GG", "nan", "inf", "1e9", "0x10",
+                           "99999999P", "5 iB"})
+    EXPECT_FALSE(parse_size(text)) << text;
+}
+
+}  // namespace
+}  // namespace spatter

@@ -1,0 +1,288 @@
+// Whole servers in the simulated world, in virtual time: from the first machine to the loss of many,
+// through nothing but what doors and people use.
+#include "node/server.h"
+
+#include <gtest/gtest.h>
+
+#include "node/join.h"
+#include "sim/machine.h"
+#include "sim/network.h"
+#include "sim/world.h"
+
+namespace spatter {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// A machine, and the server on it.
+struct Node {
+  Node(sim::World& world, sim::Network& network, sim::MachineId id)
+      : machine(world, network, id, 8ull << 30) {}
+
+  Runtime& runtime() { return machine.runtime(); }
+
+  Task<Result<void>> init(std::optional<PersonSecret> secret = {}) {
+    auto drive = co_await prepare_drive(runtime(), {.secret = std::move(secret)});
+    if (!drive) co_return fail(drive.error());
+    CO_TRY_VOID(co_await found_network(runtime(), *drive));
+    co_return Result<void>{};
+  }
+  Task<Result<void>> join(std::string link, std::optional<PersonSecret> secret = {},
+                          bool recover = false) {
+    CO_TRY(auto invite, parse_link(link));
+    auto drive = co_await prepare_drive(runtime(), {.secret = std::move(secret)});
+    if (!drive) co_return fail(drive.error());
+    const auto key = drive->keyring.server_key.public_key();
+    auto& transport = machine.make_transport(Bytes(key.begin(), key.end()));
+    auto joined = co_await join_with_drive(runtime(), transport, *drive, invite, recover);
+    co_await transport.stop();
+    if (!joined) co_return fail(joined.error());
+    co_return Result<void>{};
+  }
+  Task<Result<void>> up() {
+    auto drive = co_await open_drive(runtime(), {});
+    if (!drive) co_return fail(drive.error());
+    drive->config.listen = {machine.host(), 4840};
+    const auto key = drive->keyring.server_key.public_key();
+    transport = &machine.make_transport(Bytes(key.begin(), key.end()));
+    server = std::make_unique<Server>(runtime(), *transport, std::move(*drive));
+    co_return co_await server->start();
+  }
+  Task<void> down() {
+    if (!server) co_return;
+    co_await server->stop();
+    server.reset();
+    co_await transport->stop();
+  }
+
+  sim::Machine machine;
+  Transport* transport = nullptr;
+  std::unique_ptr<Server> server;
+};
+
+Buffer bytes_of(std::uint64_t seed, std::size_t size) {
+  auto buffer = Buffer::allocate(size);
+  SeededRandom(seed).fill(buffer.mutable_view());
+  return buffer;
+}
+
+class ServerTest : public testing::Test {
+ protected:
+  ~ServerTest() override {
+    run([](ServerTest& test) -> Task<Result<void>> {
+      for (auto& node : test.nodes) co_await node->down();
+      co_return Result<void>{};
+    }(*this));
+    // What still hangs on the machines ends before they do.
+    world.run_for(30s);
+  }
+
+  void run(Task<Result<void>> task) {
+    auto result = world.wait_for(std::move(task), 20min);
+    ASSERT_TRUE(result.has_value()) << "it did not end";
+    EXPECT_TRUE(*result) << result->error().message;
+  }
+
+ public:
+  Node& node() {
+    const auto id = static_cast<sim::MachineId>(nodes.size() + 1);
+    nodes.push_back(std::make_unique<Node>(world, network, id));
+    return *nodes.back();
+  }
+  /// A network of `count` servers, each of a person of its own, all up and known to all.
+  Task<Result<void>> make_network(std::size_t count) {
+    CO_TRY_VOID(co_await node().init());
+    CO_TRY_VOID(co_await nodes[0]->up());
+    for (std::size_t i = 1; i < count; ++i) CO_TRY_VOID(co_await grow());
+    co_return co_await all_up(count);
+  }
+  Task<Result<void>> grow() {
+    CO_TRY(auto link, co_await invite(*nodes[0]));
+    auto& next = node();
+    CO_TRY_VOID(co_await next.join(link));
+    co_return co_await next.up();
+  }
+  Task<Result<std::string>> invite(Node& from) {
+    for (int i = 0; i < 100; ++i) {
+      auto link = co_await from.server->invite(1h);
+      if (link || link.error().code != Errc::unavailable) co_return link;
+      co_await world.sleep(100ms);
+    }
+    co_return fail(Errc::timeout, "no address to put into an invite");
+  }
+  Task<Result<void>> all_up(std::size_t count) {
+    for (int i = 0; i < 600; ++i) {
+      const bool done = std::ranges::all_of(nodes, [&](const auto& node) {
+        if (!node->server) return true;
+        const auto all = node->server->members().all();
+        return static_cast<std::size_t>(std::ranges::count_if(all, &Member::up)) == count;
+      });
+      if (done) co_return Result<void>{};
+      co_await world.sleep(100ms);
+    }
+    co_return fail(Errc::timeout, "not all {} servers are up everywhere", count);
+  }
+  Task<Result<void>> put(Node& at, std::string path, Buffer bytes, Level level) {
+    PackPosition position;
+    {
+      CO_TRY(auto writer, co_await at.server->volume().write_file(path, {}));
+      for (std::size_t offset = 0; offset < bytes.size(); offset += 1 << 20) {
+        const auto length = std::min<std::size_t>(1 << 20, bytes.size() - offset);
+        CO_TRY_VOID(co_await writer->write(bytes.slice(offset, length)));
+      }
+      CO_TRY(position, co_await writer->commit());
+    }
+    co_return co_await at.server->wait_for(position, level);
+  }
+  Task<Result<void>> expect(Node& at, std::string path, Buffer bytes, ReadFrom from) {
+    CO_TRY(auto reader, co_await at.server->volume().read_file(path, from));
+    if (reader->node().size != bytes.size())
+      co_return fail(Errc::corrupt, "{} has {} bytes", path, reader->node().size);
+    for (std::size_t offset = 0; offset < bytes.size(); offset += 1 << 20) {
+      const auto length = std::min<std::size_t>(1 << 20, bytes.size() - offset);
+      CO_TRY(auto part, co_await reader->read(offset, length));
+      if (!std::ranges::equal(part.view(), bytes.slice(offset, length).view()))
+        co_return fail(Errc::corrupt, "{} differs at {}", path, offset);
+    }
+    co_return Result<void>{};
+  }
+
+  sim::World world{1};
+  sim::Network network{world};
+  std::vector<std::unique_ptr<Node>> nodes;
+};
+
+TEST_F(ServerTest, AloneItKeepsACopyInItsOwnServerHalf) {
+  run([](ServerTest& test) -> Task<Result<void>> {
+    CO_TRY_VOID(co_await test.make_network(1));
+    auto& node = *test.nodes[0];
+    CO_TRY_VOID(co_await test.put(node, "a", bytes_of(1, 3 << 20), Level::full));
+    CO_TRY(auto status, co_await node.server->status());
+    EXPECT_EQ(status.servers_total, 1u);
+    EXPECT_EQ(status.servers_up, 1u);
+    EXPECT_EQ(status.files, 1u);
+    EXPECT_GT(status.user_half.used, 3u << 20);
+    EXPECT_GT(status.server_half.used, 3u << 20);
+    EXPECT_EQ(status.user_half.limit, 4ull << 30);
+    EXPECT_EQ(status.server_half.limit, 4ull << 30);
+    EXPECT_EQ(status.safety.lost, 0u);
+    EXPECT_EQ(status.safety.widest_k, 1u);
+    EXPECT_EQ(status.mode, "serving");
+    co_return co_await test.expect(node, "a", bytes_of(1, 3 << 20), ReadFrom::network);
+  }(*this));
+}
+
+TEST_F(ServerTest, FilesAreThereAfterARestart) {
+  run([](ServerTest& test) -> Task<Result<void>> {
+    CO_TRY_VOID(co_await test.make_network(1));
+    auto& node = *test.nodes[0];
+    CO_TRY_VOID(co_await test.put(node, "a", bytes_of(1, 100'000), Level::local));
+    co_await node.down();
+    CO_TRY_VOID(co_await node.up());
+    CO_TRY_VOID(co_await test.expect(node, "a", bytes_of(1, 100'000), ReadFrom::anywhere));
+    CO_TRY(auto checkup, co_await node.server->fsck(true, false));
+    for (const auto& finding : checkup.findings) ADD_FAILURE() << finding.what;
+    co_return Result<void>{};
+  }(*this));
+}
+
+TEST_F(ServerTest, FiveServersServeAFileWhenTwoOfTheOthersAreGone) {
+  run([](ServerTest& test) -> Task<Result<void>> {
+    CO_TRY_VOID(co_await test.make_network(5));
+    auto& first = *test.nodes[0];
+    const auto big = bytes_of(1, 20 << 20);
+    CO_TRY_VOID(co_await test.put(first, "big", big, Level::full));
+    CO_TRY_VOID(co_await test.put(first, "small", bytes_of(2, 1000), Level::safe));
+    CO_TRY(auto status, co_await first.server->status());
+    EXPECT_EQ(status.safety.widest_k, 4u);
+    EXPECT_GE(status.safety.can_lose, 2u);
+    CO_TRY(auto contracts, co_await first.server->contracts(1000));
+    EXPECT_GE(std::ranges::count_if(contracts, &ServerContract::mine), 12);
+    CO_TRY(auto theirs, co_await test.nodes[1]->server->contracts(1000));
+    EXPECT_GE(std::ranges::count_if(theirs, [](auto& c) { return !c.mine; }), 3);
+
+    test.nodes[1]->machine.crash();
+    test.nodes[3]->machine.crash();
+    CO_TRY_VOID(co_await test.expect(first, "big", big, ReadFrom::network));
+    co_return co_await test.expect(first, "small", bytes_of(2, 1000), ReadFrom::network);
+  }(*this));
+}
+
+TEST_F(ServerTest, AFilePutAloneSpreadsWhenOthersJoin) {
+  run([](ServerTest& test) -> Task<Result<void>> {
+    CO_TRY_VOID(co_await test.make_network(1));
+    auto& first = *test.nodes[0];
+    const auto file = bytes_of(1, 6 << 20);
+    CO_TRY_VOID(co_await test.put(first, "a", file, Level::full));
+    for (int i = 0; i < 3; ++i) CO_TRY_VOID(co_await test.grow());
+    CO_TRY_VOID(co_await test.all_up(4));
+    for (int i = 0; i < 600; ++i) {
+      const auto report = first.server->keeper().report();
+      if (report.can_lose >= 2 && report.held.size() >= 3) break;
+      co_await test.world.sleep(1s);
+    }
+    const auto report = first.server->keeper().report();
+    EXPECT_GE(report.can_lose, 2u);
+    EXPECT_EQ(report.copies_min, 3);
+    co_return Result<void>{};
+  }(*this));
+}
+
+TEST_F(ServerTest, EveryFileComesBackFromTheWordsAlone) {
+  run([](ServerTest& test) -> Task<Result<void>> {
+    CO_TRY_VOID(co_await test.make_network(5));
+    auto& lost = *test.nodes[0];
+    const auto secret = lost.server->drive().keyring.person;
+    for (int i = 0; i < 5; ++i)
+      CO_TRY_VOID(co_await test.put(lost, fmt::format("file {}", i),
+                                    bytes_of(static_cast<std::uint64_t>(i), 100'000 << i),
+                                    Level::full));
+    lost.machine.crash();
+    auto dead = std::move(lost.server);
+    CO_TRY(auto link, co_await test.invite(*test.nodes[2]));
+    auto& fresh = test.node();
+    CO_TRY_VOID(co_await fresh.join(link, secret, true));
+    CO_TRY_VOID(co_await fresh.up());
+    for (int i = 0; i < 5; ++i)
+      CO_TRY_VOID(co_await test.expect(fresh, fmt::format("file {}", i),
+                                       bytes_of(static_cast<std::uint64_t>(i), 100'000 << i),
+                                       ReadFrom::anywhere));
+    CO_TRY_VOID(co_await test.put(fresh, "after", bytes_of(9, 1000), Level::safe));
+    co_await dead->stop();
+
+    // The old machine comes back to life: it notices that it is no longer the writer.
+    CO_TRY_VOID(co_await lost.up());
+    for (int i = 0; i < 300 && lost.server->may_write(); ++i) co_await test.world.sleep(100ms);
+    EXPECT_EQ(lost.server->may_write().error().code, Errc::fenced);
+    co_return co_await test.expect(lost, "file 0", bytes_of(0, 100'000), ReadFrom::anywhere);
+  }(*this));
+}
+
+TEST_F(ServerTest, ADriveAloneMayMoveIntoAnotherNetworkWithItsFiles) {
+  run([](ServerTest& test) -> Task<Result<void>> {
+    CO_TRY_VOID(co_await test.make_network(2));
+    auto& loner = test.node();
+    CO_TRY_VOID(co_await loner.init());
+    CO_TRY_VOID(co_await loner.up());
+    CO_TRY_VOID(co_await test.put(loner, "mine", bytes_of(4, 50'000), Level::full));
+    co_await loner.down();
+    CO_TRY(auto link, co_await test.invite(*test.nodes[1]));
+    CO_TRY(auto invite, parse_link(link));
+    auto drive = co_await open_drive(loner.runtime(), {});
+    if (!drive) co_return fail(drive.error());
+    const auto key = drive->keyring.server_key.public_key();
+    auto& transport = loner.machine.make_transport(Bytes(key.begin(), key.end()));
+    CO_TRY_VOID(co_await join_with_drive(loner.runtime(), transport, *drive, invite, false));
+    CO_TRY(auto another, co_await test.invite(*test.nodes[0]));
+    CO_TRY(auto second, parse_link(another));
+    auto again = co_await join_with_drive(loner.runtime(), transport, *drive, second, false);
+    EXPECT_EQ(again.error().code, Errc::exists);
+    co_await transport.stop();
+    CO_TRY_VOID(co_await loner.up());
+    CO_TRY_VOID(co_await test.all_up(3));
+    co_return co_await test.expect(loner, "mine", bytes_of(4, 50'000), ReadFrom::anywhere);
+  }(*this));
+}
+
+}  // namespace
+}  // namespace spatter
