@@ -196,10 +196,10 @@ Result<std::uint64_t> parse_size(std::string_view text) {
       rest.remove_prefix(1);
     }
   }
-  double base = 1024;
-  if (power > 0 && (rest == "B" || rest == "b")) base = 1000;
-  else if (!(rest.empty() || rest == "iB" || rest == "ib" || (power == 0 && rest == "B")))
-    return wrong();
+  const bool decimal = rest == "B" && power > 0;
+  const bool known = rest.empty() || rest == "B" || (rest == "iB" && power > 0);
+  if (!known) return wrong();
+  const double base = decimal ? 1000 : 1024;
   const double bytes = number * std::pow(base, power);
   if (!(bytes < 1e18)) return wrong();
   return static_cast<std::uint64_t>(bytes);
