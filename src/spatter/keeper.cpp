@@ -122,10 +122,15 @@ Keeper::Keeper(SpatterContext context, OwnedVolume volume, PackStore& packs, Str
 Keeper::~Keeper() = default;
 
 Task<void> Keeper::State::remove_pack(PackId pack) {
+  co_await remove_all_of(pack);
+  --removing;
+  poke();
+}
+
+Task<void> Keeper::State::remove_all_of(PackId pack) {
   std::vector<StripeId> ids;
   for (const auto& stripe : context.table.of_pack(pack)) ids.push_back(stripe->id);
   co_await remove_stripes(std::move(ids));
-  poke();
 }
 
 void Keeper::start() {
@@ -134,7 +139,10 @@ void Keeper::start() {
     if (pack.sealed) state.old_packs_until = std::max(state.old_packs_until, pack.sequence);
   state.packs.set_target_bytes(stripe_bytes_max(state.view().shape().k));
   state.packs.on_sealed = [&state](PackId) { state.poke(); };
-  state.packs.on_removed = [&state](PackId pack) { state.tasks.spawn(state.remove_pack(pack)); };
+  state.packs.on_removed = [&state](PackId pack) {
+    ++state.removing;
+    state.tasks.spawn(state.remove_pack(pack));
+  };
   state.packs.on_progress = [&state] { state.cut_if_wanted(); };
   state.subscription = state.context.members.subscribe([&state] {
     state.view_changed();
@@ -200,7 +208,7 @@ bool Keeper::idle() const {
   state.view();
   if (state.work.is_set() || state.scan_wanted || state.scanning || state.writing_tail ||
       !state.shipping.empty() || !state.cuts.empty() || !state.to_mend.empty() ||
-      !state.mending.empty() || !state.releasing.empty() || state.deciding)
+      !state.mending.empty() || !state.releasing.empty() || state.deciding || state.removing > 0)
     return false;
   if (state.backlog() > 0) return false;
   for (const auto& pack : state.packs.list()) {

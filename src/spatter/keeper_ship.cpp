@@ -94,7 +94,7 @@ Task<Result<void>> Keeper::State::write_range(PackInfo pack, ByteRange range, Sh
   }
   if (!context.table.find(written->stripe) || !packs.find(pack.id)) {
     // The pack was removed while we wrote.
-    co_await remove_pack(pack.id);
+    co_await remove_all_of(pack.id);
   }
   co_return Result<void>{};
 }

@@ -27,6 +27,7 @@ struct Keeper::State {
   StripeLabel label_of(const PackInfo& pack, ByteRange range) const;
   Task<void> remove_stripes(std::vector<StripeId> ids);
   Task<void> remove_pack(PackId pack);
+  Task<void> remove_all_of(PackId pack);
 
   // --- Waiting for levels, and slices of the open pack (keeper_wait.cpp) ------------------------
   struct Waiter {
@@ -96,6 +97,7 @@ struct Keeper::State {
   WaitQueue changed; ///< a stripe got safer, something ended or failed
   std::optional<Members::Subscription> subscription;
   bool stopping = false;
+  unsigned removing = 0;  ///< packs whose stripes are being forgotten
 
   NetworkView view_;
   TimePoint view_until{};

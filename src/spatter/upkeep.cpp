@@ -139,7 +139,9 @@ Upkeep upkeep_of(const Stripe& stripe, const NetworkView& view) {
       continue;
     }
     if (shard.lost || !view.keeps(shard.holder)) continue;
-    if (present[shard.index]) continue;  // doubled: it was moved, and the old one goes
+    // Of an index that stands twice the older one counts, as when the move was decided: so the same
+    // decision comes out, finds its new shard standing, and drops the old one.
+    if (present[shard.index]) continue;
     present[shard.index] = shard.holder;
     ++others_standing;
   }
@@ -151,7 +153,11 @@ Upkeep upkeep_of(const Stripe& stripe, const NetworkView& view) {
   unsigned wanted_count = 0;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     if (wanted[i]) ++wanted_count;
-    if (wanted[i] && wanted[i] != present[i])
+    const bool stands = std::any_of(
+        stripe.shards.begin(), stripe.shards.end(), [&](const PlacedShard& shard) {
+          return shard.index == i && wanted[i] == shard.holder && !shard.lost;
+        });
+    if (wanted[i] && !stands)
       result.add.emplace_back(static_cast<std::uint16_t>(i), *wanted[i]);
   }
   if (single && standing_now.own_copy && !own_stands)

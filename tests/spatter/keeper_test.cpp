@@ -1,0 +1,345 @@
+// Aim: the keeper brings what was written into the shape that the network has, whatever it was
+// when it was written, never with fewer copies on the way, and who waits is told the truth.
+// Method: keepers over simulated servers in virtual time.
+#include <gtest/gtest.h>
+
+#include "cluster.h"
+
+namespace spatter {
+namespace {
+
+struct Kept : Cluster {
+  explicit Kept(unsigned others, std::uint64_t seed = 1, KeeperOptions options = {})
+      : Cluster(seed) {
+    for (unsigned i = 0; i <= others; ++i) add();
+    owner = std::make_unique<Owner>(*this, *servers[0], options);
+    owner->keeper->start();
+  }
+  ~Kept() { owner.reset(); }
+
+  StripeTable& table() { return *servers[0]->table; }
+  void wait_idle(Duration limit = 10min) { wait(owner->keeper->wait_idle(), limit); }
+  Result<void> wait_for(PackPosition position, Level level, Duration limit = 10min) {
+    return wait(owner->keeper->wait_for(position, level), limit);
+  }
+  /// Shards that holders really keep, of all servers.
+  std::uint64_t kept_shards() {
+    std::uint64_t sum = 0;
+    for (auto& server : servers)
+      if (server->running) sum += server->store->usage().shards;
+    return sum;
+  }
+  std::uint64_t known_shards() {
+    std::uint64_t sum = 0;
+    for (const auto& stripe : table().all()) sum += stripe->shards.size();
+    return sum;
+  }
+
+  std::unique_ptr<Owner> owner;
+};
+
+TEST(Keeper, TheFirstMachinesExactlyAsDesigned) {
+  Kept k(0);
+  auto& own = *k.servers[0];
+  const auto one = k.owner->packs.add_sealed(3 << 20);
+  const auto two = k.owner->packs.add_sealed(2 << 20);
+  ASSERT_TRUE(k.wait_for(two, Level::full));
+  k.wait_idle();
+  EXPECT_EQ(own.store->usage().shards, 2u);  // alone: a copy in the own server half
+
+  // At no moment fewer safe copies than before: watched at every change of the table.
+  std::map<PackId, unsigned> copies;
+  k.table().on_change([&] {
+    for (const auto& pack : {one.pack, two.pack}) {
+      unsigned best = 0;
+      for (const auto& stripe : k.table().of_pack(pack)) {
+        std::set<ServerId> holders;
+        std::set<std::uint16_t> indices;
+        for (const auto& shard : stripe->shards) {
+          holders.insert(shard.holder);
+          indices.insert(shard.index);
+        }
+        if (stripe->k == 1)
+          best = std::max<unsigned>(best, static_cast<unsigned>(holders.size()));
+        else
+          best = std::max<unsigned>(best, static_cast<unsigned>(indices.size()) / stripe->k);
+      }
+      EXPECT_GE(best, copies[pack]);
+      copies[pack] = std::min(best, 3u);
+    }
+  });
+
+  k.add();
+  k.wait_idle();
+  EXPECT_EQ(own.store->usage().shards, 2u);  // one there and one here
+  EXPECT_EQ(k.servers[1]->store->usage().shards, 2u);
+  EXPECT_EQ(k.owner->report().can_lose, 1u);
+
+  k.add();
+  k.wait_idle();
+  for (auto& server : k.servers) EXPECT_EQ(server->store->usage().shards, 2u);
+
+  k.add();
+  k.wait_idle();
+  EXPECT_EQ(own.store->usage().shards, 0u);  // three copies elsewhere: the own one is dropped
+  for (unsigned i = 1; i <= 3; ++i) EXPECT_EQ(k.servers[i]->store->usage().shards, 2u);
+  EXPECT_EQ(k.owner->report().can_lose, 2u);
+
+  k.add();
+  k.wait_idle();
+  for (const auto& stripe : k.table().all()) EXPECT_EQ(stripe->k, 4u);
+  for (unsigned i = 1; i <= 4; ++i) EXPECT_EQ(k.servers[i]->store->usage().shards, 6u);
+  EXPECT_EQ(k.owner->report().can_lose, 2u);
+
+  for (int i = 5; i <= 8; ++i) k.add();  // doubled: widened
+  k.wait_idle();
+  for (const auto& stripe : k.table().all()) EXPECT_EQ(stripe->k, 8u);
+  const auto report = k.owner->report();
+  EXPECT_EQ(report.full, report.total);
+  EXPECT_EQ(report.can_lose, 5u);
+  EXPECT_EQ(report.widest_k, 8u);
+  EXPECT_EQ(k.kept_shards(), k.known_shards());
+  k.owner->expect_reads_back(one.pack);
+  k.owner->expect_reads_back(two.pack);
+}
+
+TEST(Keeper, ANewcomerIsFilledWithoutReencoding) {
+  Kept k(5);
+  for (int i = 0; i < 6; ++i) k.owner->packs.add_sealed(4 << 20);
+  ASSERT_TRUE(k.wait_for(k.owner->packs.end(), Level::full));
+  k.wait_idle();
+  auto& newcomer = k.add();
+  k.wait_idle();
+  for (const auto& stripe : k.table().all()) EXPECT_EQ(stripe->k, 5u);
+  // 15 shards over six: two or three each.
+  EXPECT_GE(newcomer.store->usage().shards, 12u);
+  EXPECT_LE(newcomer.store->usage().shards, 18u);
+  EXPECT_EQ(k.kept_shards(), k.known_shards());
+  EXPECT_EQ(k.owner->report().full, k.owner->report().total);
+}
+
+TEST(Keeper, SafeIsQuickAndNarrowThenFolded) {
+  Kept k(7);
+  for (int i = 0; i < 50; ++i) {
+    const auto position = k.owner->packs.append(16384);
+    const auto before = k.world.now();
+    ASSERT_TRUE(k.wait_for(position, Level::safe));
+    EXPECT_LT(k.world.now() - before, 100ms);
+  }
+  EXPECT_EQ(k.table().size(), 50u);
+  k.wait_idle();
+  EXPECT_LE(k.table().size(), 3u);
+  for (const auto& stripe : k.table().all()) EXPECT_EQ(stripe->k, 7u);
+  EXPECT_EQ(k.owner->report().can_lose, 4u);
+  EXPECT_EQ(k.kept_shards(), k.known_shards());
+  const auto sealed = k.owner->packs.seal_now();
+  k.wait_idle();
+  EXPECT_EQ(k.table().size(), 1u);
+  EXPECT_EQ(k.kept_shards(), 21u);
+  k.owner->expect_reads_back(sealed.pack);
+}
+
+TEST(Keeper, FullMeansThatTwoThirdsMayDieAtOnce) {
+  Kept k(7);
+  k.owner->packs.add_sealed(20 << 20);
+  const auto position = k.owner->packs.append(123456);
+  ASSERT_TRUE(k.wait_for(position, Level::full));
+  const auto report = k.owner->report();
+  EXPECT_EQ(report.can_lose, 4u);
+  EXPECT_EQ(report.backlog_bytes, 0u);
+  for (const auto& pack : k.owner->packs.list())
+    static_cast<void>(k.wait(k.owner->packs.drop_local(pack.id)));
+  for (unsigned i = 1; i <= 4; ++i) k.kill(*k.servers[i]);
+  for (const auto& pack : k.owner->packs.list()) k.owner->expect_reads_back(pack.id);
+}
+
+TEST(Keeper, WaitersAtTheSameTimeShareSlices) {
+  Kept k(7);
+  unsigned done = 0;
+  TaskGroup group(k.world.executor());
+  struct Run {
+    static Task<void> one(Kept* k, unsigned* done) {
+      const auto position = k->owner->packs.append(16384);
+      if (co_await k->owner->keeper->wait_for(position, Level::safe)) ++*done;
+    }
+  };
+  for (int i = 0; i < 200; ++i) group.spawn(Run::one(&k, &done));
+  k.wait(group.drain());
+  EXPECT_EQ(done, 200u);
+  EXPECT_LT(k.table().size(), 20u);
+}
+
+TEST(Keeper, WaitersLearnWhyItCannotBe) {
+  Kept k(3);
+  k.owner->packs.append(1000);
+  for (auto& server : k.servers) server->store->set_budget(1);
+  const auto result = k.wait_for(k.owner->packs.append(5000), Level::full);
+  ASSERT_FALSE(result.has_value());
+  EXPECT_EQ(result.error().code, Errc::no_space) << result.error().message;
+}
+
+TEST(Keeper, ShardsThatAHolderLostAreRebuilt) {
+  KeeperOptions options;
+  options.check_every = 1h;
+  Kept k(5, 1, options);
+  const auto position = k.owner->packs.add_sealed(4 << 20);
+  ASSERT_TRUE(k.wait_for(position, Level::full));
+  k.wait_idle();
+  auto& forgetful = *k.servers[2];
+  const auto page = k.wait(forgetful.store->list({})).value();
+  std::vector<ShardKey> keys;
+  for (const auto& shard : page.shards) keys.push_back(shard.key);
+  ASSERT_EQ(keys.size(), 3u);
+  k.wait(forgetful.store->release({k.servers[0]->id(), k.servers[0]->identity.person}, keys, 1))
+      .value();
+  k.world.run_for(2h);
+  k.wait_idle();
+  EXPECT_EQ(forgetful.store->usage().shards, 3u);
+  EXPECT_EQ(k.owner->report().full, 1u);
+}
+
+TEST(Keeper, RottenShardsFoundByReadingAreRewritten) {
+  Kept k(5);
+  const auto position = k.owner->packs.add_sealed(5 << 20);
+  ASSERT_TRUE(k.wait_for(position, Level::full));
+  k.wait_idle();
+  auto& disk = k.servers[3]->machine.disk();
+  for (const auto& file : disk.files())
+    if (file.find("shards/") != std::string::npos)
+      for (int bit = 0; bit < 300; ++bit) disk.flip_bit(file, k.world.random());
+  k.owner->expect_reads_back(position.pack);
+  k.world.run_for(1s);
+  k.wait_idle();
+  // What was read was found and put right; the others hold what they held.
+  std::uint64_t whole = 0;
+  const auto page = k.wait(k.servers[3]->store->list({})).value();
+  for (const auto& shard : page.shards)
+    whole += k.wait(k.servers[3]->store->check({shard.key}, true)).value().front();
+  EXPECT_GE(whole, 1u);
+  k.owner->expect_reads_back(position.pack);
+}
+
+TEST(Keeper, AHolderGonePastTheGraceIsReplaced) {
+  KeeperOptions options;
+  options.grace = 10min;
+  Kept k(6, 1, options);
+  const auto position = k.owner->packs.add_sealed(4 << 20);
+  ASSERT_TRUE(k.wait_for(position, Level::full));
+  k.wait_idle();
+  const auto gone = k.servers[4]->id();
+  k.kill(*k.servers[4]);
+  k.world.run_for(5min);
+  EXPECT_EQ(k.known_shards(), 18u);  // within the grace nothing is moved
+  EXPECT_EQ(k.owner->report().safe, 1u);
+  k.world.run_for(10min);
+  EXPECT_EQ(k.owner->report().full, 1u);
+  for (const auto& shard : k.table().all().front()->shards) EXPECT_NE(shard.holder, gone);
+}
+
+TEST(Keeper, ARemovedPackIsReleasedEverywhere) {
+  Kept k(5);
+  const auto first = k.owner->packs.add_sealed(1 << 20);
+  const auto second = k.owner->packs.add_sealed(1 << 20);
+  ASSERT_TRUE(k.wait_for(second, Level::full));
+  k.wait_idle();
+  k.owner->packs.remove(first.pack);
+  k.wait_idle();
+  EXPECT_EQ(k.kept_shards(), 15u);
+  EXPECT_EQ(k.known_shards(), 15u);
+  EXPECT_TRUE(k.table().of_pack(first.pack).empty());
+}
+
+TEST(Keeper, WhatACrashLeftAtHoldersIsReleased) {
+  Kept k(4);
+  // A stripe of an earlier run that never came into the table.
+  auto& own = *k.servers[0];
+  k.wait(k.owner->keeper->stop());
+  const auto position = k.owner->packs.add_sealed(100000);
+  {
+    struct Source final : PackBytes {
+      explicit Source(PackStore& store) : packs(store) {}
+      Task<Result<Buffer>> read(PackId pack, std::uint64_t offset, std::uint64_t length) override {
+        return packs.read(pack, offset, length, ReadFrom::anywhere);
+      }
+      PackStore& packs;
+    } source(k.owner->packs);
+    StripeWriter writer(own.context(), k.owner->owned(), source);
+    StripeLabel label{.pack = position.pack, .offset = 0, .length = 100000, .pack_sequence = 1};
+    ASSERT_TRUE(k.wait(writer.write(label, shape_for(4), {})).has_value());
+    k.wait(writer.stop());
+  }
+  k.wait(own.table->close());
+  for (const auto& file : own.machine.disk().files())
+    if (file.starts_with("user/")) static_cast<void>(own.machine.disk().remove(file));
+  own.table = k.wait(StripeTable::open(own.runtime(), "user/stripes.db")).value();
+  EXPECT_EQ(k.kept_shards(), 12u);
+  const auto packs_known = k.owner->packs.list();
+  ASSERT_EQ(packs_known.size(), 1u);
+
+  // The next run ships the pack anew and finds the leftovers.
+  k.world.run_for(1s);
+  Keeper next(own.context(), k.owner->owned(), k.owner->packs, k.owner->reader);
+  next.start();
+  ASSERT_TRUE(k.wait(next.wait_for(position, Level::full)).has_value());
+  k.world.run_for(1min);
+  k.wait(next.wait_idle());
+  EXPECT_EQ(k.kept_shards(), 12u);
+  EXPECT_EQ(k.known_shards(), 12u);
+  k.wait(next.stop());
+}
+
+TEST(Recover, EveryPackComesBackFromTheSecretAlone) {
+  Cluster cluster;
+  for (int i = 0; i < 6; ++i) cluster.add();
+  auto& old = *cluster.servers[0];
+  const auto secret = old.person;
+  std::map<PackId, Bytes> expected;
+  {
+    Owner owner(cluster, old);
+    owner.keeper->start();
+    owner.packs.add_sealed(3 << 20);
+    owner.packs.add_sealed(5 << 20);
+    const auto position = owner.packs.append(40960);
+    ASSERT_TRUE(cluster.wait(owner.keeper->wait_for(position, Level::full)).has_value());
+    for (const auto& pack : owner.packs.list()) expected[pack.id] = owner.packs.bytes(pack.id);
+    wire::RootRecord root;
+    root.set_person(secret.person().raw());
+    root.set_volume(Owner::volume_id().raw());
+    root.set_number(1);
+    root.set_writer(old.id().raw());
+    root.set_version(4);
+    const auto taken = cluster.wait(publish_root(
+        old.context(), sign_message(old.identity.person_key, kind::root, root)));
+    ASSERT_TRUE(taken.has_value()) << taken.error().message;
+    EXPECT_EQ(*taken, 6u);
+  }
+  cluster.kill(old);
+  cluster.kill(*cluster.servers[2]);
+
+  auto& fresh = cluster.add(secret);
+  const auto root = cluster.wait(fetch_root(fresh.context()));
+  ASSERT_TRUE(root.has_value() && root->has_value());
+  EXPECT_EQ((*root)->version(), 4u);
+  Owner owner(cluster, fresh);
+  const auto found = cluster.wait(recover_stripes(fresh.context(), owner.owned()));
+  ASSERT_TRUE(found.has_value()) << found.error().message;
+  EXPECT_EQ(found->stripes_unreadable, 0u);
+  EXPECT_EQ(found->silent.size(), 2u);
+  ASSERT_EQ(found->packs.size(), 3u);
+  for (std::size_t i = 0; i < found->packs.size(); ++i) {
+    const auto& pack = found->packs[i];
+    EXPECT_EQ(pack.sequence, i + 1);
+    EXPECT_EQ(pack.sealed, i < 2);
+    ASSERT_EQ(pack.length, expected[pack.pack].size());
+    const auto bytes = cluster.wait(owner.reader.read(pack.pack, 0, pack.length));
+    ASSERT_TRUE(bytes.has_value()) << bytes.error().message;
+    EXPECT_TRUE(std::equal(bytes->view().begin(), bytes->view().end(),
+                           expected[pack.pack].begin()));
+  }
+  // A stranger with another secret finds nothing.
+  auto& stranger = cluster.add();
+  EXPECT_FALSE(cluster.wait(fetch_root(stranger.context()))->has_value());
+}
+
+}  // namespace
+}  // namespace spatter
