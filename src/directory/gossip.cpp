@@ -378,7 +378,6 @@ void GossipMembers::reachability_changed(const ServerId& id, bool up) {
   peer.up = up;
   peer.since = runtime_.now();
   if (member) {
-    runtime_.log().info("server {} is {}", id, up ? "up" : "down");
     notify();
     if (up) tasks_.spawn(sync_with(id));
   }

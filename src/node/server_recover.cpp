@@ -6,7 +6,9 @@ namespace spatter {
 namespace {
 
 /// How long to wait for members that do not answer before going on without them.
-constexpr auto members_wait_max = std::chrono::seconds(20);
+constexpr auto members_wait_max = std::chrono::seconds(30);
+/// When so long nobody more has come up, those who are missing are probably gone.
+constexpr auto members_settled_after = std::chrono::seconds(4);
 constexpr auto members_wait_step = std::chrono::milliseconds(200);
 
 Result<void> remove_if_there(Disk& disk, const std::string& path) {
@@ -17,9 +19,16 @@ Result<void> remove_if_there(Disk& disk, const std::string& path) {
 
 Task<void> wait_for_members(Runtime& runtime, Members& members) {
   const auto until = runtime.now() + members_wait_max;
+  auto newest = runtime.now();
+  std::ptrdiff_t up_before = 0;
   while (runtime.now() < until) {
     const auto others = members.others();
-    if (!others.empty() && std::ranges::all_of(others, &Member::up)) co_return;
+    const auto up = std::ranges::count_if(others, &Member::up);
+    if (up > up_before) newest = runtime.now();
+    up_before = up;
+    if (up > 0 && (static_cast<std::size_t>(up) == others.size() ||
+                   runtime.now() - newest > members_settled_after))
+      co_return;
     co_await runtime.sleep(members_wait_step);
   }
 }

@@ -190,8 +190,32 @@ Result<std::string> find_descriptor(Connected& db, const StripeId& stripe) {
   return to_string(row.blob_view(0));
 }
 
+namespace {
+
+/// A descriptor never changes, so the stripes of a writer that was taken over keep his number. His
+/// successor, whom the newest root record names, mends them: he may offer them under contracts of
+/// his own.
+Result<void> check_writer(Connected& db, const Offer& offer) {
+  auto fence = check_fence(db, offer.stripe.person, offer.stripe.volume, offer.stripe.writer_number);
+  if (fence || fence.error().code != Errc::fenced) return fence;
+  TRY(auto row, db.prepare("SELECT record FROM roots WHERE person = ?1 AND volume = ?2"));
+  TRY(const bool there, row.bind_blob(1, offer.stripe.person.view())
+                            .bind_blob(2, offer.stripe.volume.view())
+                            .step());
+  if (!there) return fence;
+  const auto bytes = row.blob_view(0);
+  wire::Signed record;
+  wire::RootRecord root;
+  const bool readable = record.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) &&
+                        root.ParseFromString(record.body());
+  if (readable && root.writer() == server_id(offer.terms.owner_key).raw()) return {};
+  return fence;
+}
+
+}  // namespace
+
 Result<std::optional<Entry>> judge(Connected& db, const Offer& offer) {
-  TRY_VOID(check_fence(db, offer.stripe.person, offer.stripe.volume, offer.stripe.writer_number));
+  TRY_VOID(check_writer(db, offer));
   TRY(auto stripe, db.prepare("SELECT person, descriptor FROM stripes WHERE stripe = ?1"));
   TRY(const bool known, stripe.bind_blob(1, offer.key.stripe.view()).step());
   if (!known) return std::optional<Entry>();

@@ -319,6 +319,22 @@ TEST_F(ShardStoreTest, TheHighestRootRecordWinsAndFencesEarlierWriters) {
   EXPECT_EQ(release(alice, {kept.key(0)}, 2).value(), 1u);
 }
 
+TEST_F(ShardStoreTest, ASuccessorMendsTheStripesOfTheWriterHeTookOver) {
+  const Stripe old = make_stripe(random, alice, {.writer_number = 1});
+  ASSERT_TRUE(put(alice, old, 0));
+  Owner successor = alice;
+  successor.server_key = SigningKey::generate(random);
+  successor.server = server_id(successor.server_key.public_key());
+  wire::RootRecord record;
+  ASSERT_TRUE(record.ParseFromString(root(alice, 2, 1).body()));
+  record.set_writer(successor.server.raw());
+  ASSERT_TRUE(runtime.wait_for(store->put_root(
+      successor.asker(), sign_message(alice.person_key, kind::root, record))));
+  EXPECT_EQ(put(alice, old, 1).error().code, Errc::fenced);
+  EXPECT_TRUE(put(successor, old, 1));
+  EXPECT_TRUE(holds(old, 1));
+}
+
 TEST_F(ShardStoreTest, ASecondStoreOnTheSameFolderIsRefused) {
   TestRuntime second(folder.path());
   const auto opened = second.wait_for(ShardStore::open(second, holder_key, options));
