@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import unittest
 
@@ -58,12 +57,11 @@ class Server:
         self.process = subprocess.Popen(
             [SPATTER, "--drive", self.drive, "up", "--listen", listen, *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, preexec_fn=_die_with_parent)
+        log.close()
         for line in self.process.stdout:
             words = line.decode().split()
             if words and words[0] == "ready":
                 self.id, self.address = words[1], words[2]
-                self._drain = threading.Thread(target=self.process.stdout.read, daemon=True)
-                self._drain.start()
                 return self
         raise AssertionError("the server did not get ready: " + self.log())
 
@@ -75,12 +73,14 @@ class Server:
         if self.process:
             self.process.kill()
             self.process.wait()
+            self.process.stdout.close()
             self.process = None
 
     def stop(self):
         """Asks it to end, and says how it ended."""
         self.process.terminate()
         code = self.process.wait(timeout=60)
+        self.process.stdout.close()
         self.process = None
         return code
 
@@ -205,4 +205,4 @@ def _listing(top):
 
 
 def main():
-    unittest.main(verbosity=2)
+    unittest.main(verbosity=2, warnings="ignore")

@@ -63,11 +63,11 @@ class Files(NetworkTest):
         refused = server.run("put", a, "/none/x", ok=False)
         self.assertEqual(refused.returncode, 1)
         self.assertIn("/none", refused.err)
-        server.run("get", "/d/a", self.path("."))
-        self.assert_same_file(a, self.path("a"))
         os.makedirs(self.path("out"))
-        server.run("get", "/d/b", self.path("out"))
+        server.run("get", "/d/b", self.path("out"))  # into a folder
         self.assert_same_file(b, self.path("out/b"))
+        server.run("get", "/d/a", self.path("out/b"))  # over a file
+        self.assert_same_file(a, self.path("out/b"))
 
     def test_streams_and_ranges(self):
         server = self.first()
