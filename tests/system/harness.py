@@ -16,7 +16,7 @@ import tempfile
 import time
 import unittest
 
-SPATTER = os.environ.get("SPATTER", os.path.join(os.getcwd(), "spatter"))
+SPATTER = os.environ.get("SPATTER") or os.path.join(os.path.dirname(__file__), "..", "..", "build", "spatter")
 _libc = ctypes.CDLL(None)
 
 
