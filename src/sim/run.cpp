@@ -109,7 +109,7 @@ Task<void> play(Stage& stage) {
     co_await work(stage, 0, stage.options.operations);
   stage.world.note("faults end");
   co_await stage.faults.end();
-  co_await await_rest(stage.world, stage.fleet, stage.problems, 2h);
+  co_await await_rest(stage.world, stage.fleet, stage.problems, 20min);
   stage.world.note("checks begin");
   co_await verify(stage, ReadFrom::anywhere);
   co_await verify(stage, ReadFrom::network);
