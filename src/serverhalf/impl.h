@@ -105,7 +105,7 @@ class ShardStore::Impl {
   // Opening (open.cpp)
   Task<Result<void>> load();
   Task<Result<void>> clear_leftovers();
-  Task<Result<void>> finish_releases();
+  Task<Result<void>> finish_releases(const std::vector<ShardKey>* locked);
   Task<Result<void>> take_up_strays();
   Task<bool> adopt(ShardKey key, std::uint64_t file_bytes);
 
@@ -139,6 +139,7 @@ class ShardStore::Impl {
   std::optional<ShardDamage> examine_entry(const Look& look, bool deep);
   /// Only with the keys' locks held.
   Task<Result<void>> release_some(std::span<const Entry> entries);
+  Task<void> forget_releases();
   Task<void> suspect(ShardKey key);  ///< looks again, deep, under the lock; marks it lost
   Task<Result<void>> fsck_entries(bool deep, bool mend, ShardCheckup& checkup,
                                   const std::function<void(std::uint64_t, std::uint64_t)>& progress);
@@ -166,6 +167,7 @@ class ShardStore::Impl {
   TimePoint looked_at_{};
   std::uint64_t tmp_number_ = 0;
   std::uint64_t lost_ = 0;
+  std::size_t doomed_count_ = 0;  ///< since they were last forgotten
   bool stopping_ = false;
 };
 

@@ -1,4 +1,6 @@
 // Bringing the server half into a good state after whatever happened to it.
+#include <algorithm>
+
 #include "impl.h"
 
 namespace spatter {
@@ -9,14 +11,18 @@ Task<Result<void>> ShardStore::Impl::open() {
   auto folders = co_await runtime_.blocking([this]() -> Result<void> {
     TRY_VOID(runtime_.disk().make_directories(options_.folder + "/shards"));
     TRY_VOID(runtime_.disk().make_directories(tmp_folder()));
-    return runtime_.disk().sync_directory(options_.folder);
+    TRY_VOID(runtime_.disk().sync_directory(options_.folder));
+    // The folder's own name, too: without it nothing in it would survive.
+    const std::size_t slash = options_.folder.rfind('/');
+    return runtime_.disk().sync_directory(
+        slash == std::string::npos ? "" : options_.folder.substr(0, slash));
   });
   if (!folders) co_return folders;
   CO_TRY(database_, co_await Database::open(runtime_, database_path(), index::migrations()));
   CO_TRY_VOID(co_await database_->limit_log(serverhalf::log_limit(options_.budget_bytes)));
   CO_TRY_VOID(co_await load());
   CO_TRY_VOID(co_await clear_leftovers());
-  CO_TRY_VOID(co_await finish_releases());
+  CO_TRY_VOID(co_await finish_releases(nullptr));
   CO_TRY_VOID(co_await take_up_strays());
   CO_TRY_VOID(co_await look({}, true));
   background_.spawn(expire_begun());
@@ -47,18 +53,37 @@ Task<Result<void>> ShardStore::Impl::clear_leftovers() {
   co_return Result<void>{};
 }
 
-Task<Result<void>> ShardStore::Impl::finish_releases() {
-  CO_TRY(const auto doomed, co_await database_->read_for<std::vector<ShardKey>>(
-                                [](Connected& db) { return index::doomed(db); }));
+/// Removes the files of released shards durably, and forgets about them. While the store is in use
+/// that is safe only for keys whose locks are held: `locked` names those (sorted), and only what of
+/// them is still doomed is touched.
+Task<Result<void>> ShardStore::Impl::finish_releases(const std::vector<ShardKey>* locked) {
+  CO_TRY(auto doomed, co_await database_->read_for<std::vector<ShardKey>>(
+                          [](Connected& db) { return index::doomed(db); }));
+  if (locked)
+    std::erase_if(doomed, [&](const ShardKey& key) {
+      return !std::binary_search(locked->begin(), locked->end(), key);
+    });
   if (doomed.empty()) co_return Result<void>{};
   const auto removed = co_await runtime_.blocking([&] {
+    Disk& disk = runtime_.disk();
     std::vector<ShardKey> gone;
+    std::map<std::string, bool> folders;  // whether their removals are durable
     for (const ShardKey& key : doomed) {
-      auto done = runtime_.disk().remove(serverhalf::shard_path(options_.folder, key));
-      if (done || done.error().code == Errc::not_found) gone.push_back(key);
+      auto done = disk.remove(serverhalf::shard_path(options_.folder, key));
+      if (!done && done.error().code != Errc::not_found) continue;
+      gone.push_back(key);
+      folders.emplace(serverhalf::shard_folder(options_.folder, key.stripe), false);
     }
+    for (auto& [folder, durable] : folders) {
+      auto done = disk.sync_directory(folder);
+      durable = done.has_value() || done.error().code == Errc::not_found;
+    }
+    std::erase_if(gone, [&](const ShardKey& key) {
+      return !folders[serverhalf::shard_folder(options_.folder, key.stripe)];
+    });
     return gone;
   });
+  for (const ShardKey& key : removed) strays_.erase(serverhalf::shard_path(options_.folder, key));
   co_return co_await database_->write(
       [&](Connected& db) { return index::forget_doomed(db, removed); });
 }

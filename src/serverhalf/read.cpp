@@ -241,11 +241,26 @@ Task<Result<void>> ShardStore::Impl::release_some(std::span<const Entry> entries
     if (entry.is_file() && std::ranges::find(removed, entry.key) == removed.end())
       strays_[serverhalf::shard_path(options_.folder, entry.key)] = entry.file_bytes;
   }
-  // Until this is durable a crash makes open remove the files once more; the locks keep new shards
-  // of these keys out until then.
-  if (removed.empty()) co_return Result<void>{};
-  co_return co_await database_->write(
-      [&](Connected& db) { return index::forget_doomed(db, removed); });
+  // The removals are not durable yet: the doomed entries stand, so that a file which a crash brings
+  // back is removed again. Many at a time are made durable and forgotten.
+  doomed_count_ += removed.size();
+  if (doomed_count_ > options_.releases_noted_max) {
+    doomed_count_ = 0;
+    operations_.spawn(forget_releases());
+  }
+  co_return Result<void>{};
+}
+
+Task<void> ShardStore::Impl::forget_releases() {
+  auto doomed = co_await database_->read_for<std::vector<ShardKey>>(
+      [](Connected& db) { return index::doomed(db); });
+  if (!doomed) co_return;
+  std::ranges::sort(*doomed);
+  std::vector<serverhalf::KeyLocks::Hold> holds;
+  holds.reserve(doomed->size());
+  for (const ShardKey& key : *doomed) holds.push_back(co_await locks_.lock(key));
+  auto done = co_await finish_releases(&*doomed);
+  if (!done) runtime_.log().warning("server half: {}", done.error().message);
 }
 
 Task<Result<void>> ShardStore::Impl::put_root(Asker asker, wire::Signed record) {

@@ -60,11 +60,12 @@ class TamperedDisk final : public Disk {
 
 class TestRuntime final : public Runtime {
  public:
-  explicit TestRuntime(const std::string& root)
+  /// With `disk`, that one serves in place of the folder.
+  explicit TestRuntime(const std::string& root, Disk* disk = nullptr)
       : real_(std::move(RealRuntime::open({.root = root,
                                            .log_sink = [](LogLevel, std::string_view) {},
                                            .blocking_threads = 3}).value())),
-        disk_(real_->disk()), sleepers_(real_->executor()) {}
+        disk_(disk ? *disk : real_->disk()), sleepers_(real_->executor()) {}
 
   template <class T>
   T wait_for(Task<T> task) { return real_->wait_for(std::move(task)); }

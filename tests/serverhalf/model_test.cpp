@@ -1,11 +1,13 @@
 // Aim: any order of putting, putting in pieces, releasing, reading, renewing and reopening agrees
 // with a plain map; and whatever moment a process is killed at, every receipt it gave out holds.
-// The first by RapidCheck, the second with a child process that reports its receipts through a pipe.
+// The first by RapidCheck, the second with a child process that reports its receipts through a pipe,
+// the third (power failing, which tears what was not synced) on a disk in memory.
 #include <rapidcheck.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/memory_disk.h"
 #include "fixture.h"
 
 namespace spatter {
@@ -142,6 +144,78 @@ TEST(KillTest, EveryReceiptHoldsWheneverTheProcessIsKilled) {
     ASSERT_EQ(WEXITSTATUS(status), 0) << "1: did not open, 2: fsck found damage, 3: a receipt broken";
   }
   EXPECT_GT(receipts.size(), 20u);
+}
+
+Task<void> put_and_release_until(ShardStore& store, Asker asker, const std::vector<Stripe>& stripes,
+                                 const std::vector<wire::Contract>& offers, std::size_t first,
+                                 std::map<std::size_t, bool>& promised, int& left,
+                                 std::function<void()> crash) {
+  for (std::size_t i = first; i < stripes.size() && left > 0; i += 6) {
+    promised.erase(i);  // either is right while it is under way
+    if (!co_await store.put(asker, stripes[i].descriptor, offers[i], stripes[i].shards[0])) co_return;
+    if (left > 0) promised[i] = true;
+    if (--left == 0) crash();
+    if (i % 4 || left <= 0) continue;
+    promised.erase(i);
+    if (!co_await store.release(asker, {stripes[i].key(0)}, 1)) co_return;
+    if (left > 0) promised[i] = false;
+  }
+}
+
+TEST(CrashTest, EveryReceiptHoldsWhateverPowerFailureTears) {
+  TemporaryFolder folder;
+  SeededRandom random(9);
+  const Owner alice(random);
+  const SigningKey holder_key = SigningKey::generate(random);
+  constexpr WallMs now_ms = 1'700'000'000'000;
+  const ShardStoreOptions options{.budget_bytes = 1 << 30,
+                                  .disk_reserve_bytes = 0,
+                                  .releases_noted_max = 3};
+  std::vector<Stripe> stripes;
+  std::vector<wire::Contract> offers;
+  for (int i = 0; i < 60; ++i) {
+    stripes.push_back(make_stripe(random, alice, {.shard_size = i % 3 ? 70000u : 2000u}));
+    offers.push_back(offer_contract(alice.server_key, stripes.back().facts, 0,
+                                    server_id(holder_key.public_key()), now_ms,
+                                    now_ms + contract_term_ms));
+  }
+  auto disk = std::make_unique<MemoryDisk>();
+  std::map<std::size_t, bool> promised;  // true: a receipt, false: released
+  for (int round = 0; round < 60; ++round) {
+    std::unique_ptr<MemoryDisk> after;
+    {
+      TestRuntime runtime(folder.path(), disk.get());
+      auto store = runtime.wait_for(ShardStore::open(runtime, holder_key, options));
+      ASSERT_TRUE(store.has_value()) << store.error().message;
+      const auto checkup = runtime.wait_for((*store)->fsck(true, false));
+      ASSERT_TRUE(checkup && checkup->clean()) << checkup->damage.at(0).text;
+      for (const auto& [i, kept] : promised) {
+        const auto part = runtime.wait_for((*store)->read(stripes[i].key(0), 0, 0));
+        ASSERT_EQ(part.has_value(), kept)
+            << round << ": shard " << i << (part ? "" : ": " + part.error().message);
+        if (kept) ASSERT_EQ(to_bytes(part->leaves), to_bytes(stripes[i].shards[0]));
+      }
+      std::vector<ShardKey> all;
+      for (const Stripe& stripe : stripes)
+        if (round % 5 == 0) all.push_back(stripe.key(0));
+      if (!all.empty()) {
+        ASSERT_TRUE(runtime.wait_for((*store)->release(alice.asker(), all, 1)));
+        promised.clear();
+      }
+      int left = static_cast<int>(1 + random.below(40));
+      const auto run = [&]() -> Task<void> {
+        TaskGroup group(runtime.executor());
+        for (std::size_t first = 0; first < 6; ++first)
+          group.spawn(put_and_release_until(**store, alice.asker(), stripes, offers, first,
+                                            promised, left, [&] { after = disk->crash(random); }));
+        co_await group.drain();
+      };
+      runtime.wait_for(run());
+      if (!after) after = disk->crash(random);
+      runtime.wait_for((*store)->stop());
+    }
+    disk = std::move(after);
+  }
 }
 
 }  // namespace

@@ -55,6 +55,7 @@ struct ShardStoreOptions {
   Duration begin_idle_max = std::chrono::seconds(120);  ///< then a begun shard is dropped
   std::size_t begins_per_server_max = 64;
   std::uint64_t begin_bytes_per_server_max = 256 << 20;
+  std::size_t releases_noted_max = 1024;  ///< then the removals of their files are made durable
   std::shared_ptr<const Admission> admission = std::make_shared<FairAdmission>();
   std::function<Standing(PersonId)> standing;  ///< empty: nothing known (Standing{})
 };
