@@ -32,7 +32,7 @@ namespace {
 
 constexpr std::uint64_t read_bytes_max = 16 << 20;
 constexpr std::uint64_t run_bytes_max = 4 << 20;    // read in one go
-constexpr std::uint64_t ahead_bytes = 8 << 20;
+constexpr std::uint64_t ahead_bytes = 12 << 20;
 constexpr std::size_t window_extents = 256;
 
 struct Extent {

@@ -42,7 +42,7 @@ VolumeImpl::VolumeImpl(Runtime& runtime, Database& database, VolumeKeys keys,
       tasks_(runtime.executor()),
       reaper_(runtime.executor()),
       flight_(runtime.executor(), options_.flight_bytes),
-      read_flight_(runtime.executor(), std::max<std::size_t>(options_.cache_bytes / 2, 8 << 20)),
+      read_flight_(runtime.executor(), std::max<std::size_t>(options_.cache_bytes, 8 << 20)),
       cache_(options_.cache_bytes),
       queued_(runtime.executor()),
       orphaned_(runtime.executor()) {}

@@ -146,7 +146,7 @@ struct RestoreReport {
 struct VolumeOptions {
   VolumeId volume;   ///< zero: as the database says, or drawn for a new volume
   PackStoreOptions packs;
-  std::size_t cache_bytes = 24 << 20;   ///< of decrypted chunks, shared by all readers
+  std::size_t cache_bytes = 32 << 20;   ///< of decrypted chunks, shared by all readers
   std::size_t flight_bytes = 24 << 20;  ///< chunks being hashed, sealed and written, over all writers
   int zstd_level = 2;
 };
