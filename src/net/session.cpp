@@ -7,8 +7,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A frame with its header still fits into a 256 KiB block of the receiver's pool.
-constexpr std::size_t piece_bytes = (256 << 10) - 1024;
+// As much as is sent or asked for at a time, so that it travels in one frame and is never copied.
+constexpr std::size_t piece_bytes = 256 << 10;
 constexpr std::size_t batch_bytes = 256 << 10;     // given to the transport at a time
 constexpr std::size_t free_answers_max = 4096;     // then reading waits for writing
 constexpr std::size_t calls_per_peer_max = 192;    // below what the peer's limit is

@@ -156,7 +156,7 @@ Result<void> Session::on_reply_data(RpcFrame& frame) {
   if (found == outgoing_.end()) return {};  // was on its way when we gave up
   auto call = found->second;
   if (!call->granted) return fail(Errc::invalid, "data that was not granted");
-  TRY(const bool whole, call->assembly.add(frame.payload, call->reply_bytes));
+  TRY(const bool whole, call->assembly.add(std::move(frame.payload), call->reply_bytes));
   if (!whole) return {};
   call->granted = false;
   call->replied = true;

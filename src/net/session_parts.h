@@ -8,11 +8,16 @@ namespace spatter {
 /// A payload put together from its DATA frames.
 class Assembly {
  public:
-  /// True once `whole` bytes are there; an error when there are more.
-  Result<bool> add(ByteView piece, std::size_t whole) {
-    if (buffer_.empty()) buffer_ = Buffer::allocate(whole);
+  /// True once `whole` bytes are there; an error when there are more. A piece that is all of it is
+  /// kept as it came; several are copied together.
+  Result<bool> add(Buffer piece, std::size_t whole) {
     if (piece.size() > whole - have_)
       return fail(Errc::invalid, "more than the {} bytes of payload it announced", whole);
+    if (piece.size() == whole) {
+      buffer_ = std::move(piece);
+      return true;
+    }
+    if (buffer_.empty()) buffer_ = Buffer::allocate(whole);
     std::memcpy(buffer_.mutable_data() + have_, piece.data(), piece.size());
     have_ += piece.size();
     return have_ == whole;

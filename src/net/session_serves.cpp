@@ -96,7 +96,7 @@ Result<void> Session::on_request_data(RpcFrame& frame) {
   if (found == incoming_.end() || found->second->given_up) return {};
   auto call = found->second;
   if (!call->granted) return fail(Errc::invalid, "data that was not granted");
-  TRY(const bool whole, call->assembly.add(frame.payload, call->request_bytes));
+  TRY(const bool whole, call->assembly.add(std::move(frame.payload), call->request_bytes));
   if (!whole) return {};
   call->granted = false;
   call->request.payload = call->assembly.take();
