@@ -270,7 +270,7 @@ class Measurement:
     def _small_put(client, name, i):
         fd = os.open(name, os.O_RDONLY)
         try:
-            client.request("put_file", [fd], path=b"/requests/%d" % i, mode=0o644)
+            client.request("put_file", [fd], path=b"/requests/%d" % i, mode=0o644, cut=True)
         finally:
             os.close(fd)
         client.request("wait", level="safe", silent=True)

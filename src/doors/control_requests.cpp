@@ -113,7 +113,8 @@ Answer put_file(Asked& asked) {
   Report report = [connection](std::uint64_t bytes) -> Task<Result<void>> {
     return connection->send(Json{{"event", "progress"}, {"bytes", bytes}});
   };
-  CO_TRY(auto position, co_await store_file(asked.runtime, asked.server.volume(), asked.fds[0], path, attributes, report));
+  CO_TRY(auto position, co_await store_file(asked.runtime, asked.server.volume(), asked.fds[0], path, attributes,
+                                           {.cut = flag_at(asked.request, "cut")}, report));
   (void)position;
   co_return Json::object();
 }
@@ -131,7 +132,7 @@ Answer put_stream(Asked& asked) {
       continue;
     }
     if (frame.message.value("op", "") != "end") co_return fail(Errc::invalid, "the upload of {} was broken off", path);
-    CO_TRY(auto position, co_await writer->commit());
+    CO_TRY(auto position, co_await writer->commit({.cut = flag_at(asked.request, "cut")}));
     (void)position;
     co_return Json{{"size", writer->size()}};
   }

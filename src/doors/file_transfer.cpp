@@ -70,7 +70,7 @@ class Reporter {
 }  // namespace
 
 Task<Result<PackPosition>> store_file(Runtime& runtime, Volume& volume, const Descriptor& fd, std::string path,
-                                      Attributes attributes, Report report) {
+                                      Attributes attributes, CommitOptions options, Report report) {
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) co_return fail(from_errno(errno, "look at the source file"));
   if (!S_ISREG(info.st_mode)) co_return fail(Errc::invalid, "the source is not a regular file");
@@ -79,7 +79,7 @@ Task<Result<PackPosition>> store_file(Runtime& runtime, Volume& volume, const De
   Reporter reporter(std::move(report));
   if (size <= small_bytes_max) {
     CO_TRY(auto bytes, co_await runtime.blocking([source, size] { return read_piece(source, 0, size); }));
-    co_return co_await volume.put_small(std::move(path), std::move(attributes), std::move(bytes));
+    co_return co_await volume.put_small(std::move(path), std::move(attributes), std::move(bytes), options);
   }
   CO_TRY(auto writer, co_await volume.write_file(std::move(path), std::move(attributes)));
   std::uint64_t at = 0;
@@ -102,7 +102,7 @@ Task<Result<PackPosition>> store_file(Runtime& runtime, Volume& volume, const De
       CO_TRY_VOID(co_await reporter.add(count));
     }
   }
-  CO_TRY(auto position, co_await writer->commit());
+  CO_TRY(auto position, co_await writer->commit(options));
   CO_TRY_VOID(co_await reporter.add(0, true));
   co_return position;
 }

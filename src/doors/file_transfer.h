@@ -12,9 +12,9 @@ namespace spatter::doors {
 using Report = std::function<Task<Result<void>>(std::uint64_t bytes)>;
 
 /// Stores the regular file behind `fd` at `path`, holes as holes. A file that shrinks meanwhile is
-/// stored as it was found.
+/// stored as it was found. `options` go with its commit.
 Task<Result<PackPosition>> store_file(Runtime& runtime, Volume& volume, const Descriptor& fd, std::string path,
-                                      Attributes attributes, Report report);
+                                      Attributes attributes, CommitOptions options, Report report);
 
 /// Writes the file at `path` into the empty file behind `fd`, holes as holes.
 Task<Result<void>> fetch_file(Runtime& runtime, Volume& volume, std::string path, ReadFrom from,

@@ -163,6 +163,7 @@ class VolumeImpl final : public Volume {
   std::map<std::pair<ChunkId, int>, std::shared_ptr<Loading>> loading_;
 
   std::deque<std::shared_ptr<Commit>> queue_;
+  bool committing_ = false;
   Event queued_;
   Event orphaned_;
   bool stopping_ = false;

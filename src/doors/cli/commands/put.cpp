@@ -54,12 +54,13 @@ Result<LocalTree> survey(ControlClient& client, const std::vector<std::string>& 
   return tree;
 }
 
-Result<void> put_file(ControlClient& client, const LocalItem& item, Progress& progress) {
+Result<void> put_file(ControlClient& client, const LocalItem& item, bool cut, Progress& progress) {
   Descriptor fd(::open(item.source.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!fd) return fail(from_errno(errno, "open " + item.source));
   Json request = attributes_of(item.info);
   request["op"] = "put_file";
   request["path"] = to_binary(item.dest);
+  request["cut"] = cut;
   auto on_event = [&](ControlClient::Frame frame) -> Result<void> {
     progress.advance(frame.message.value("bytes", std::uint64_t{0}));
     return {};
@@ -69,8 +70,10 @@ Result<void> put_file(ControlClient& client, const LocalItem& item, Progress& pr
   return {};
 }
 
-/// Several at a time: small files then share their commits.
-Result<void> put_files(const Context& context, const LocalTree& tree, Progress& progress) {
+/// Several at a time: small files then share their commits. One alone that is to be waited for makes
+/// the cut of its slice along with its commit.
+Result<void> put_files(const Context& context, const LocalTree& tree, bool waits, Progress& progress) {
+  const bool cut = waits && tree.files.size() == 1;
   std::atomic<std::size_t> next = 0;
   std::mutex mutex;
   std::optional<Error> first_error;
@@ -79,7 +82,7 @@ Result<void> put_files(const Context& context, const LocalTree& tree, Progress& 
     while (true) {
       std::size_t at = next++;
       if (at >= tree.files.size()) return;
-      Result<void> done = client ? put_file(*client, tree.files[at], progress) : fail(client.error());
+      Result<void> done = client ? put_file(*client, tree.files[at], cut, progress) : fail(client.error());
       if (done) continue;
       std::lock_guard lock(mutex);
       if (!first_error) first_error = done.error();
@@ -130,14 +133,14 @@ Result<void> settle_folders(ControlClient& client, const LocalTree& tree) {
   return {};
 }
 
-Result<void> put_stream(ControlClient& client, const std::string& dest, Progress& progress) {
+Result<void> put_stream(ControlClient& client, const std::string& dest, bool waits, Progress& progress) {
   TRY(auto target, resolve(client, dest, 1));
   if (target.into) return fail(Errc::is_directory, "{} is a folder: name the file to write standard input to", dest);
   auto now = std::chrono::system_clock::now().time_since_epoch();
   mode_t mask = ::umask(0);
   ::umask(mask);
   Json request = {{"op", "put_stream"}, {"path", to_binary(target.path)}, {"mode", 0666 & ~mask},
-                  {"uid", ::getuid()}, {"gid", ::getgid()},
+                  {"uid", ::getuid()}, {"gid", ::getgid()}, {"cut", waits},
                   {"mtime_ns", std::chrono::duration_cast<std::chrono::nanoseconds>(now).count()}};
   TRY_VOID(client.send(request));
   Bytes buffer(control_data_bytes_max);
@@ -179,12 +182,12 @@ Result<void> wait_for(ControlClient& client, const std::string& level, Progress&
 
 Result<void> put_tree(const Context& context, ControlClient& client,
                       const std::vector<std::string>& sources, const std::string& dest,
-                      Progress& progress, std::vector<std::string>& skipped) {
+                      bool waits, Progress& progress, std::vector<std::string>& skipped) {
   TRY(auto target, resolve(client, dest, sources.size()));
   TRY(auto tree, survey(client, sources, target));
   progress.restart("storing", tree.bytes);
   for (auto& folder : tree.folders) TRY_VOID(put_folder(client, folder));
-  TRY_VOID(put_files(context, tree, progress));
+  TRY_VOID(put_files(context, tree, waits, progress));
   for (auto& link : tree.links) TRY_VOID(put_link(client, link));
   TRY_VOID(settle_folders(client, tree));
   skipped = std::move(tree.skipped);
@@ -198,9 +201,9 @@ Result<void> run(const Context& context, const PutOptions& options) {
   Progress progress("storing", 0);
   std::vector<std::string> skipped;
   if (sources.size() == 1 && sources[0] == "-") {
-    TRY_VOID(put_stream(client, dest, progress));
+    TRY_VOID(put_stream(client, dest, options.wait != "local", progress));
   } else {
-    TRY_VOID(put_tree(context, client, sources, dest, progress, skipped));
+    TRY_VOID(put_tree(context, client, sources, dest, options.wait != "local", progress, skipped));
   }
   if (options.wait != "local") TRY_VOID(wait_for(client, options.wait, progress));
   progress.clear();
