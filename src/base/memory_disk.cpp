@@ -122,6 +122,7 @@ struct MemoryDisk::Platter {
   std::vector<Operation> unsynced;  // in the order they happened
   std::uint64_t capacity = 0;
   std::uint64_t used = 0;
+  std::uint64_t foreign = 0;
   Work work;
   bool dead = false;
 
@@ -214,7 +215,7 @@ struct MemoryDisk::Platter {
   /// Accounts for a file's new size, or refuses.
   Result<void> resize(Node& node, std::size_t size) {
     if (node.has_name) {
-      if (size > node.content.size() && used - node.content.size() + size > capacity)
+      if (size > node.content.size() && used - node.content.size() + size + foreign > capacity)
         return fail(Errc::no_space, "the disk is full");
       used = used - node.content.size() + size;
     }
@@ -312,6 +313,7 @@ std::shared_ptr<MemoryDisk::Platter> MemoryDisk::hand_over() {
   next->unsynced = std::exchange(platter_->unsynced, {});
   next->capacity = platter_->capacity;
   next->used = platter_->used;
+  next->foreign = platter_->foreign;
   return next;
 }
 
@@ -328,6 +330,16 @@ std::unique_ptr<MemoryDisk> MemoryDisk::restart() {
 void MemoryDisk::set_capacity(std::uint64_t bytes) {
   std::lock_guard lock(platter_->mutex);
   platter_->capacity = bytes;
+}
+
+void MemoryDisk::set_foreign_bytes(std::uint64_t bytes) {
+  std::lock_guard lock(platter_->mutex);
+  platter_->foreign = bytes;
+}
+
+std::uint64_t MemoryDisk::capacity_bytes() const {
+  std::lock_guard lock(platter_->mutex);
+  return platter_->capacity;
 }
 
 bool MemoryDisk::flip_bit(const std::string& path, Random& random) {
@@ -465,7 +477,7 @@ Result<DiskEntry> MemoryDisk::stat(const std::string& path) {
 Result<DiskSpace> MemoryDisk::space() {
   std::lock_guard lock(platter_->mutex);
   TRY_VOID(platter_->check_alive());
-  const std::uint64_t used = std::min(platter_->used, platter_->capacity);
+  const std::uint64_t used = std::min(platter_->used + platter_->foreign, platter_->capacity);
   return DiskSpace{platter_->capacity, platter_->capacity - used};
 }
 

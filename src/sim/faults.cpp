@@ -141,9 +141,10 @@ Task<void> Faults::strike(Fault fault) {
       break;
     case Fault::full:
       world_.note(fmt::format("m{} disk full", index));
-      machine.disk().set_capacity(machine.disk().used_bytes() + random.below(1 << 20));
+      machine.disk().set_foreign_bytes(machine.disk().capacity_bytes() -
+                                       machine.disk().used_bytes() - random.below(1 << 20));
       co_await world_.sleep(random_duration(20s));
-      machine.disk().set_capacity(std::uint64_t{1} << 40);
+      machine.disk().set_foreign_bytes(0);
       world_.note(fmt::format("m{} disk has room", index));
       break;
     case Fault::rot: rot_now(1); break;
@@ -180,14 +181,14 @@ Task<void> Faults::end() {
   network_.mend_all_links();
   for (unsigned index = 0; index < fleet_.size(); ++index) {
     Machine& machine = fleet_.machine(index);
-    machine.disk().set_capacity(std::uint64_t{1} << 40);
+    machine.disk().set_foreign_bytes(0);
     machine.set_wall_offset_ms(0);
     network_.set_garbage(index, 0);
     network_.set_uplink(index, 125e6);
     for (MachineId other = 0; other < fleet_.size(); ++other) network_.set_link(index, other, {});
   }
   for (unsigned index = 0; index < fleet_.size(); ++index)
-    if (fleet_.server(index) == nullptr) co_await revive(index);
+    if (fleet_.is_member(index) && fleet_.server(index) == nullptr) co_await revive(index);
 }
 
 }  // namespace spatter::sim

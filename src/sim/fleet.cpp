@@ -86,6 +86,7 @@ Task<Result<void>> Fleet::bring_up(unsigned index, SimTransport& transport, Driv
   Slot& slot = *slots_[index];
   const auto life = std::make_shared<Life>(world_.executor());
   slot.life = life;
+  slot.member = true;
   ServerOptions options = options_.server;
   options.local_hosts = {slot.machine->host()};
   life->server = std::make_unique<Server>(slot.machine->runtime(), transport, std::move(drive),

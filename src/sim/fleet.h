@@ -30,6 +30,7 @@ class Fleet {
   /// run_on.
   Server* server(unsigned index);
   std::vector<unsigned> running();
+  bool is_member(unsigned index) const { return slots_[index]->member; }  ///< it has joined
 
   /// Runs `work` against a server; false when it is down, or went down before the work was done.
   /// Like a door of the server's own, the work is cancelled first when the server goes.
@@ -48,6 +49,7 @@ class Fleet {
   struct Slot {
     std::unique_ptr<Machine> machine;
     std::shared_ptr<Life> life;
+    bool member = false;
   };
   Task<Result<void>> bring_up(unsigned index, SimTransport& transport, Drive drive);
   Task<void> retire(std::shared_ptr<Life> life);

@@ -62,7 +62,8 @@ Task<Result<std::map<std::int64_t, std::int64_t>>> read_all(Database& database,
 std::uint64_t crash_often(std::uint64_t seed, bool full_disk) {
   World world(seed);
   Network network(world);
-  Machine machine(world, network, 0, full_disk ? 300'000 : 1 << 30);
+  Machine machine(world, network, 0, 1 << 30);
+  if (full_disk) machine.disk().set_foreign_bytes((1 << 30) - 300'000);
   Model model;
   for (int round = 0; round < 4; ++round) {
     auto opened = world.wait_for(Database::open(machine.runtime(), "x.db", schema), 1h);
@@ -70,7 +71,7 @@ std::uint64_t crash_often(std::uint64_t seed, bool full_disk) {
       // With a full disk even opening may fail, but never for another reason.
       EXPECT_TRUE(full_disk) << opened->error().message;
       EXPECT_EQ(opened->error().code, Errc::no_space);
-      machine.disk().set_capacity(1 << 30);
+      machine.disk().set_foreign_bytes(0);
       opened = world.wait_for(Database::open(machine.runtime(), "x.db", schema), 1h);
     }
     const auto database = std::move(opened->value());

@@ -30,6 +30,10 @@ class MemoryDisk final : public Disk {
 
   // Faults. All apply at once and survive crashes.
   void set_capacity(std::uint64_t bytes);  ///< growing beyond it fails with no_space
+  /// So many bytes are taken by others: what is left beside them and our own can be grown into, and
+  /// beyond that no_space.
+  void set_foreign_bytes(std::uint64_t bytes);
+  std::uint64_t capacity_bytes() const;
   /// Flips one bit of a file, on stable storage too; false when it is missing or empty.
   bool flip_bit(const std::string& path, Random& random);
   void set_unreadable(const std::string& path, bool unreadable);  ///< reads fail with io
