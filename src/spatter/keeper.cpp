@@ -79,7 +79,7 @@ Task<void> Keeper::State::run() {
     using namespace asio::experimental::awaitable_operators;
     co_await (work.wait() || context.runtime.sleep_until(next));
     // Many reasons to look at once cost one look.
-    co_await context.runtime.sleep(milliseconds(2));
+    co_await context.runtime.sleep(milliseconds(4));
   }
 }
 
@@ -212,7 +212,7 @@ bool Keeper::idle() const {
     return false;
   if (state.backlog() > 0) return false;
   for (const auto& pack : state.packs.list()) {
-    const auto stripes = state.context.table.of_pack(pack.id);
+    const auto& stripes = state.context.table.of_pack(pack.id);
     if (pack.sealed ? !state.in_shape.contains(pack.id)
                     : tail_to_write(pack.length, stripes, state.view()).has_value())
       return false;

@@ -10,7 +10,7 @@ using std::chrono::seconds;
 
 constexpr Duration again_after_failure = seconds(3);
 /// So many narrow slices of the open pack are merged even while it is busy.
-constexpr std::size_t narrow_slices_max = 128;
+constexpr std::size_t narrow_slices_max = 256;
 
 }  // namespace
 
@@ -21,7 +21,7 @@ void Keeper::State::start_ships(TimePoint& next) {
   std::vector<PackInfo> reshape;
   for (const auto& pack : packs.list()) {
     if (!pack.sealed || in_shape.contains(pack.id) || shipping.contains(pack.id)) continue;
-    const auto stripes = context.table.of_pack(pack.id);
+    const auto& stripes = context.table.of_pack(pack.id);
     if (ranges_to_write(pack.length, stripes, view()).empty()) {
       in_shape.insert(pack.id);
       continue;
@@ -114,9 +114,7 @@ void Keeper::State::start_tail(TimePoint& next) {
     tail_seen = end;
     tail_seen_at = now;
   }
-  const auto stripes = context.table.of_pack(pack->id);
-  const auto tail = tail_to_write(end.offset, stripes, view());
-  if (!tail) return;
+  const auto& stripes = context.table.of_pack(pack->id);
   std::size_t narrow = 0;
   for (const auto& stripe : stripes)
     if (!has_present_k(*stripe, view())) ++narrow;
@@ -127,6 +125,8 @@ void Keeper::State::start_tail(TimePoint& next) {
     next = std::min(next, due);
     return;
   }
+  const auto tail = tail_to_write(end.offset, stripes, view());
+  if (!tail) return;
   // Slices being cut would overlap with it.
   if (!cuts.empty() && narrow <= narrow_slices_max) {
     next = std::min(next, now + seconds(1));

@@ -75,8 +75,9 @@ void Keeper::State::failed(Error error) {
 
 /// Where the next slice of the open pack has to begin: after what stands or is on its way.
 std::uint64_t Keeper::State::cut_from(const PackId& pack, Level level) {
-  const auto stripes = context.table.of_pack(pack);
-  std::uint64_t from = 0;
+  const auto& stripes = context.table.of_pack(pack);
+  const auto& mark = marks[level];
+  std::uint64_t from = mark.pack == pack ? mark.offset : 0;
   while (true) {
     const auto before = from;
     from = covered_until(stripes, from, [&](const Stripe& stripe) { return counts(stripe, level); });
@@ -146,8 +147,9 @@ Task<void> Keeper::State::cut() {
   }
   auto written = co_await write_range(pack, place->range, shape);
   cuts.erase(place);
+  const bool narrow = shape.k == 1 && view().shape().k > 1;
   if (!written) failed(std::move(written).error());
-  co_await tidy(pack.id);
+  if (!narrow) co_await tidy(pack.id);
   changed.wake_all();
   cut_if_wanted();
   poke();

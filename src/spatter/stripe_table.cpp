@@ -384,9 +384,10 @@ StripePtr StripeTable::find(const StripeId& id) const {
   return at == stripes_.end() ? nullptr : at->second;
 }
 
-std::vector<StripePtr> StripeTable::of_pack(const PackId& pack) const {
+const std::vector<StripePtr>& StripeTable::of_pack(const PackId& pack) const {
+  static const std::vector<StripePtr> none;
   const auto at = by_pack_.find(pack);
-  return at == by_pack_.end() ? std::vector<StripePtr>{} : at->second;
+  return at == by_pack_.end() ? none : at->second;
 }
 
 std::vector<StripePtr> StripeTable::all() const {

@@ -1,7 +1,7 @@
 #include "spatter/upkeep.h"
 
 #include <algorithm>
-#include <set>
+#include <bitset>
 #include <tuple>
 
 #include "spatter/safety.h"
@@ -19,14 +19,17 @@ std::uint64_t stripe_bytes_max(unsigned k) { return k * shard_bytes_max; }
 namespace {
 
 unsigned standing(const Stripe& stripe, const NetworkView& view) {
-  std::set<ServerId> holders;
-  std::set<std::uint16_t> indices;
+  std::bitset<256> indices;
+  std::vector<const ServerId*> holders;  // of k = 1: a handful
   for (const auto& shard : stripe.shards) {
     if (shard.lost || !view.keeps(shard.holder)) continue;
-    holders.insert(shard.holder);
-    indices.insert(shard.index);
+    indices.set(shard.index & 255);
+    if (stripe.k == 1 && std::none_of(holders.begin(), holders.end(), [&](const ServerId* holder) {
+          return *holder == shard.holder;
+        }))
+      holders.push_back(&shard.holder);
   }
-  return static_cast<unsigned>(stripe.k == 1 ? holders.size() : indices.size());
+  return static_cast<unsigned>(stripe.k == 1 ? holders.size() : indices.count());
 }
 
 }  // namespace
@@ -139,11 +142,10 @@ Upkeep upkeep_of(const Stripe& stripe, const NetworkView& view) {
       continue;
     }
     if (shard.lost || !view.keeps(shard.holder)) continue;
-    // Of an index that stands twice the older one counts, as when the move was decided: so the same
-    // decision comes out, finds its new shard standing, and drops the old one.
-    if (present[shard.index]) continue;
+    // An index that stands twice was moved: the newer place counts, so that nothing moves again,
+    // and the older one is dropped.
+    if (!present[shard.index] || single) ++others_standing;
     present[shard.index] = shard.holder;
-    ++others_standing;
   }
   // Narrow stripes of a wide network are about to be encoded anew: complete ones are left alone.
   const bool waiting_for_new_k = !has_present_k(stripe, view);

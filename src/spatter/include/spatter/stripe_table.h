@@ -84,8 +84,8 @@ class StripeTable {
   const std::unordered_map<ServerId, std::uint64_t>& releases_waiting() const { return waiting_; }
 
   StripePtr find(const StripeId& id) const;
-  /// Stripes of a pack by offset, longer ones first.
-  std::vector<StripePtr> of_pack(const PackId& pack) const;
+  /// Stripes of a pack by offset, longer ones first. The reference holds until the next suspension.
+  const std::vector<StripePtr>& of_pack(const PackId& pack) const;
   std::vector<StripePtr> all() const;
   std::size_t size() const { return stripes_.size(); }
   std::vector<PackId> packs() const;
