@@ -14,6 +14,7 @@ using std::chrono::seconds;
 constexpr Duration scan_every = minutes(5);
 constexpr Duration mend_again_after = seconds(15);
 constexpr Duration release_again_after = seconds(20);
+constexpr Duration inventory_again_after = seconds(20);
 constexpr std::size_t scan_stretch = 128;  ///< stripes looked at before others get a turn
 constexpr unsigned release_page = 512;
 constexpr unsigned list_page = 512;
@@ -207,7 +208,7 @@ Task<void> Keeper::State::inventory(ServerId holder) {
       state.poke();
     }
   } done{*this};
-  inventory_at[holder] = context.runtime.now() + minutes(1);
+  inventory_at[holder] = context.runtime.now() + inventory_again_after;
   const auto taken = co_await take_inventory(holder);
   if (taken) {
     inventory_at[holder] = context.runtime.now() + options.check_every;
@@ -261,6 +262,11 @@ Task<Result<void>> Keeper::State::take_inventory(ServerId holder) {
                                   id);
     co_await mark_lost(id, index, holder);
   }
+  // What a crash kept out of the table may be the only copies but the local one: they go after the
+  // pack bytes without a stripe have been shipped anew.
+  if (!unknown.empty() && backlog() > 0)
+    co_return fail(Errc::busy, "{} shards of writes that were cut short are kept until the backlog "
+                   "is in the network", unknown.size());
   if (!unknown.empty()) {
     context.runtime.log().info("server {} keeps {} shards of writes that were cut short", holder,
                                unknown.size());
