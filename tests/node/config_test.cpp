@@ -52,6 +52,14 @@ TEST(Config, WrongValuesNameKeyAndLine) {
   EXPECT_FALSE(parse_config(std::string(config_bytes_max + 1, '#')));
 }
 
+// The parser asserts on the first, and runs into undefined behaviour on the second, if we let it.
+TEST(Config, BytesThatTheParserStumblesOverAreRefused) {
+  EXPECT_FALSE(parse_config(std::string_view("[\0a}'is\0", 8)));
+  EXPECT_FALSE(parse_config("s\xc9\xbfi"));
+  EXPECT_FALSE(parse_config("\xff\xfe"));
+  EXPECT_FALSE(parse_config(std::string(10'000, '[')));
+}
+
 TEST(Config, WhatIsWrittenSaysTheSame) {
   Config config;
   config.size_bytes = 123'456'789;
