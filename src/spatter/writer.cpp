@@ -522,10 +522,13 @@ Task<Result<void>> StripeWriter::stream(std::shared_ptr<Job> job,
       std::vector<unsigned> made;  // the columns that exist in memory, in order
       for (unsigned i = 0; i < (first_pass ? n : job->shape.k); ++i) made.push_back(i);
       if (!first_pass) made.insert(made.end(), parity.begin(), parity.end());
-      auto memory = Buffer::allocate(size * made.size());
+      // Memory of its own for each column: one that a slow holder keeps waiting holds up no other.
+      std::vector<Buffer> column_of(n);
       std::vector<std::uint8_t*> columns;
-      for (std::size_t i = 0; i < made.size(); ++i)
-        columns.push_back(memory.mutable_data() + i * size);
+      for (const unsigned index : made) {
+        column_of[index] = Buffer::allocate(size);
+        columns.push_back(column_of[index].mutable_data());
+      }
       if (first_pass) {
         encode_stripe(job->code, part, bytes, columns);
       } else {
@@ -535,13 +538,11 @@ Task<Result<void>> StripeWriter::stream(std::shared_ptr<Job> job,
                                                         columns.begin() + job->shape.k),
                        std::span(columns).subspan(job->shape.k), size);
       }
-      std::vector<Buffer> column_of(n);
       std::vector<ByteView> pieces;
       std::vector<std::vector<Digest>*> into;
-      for (std::size_t i = 0; i < made.size(); ++i) {
-        column_of[made[i]] = memory.slice(i * size, size);
-        pieces.push_back(column_of[made[i]]);
-        into.push_back(&leaves[made[i]]);
+      for (const unsigned index : made) {
+        pieces.push_back(column_of[index]);
+        into.push_back(&leaves[index]);
       }
       hash_columns(pieces, into);
       for (const auto& target : targets) segment.columns.push_back(column_of[target->index]);
