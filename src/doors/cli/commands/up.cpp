@@ -1,8 +1,11 @@
 // spatter up: the server, in the foreground. And fsck, which opens a drive that isn't being served.
+#include <malloc.h>
+
 #include <asio/signal_set.hpp>
 #include <csignal>
 #include <iostream>
 
+#include "base/sync.h"
 #include "cli/machine.h"
 #include "doors/control_server.h"
 #include "node/server.h"
@@ -33,6 +36,18 @@ void print_welcome(const std::string& drive, const std::string& link) {
              link, drive, drive, drive);
 }
 
+/// Memory goes back to the system soon after it was last needed. Blocks of the pool's sizes then have
+/// to be the system's own mappings; left to itself, the allocator keeps them within its heaps once
+/// it has seen some freed, where one small survivor holds on to all before it.
+void keep_heap_small() { ::mallopt(M_MMAP_THRESHOLD, 256 << 10); }
+
+Task<void> trim_pool(Runtime& runtime) {
+  for (;;) {
+    co_await runtime.sleep(std::chrono::seconds(2));
+    co_await runtime.blocking([] { Buffer::trim_pool(); });
+  }
+}
+
 Task<Result<void>> serve(Runtime& runtime, Transport& transport, Drive drive, const Context& context,
                          const UpOptions& options) {
   ServerOptions server_options;
@@ -46,6 +61,8 @@ Task<Result<void>> serve(Runtime& runtime, Transport& transport, Drive drive, co
   }
   ControlServer control(runtime, server, std::move(*socket));
   control.start();
+  TaskGroup background(runtime.executor());
+  background.spawn(trim_pool(runtime));
   fmt::print("ready {} {}\n", server.identity().server.hex(), server.listening().text());
   std::fflush(stdout);
   if (options.welcome) {
@@ -55,12 +72,14 @@ Task<Result<void>> serve(Runtime& runtime, Transport& transport, Drive drive, co
   }
   int number = co_await wait_for_signal();
   runtime.log().info("stopping on {}", number == SIGINT ? "Ctrl-C" : "SIGTERM");
+  co_await background.stop();
   co_await control.stop();
   co_await server.stop();
   co_return Result<void>{};
 }
 
 Result<void> run_up(const Context& context, const UpOptions& options) {
+  keep_heap_small();
   TRY(auto machine, Machine::take(context.drive));
   TRY(auto drive, machine.open(options.passphrase_file));
   for (auto& warning : drive.warnings) machine.runtime().log().warning("{}", warning);
