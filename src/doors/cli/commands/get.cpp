@@ -139,7 +139,7 @@ void get_files(const Context& context, const Plan& plan, bool remote, Progress& 
     }
   };
   std::vector<std::thread> threads;
-  for (std::size_t i = 0; i < std::min<std::size_t>(4, plan.files.size()); ++i) threads.emplace_back(work);
+  for (std::size_t i = 0; i < std::min<std::size_t>(12, plan.files.size()); ++i) threads.emplace_back(work);
   for (auto& thread : threads) thread.join();
 }
 

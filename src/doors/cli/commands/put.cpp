@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <iostream>
+#include <semaphore>
 #include <thread>
 
 #include "cli/local_tree.h"
@@ -70,11 +70,16 @@ Result<void> put_file(ControlClient& client, const LocalItem& item, bool cut, Pr
   return {};
 }
 
+constexpr std::size_t small_bytes_max = 256 << 10;
+constexpr std::size_t files_at_once = 32;
+constexpr std::ptrdiff_t large_at_once = 2;
+
 /// Several at a time: small files then share their commits. One alone that is to be waited for makes
 /// the cut of its slice along with its commit.
 Result<void> put_files(const Context& context, const LocalTree& tree, bool waits, Progress& progress) {
   const bool cut = waits && tree.files.size() == 1;
   std::atomic<std::size_t> next = 0;
+  std::counting_semaphore<large_at_once> large(large_at_once);
   std::mutex mutex;
   std::optional<Error> first_error;
   auto work = [&] {
@@ -82,7 +87,10 @@ Result<void> put_files(const Context& context, const LocalTree& tree, bool waits
     while (true) {
       std::size_t at = next++;
       if (at >= tree.files.size()) return;
+      bool is_large = tree.files[at].info.st_size > static_cast<off_t>(small_bytes_max);
+      if (is_large) large.acquire();
       Result<void> done = client ? put_file(*client, tree.files[at], cut, progress) : fail(client.error());
+      if (is_large) large.release();
       if (done) continue;
       std::lock_guard lock(mutex);
       if (!first_error) first_error = done.error();
@@ -90,7 +98,7 @@ Result<void> put_files(const Context& context, const LocalTree& tree, bool waits
     }
   };
   std::vector<std::thread> threads;
-  for (std::size_t i = 0; i < std::min<std::size_t>(8, tree.files.size()); ++i) threads.emplace_back(work);
+  for (std::size_t i = 0; i < std::min(files_at_once, tree.files.size()); ++i) threads.emplace_back(work);
   for (auto& thread : threads) thread.join();
   if (first_error) return fail(*first_error);
   return {};

@@ -29,6 +29,7 @@ struct TryOptions {
 };
 
 constexpr std::uint64_t default_data_bytes = 256 << 20;
+constexpr std::uint64_t default_files_max = 6000;
 
 class Story {
  public:
@@ -68,20 +69,25 @@ std::string rate(std::uint64_t bytes, double seconds) {
   return fmt::format("{:.1f} s, {:.0f} MB/s", seconds, static_cast<double>(bytes) / 1e6 / seconds);
 }
 
-/// Bytes of regular files below `path`; nullopt when something in it can't be read or stored.
-std::optional<std::uint64_t> size_of(const fs::path& path) {
+struct Extent {
+  std::uint64_t bytes = 0, files = 0;
+};
+
+/// What is below `path`; nullopt when something in it can't be read or stored.
+std::optional<Extent> size_of(const fs::path& path) {
   std::error_code error;
   auto status = fs::symlink_status(path, error);
   if (error) return std::nullopt;
-  if (fs::is_symlink(status)) return 0;
+  if (fs::is_symlink(status)) return Extent{0, 1};
   if (::access(path.c_str(), R_OK) != 0) return std::nullopt;
-  if (fs::is_regular_file(status)) return fs::file_size(path, error);
+  if (fs::is_regular_file(status)) return Extent{fs::file_size(path, error), 1};
   if (!fs::is_directory(status)) return std::nullopt;
-  std::uint64_t sum = 0;
+  Extent sum;
   for (auto& entry : fs::directory_iterator(path, error)) {
     auto part = size_of(entry.path());
     if (!part) return std::nullopt;
-    sum += *part;
+    sum.bytes += part->bytes;
+    sum.files += part->files;
   }
   if (error) return std::nullopt;
   return sum;
@@ -104,18 +110,22 @@ Result<void> Story::choose_data() {
     auto size = size_of(options_.data);
     if (!size) return fail(Errc::invalid, "{} can't be read whole", options_.data);
     sources_ = {options_.data};
-    data_bytes_ = *size;
+    data_bytes_ = size->bytes;
     return {};
   }
   std::error_code error;
   std::vector<fs::path> candidates;
   for (auto& entry : fs::directory_iterator("/usr/share", error)) candidates.push_back(entry.path());
   std::sort(candidates.begin(), candidates.end());
+  std::uint64_t files = 0;
   for (auto& path : candidates) {
     auto size = size_of(path);
-    if (!size || *size == 0 || data_bytes_ + *size > default_data_bytes) continue;
+    if (!size || size->bytes == 0 || data_bytes_ + size->bytes > default_data_bytes ||
+        files + size->files > default_files_max)
+      continue;
     sources_.push_back(path.string());
-    data_bytes_ += *size;
+    data_bytes_ += size->bytes;
+    files += size->files;
   }
   if (sources_.empty()) return fail(Errc::not_found, "nothing readable below /usr/share: name a folder with --data");
   return {};
