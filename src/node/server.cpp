@@ -150,6 +150,7 @@ Task<void> Server::stop() {
     state.volume->packs().set_remote(nullptr);
     co_await state.volume->stop();
   }
+  if (state.reader) co_await state.reader->stop();
   state.housekeeper.reset();
   state.roots.reset();
   state.keeper.reset();

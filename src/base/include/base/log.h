@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -17,6 +18,7 @@ class Log {
  public:
   using Sink = std::function<void(LogLevel, std::string_view line)>;
   Log(LogLevel least, Sink sink) : least_(least), sink_(std::move(sink)) {}
+  void set_least(LogLevel least) { least_ = least; }  ///< any thread
 
   template <class... Args>
   void debug(fmt::format_string<Args...> format, Args&&... args) {
@@ -41,7 +43,7 @@ class Log {
     if (level < least_) return;
     sink_(level, fmt::format(format, std::forward<Args>(args)...));
   }
-  LogLevel least_;
+  std::atomic<LogLevel> least_;
   Sink sink_;
 };
 

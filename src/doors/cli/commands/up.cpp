@@ -82,6 +82,7 @@ Result<void> run_up(const Context& context, const UpOptions& options) {
   keep_heap_small();
   TRY(auto machine, Machine::take(context.drive));
   TRY(auto drive, machine.open(options.passphrase_file));
+  machine.runtime().log().set_least(drive.config.log_level);
   for (auto& warning : drive.warnings) machine.runtime().log().warning("{}", warning);
   if (!options.listen.empty()) {
     TRY(drive.config.listen, Address::parse(options.listen));

@@ -1,4 +1,4 @@
-// A drive: the folder that holds all that a server is and keeps. docs/protocol-parts/drive.md has
+// A drive: the folder that holds all that a server is and keeps. docs/PROTOCOL.md has
 // its layout.
 //
 // Making one takes two steps, so that joining can fail and be tried again with the same keys:
