@@ -11,16 +11,18 @@
 using namespace spatter;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static auto runtime = std::move(
+  static RealRuntime* const runtime =
       RealRuntime::open({.root = std::filesystem::temp_directory_path().string(),
                          .log_sink = [](LogLevel, std::string_view) {}})
-          .value());
-  static auto database = [] {
+          .value()
+          .release();
+  // Never destroyed: nobody is left to close it when the fuzzer exits.
+  static Database* const database = [] {
     const std::string name = fmt::format("spatter-fuzz-{}.db", ::getpid());
     auto opened = runtime->wait_for(Database::open(*runtime, name, volume_migrations()));
     // It lives on as long as it is open.
     for (const char* suffix : {"", "-wal"}) (void)runtime->disk().remove(name + suffix);
-    return std::move(opened.value());
+    return opened.value().release();
   }();
   wire::LogEntry entry;
   if (!entry.ParseFromArray(data, static_cast<int>(size))) return 0;

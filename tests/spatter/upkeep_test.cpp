@@ -173,7 +173,8 @@ TEST(Upkeep, OneRoundBringsAnyStripeToRestAndNeverBelowWhatItWas) {
     if (width >= 1) RC_ASSERT(is_complete(it, view));
     std::map<ServerId, unsigned> load;
     for (const auto& shard : it.shards) ++load[shard.holder];
-    if (k > 1 && width > 0)
+    // A stripe that is too narrow by now is left as it is until it is encoded anew.
+    if (k > 1 && width > 0 && has_present_k(it, view))
       for (const auto& [holder, count] : load) RC_ASSERT(count <= fair_share_max(it.n, width));
   }));
 }
