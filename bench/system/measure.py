@@ -184,8 +184,7 @@ class Measurement:
              "--folder", self.folder, *brief], stdout=subprocess.PIPE, check=True)
         limits = json.loads(made.stdout)
         self.keep("put_bound_s", limits["put"]["bound_s"])
-        self.keep("put_cpu_bound_s", limits["put"]["cpu_bound_s"])
-        self.keep("put_disk_bound_s", limits["put"]["disk_bound_s"])
+        self.keep("put_disk_s", limits["put"]["disk_s"])
         self.keep("get_bound_s", limits["get"]["bound_s"])
         for part, cost in limits["costs"].items():
             self.keep("cost_%s_s_per_gb" % part, cost["cpu_s_per_gb"])

@@ -73,7 +73,7 @@ def table(found):
     costs = {name[5:-9]: value for name, value in m.items() if name.startswith("cost_")}
     if costs:
         lines += ["", "Processor seconds per GB: " + ", ".join("%s %.2f" % one for one in costs.items()) + ".",
-                  "Bound of the put: processor %.2f s, disk %.2f s." % (m["put_cpu_bound_s"], m["put_disk_bound_s"])]
+                  "Bound of the put: %.2f s; the disk alone would need %.2f s." % (m["put_bound_s"], m["put_disk_s"])]
     for what in ("put", "get"):
         if what + "_owner_cpu_s" in m:
             lines.append("Processor seconds of the %s: owner %.2f, holders together %.2f." % (
