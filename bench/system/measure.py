@@ -15,9 +15,11 @@ Operations (all of them when none is named):
               only: as commands, and over one open control connection
   memory      resident memory of idle servers, and during the put of the large file
 
-Every run makes new networks of servers on loopback. Within a run put, restic backup, get and restic
-restore follow each other, and bench_limits measures the costs from which the bound comes. What is
-read back is compared with what was put. Medians over the runs; --json has every value.
+Every run makes new networks of servers on loopback. Within a run put and restic backup follow each
+other, then get and restic restore; in every other run restic comes first, and nothing is removed
+in between, because whoever comes second would find warm memory. bench_limits measures the costs from
+which the bound comes. What is read back is compared with what was put. Medians over the runs; --json
+has every value.
 """
 import argparse
 import filecmp
@@ -25,6 +27,7 @@ import json
 import os
 import platform
 import random
+import resource
 import shutil
 import statistics
 import subprocess
@@ -83,6 +86,12 @@ def cpu_seconds(pid):
     with open("/proc/%d/stat" % pid) as f:
         fields = f.read().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def children_cpu_seconds():
+    """Of all commands that have ended so far."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 def memory_mib(pid):
@@ -147,6 +156,10 @@ class Measurement:
         self.values = {}
         self.notes = []
         self.file = os.path.join(folder, "file")
+        if self.wanted("restic") and not shutil.which("restic"):
+            options.operations = [one for one in options.operations if one != "restic"]
+            self.notes.append("restic is missing: install the package restic to have it measured beside")
+            print("measure: " + self.notes[-1], file=sys.stderr)
         if self.wanted("put", "get", "restic"):
             make_file(self.file, options.size)
 
@@ -163,18 +176,23 @@ class Measurement:
 
     # One run of everything about the middle-sized file.
 
-    def transfers(self):
+    def transfers(self, run):
         if self.wanted("put"):
             self.limits()
         with Network(self.options.servers, 8 * self.options.size + (1 << 30), self.folder) as network:
-            if self.wanted("put", "get"):
-                self.put(network)
-            if self.wanted("restic"):
-                self.restic("backup")
-            if self.wanted("get"):
-                self.get(network)
-            if self.wanted("restic"):
-                self.restic("restore")
+            ours = [self.put] if self.wanted("put", "get") else []
+            ours_back = [self.get] if self.wanted("get") else []
+            theirs = [self.restic_backup] if self.wanted("restic") else []
+            theirs_back = [self.restic_restore] if self.wanted("restic") else []
+            first, second = (ours, theirs) if run % 2 == 0 else (theirs, ours)
+            for step in first + second:
+                step(network)
+            first, second = (ours_back, theirs_back) if run % 2 == 0 else (theirs_back, ours_back)
+            for step in first + second:
+                step(network)
+        for name in ("got", "restic", "restored"):
+            path = self.path(name)
+            shutil.rmtree(path) if os.path.isdir(path) else os.path.exists(path) and os.unlink(path)
 
     def limits(self):
         k = max(1, min(16, self.options.servers - 1)) if self.options.servers > 4 else 1
@@ -208,32 +226,26 @@ class Measurement:
         self.keep("get_owner_cpu_s", after[0] - before[0])
         self.keep("get_holders_cpu_s", after[1] - before[1])
         demand(filecmp.cmp(self.file, out, shallow=False), "what get brought differs from what was put")
-        os.unlink(out)
         if "get_bound_s" in self.values:
             self.keep("get_share_of_bound", self.values["get_bound_s"][-1] / self.values["get_s"][-1])
 
-    def restic(self, what):
-        if not shutil.which("restic"):
-            if "restic is missing" not in " ".join(self.notes):
-                self.notes.append("restic is missing: install the package restic to have it measured beside")
-                print("measure: " + self.notes[-1], file=sys.stderr)
-            return
-        repository = self.path("restic")
+    def restic(self, *arguments):
         environment = dict(os.environ, RESTIC_PASSWORD="measure", RESTIC_CACHE_DIR=self.path("restic-cache"))
+        subprocess.run(["restic", "-q", "-r", self.path("restic"), *arguments], env=environment, check=True,
+                       stdout=subprocess.DEVNULL)
 
-        def run(*arguments):
-            subprocess.run(["restic", "-q", "-r", repository, *arguments], env=environment, check=True,
-                           stdout=subprocess.DEVNULL)
-        if what == "backup":
-            shutil.rmtree(repository, ignore_errors=True)
-            run("init")
-            self.keep("restic_backup_s", timed(lambda: run("backup", self.file)))
-        else:
-            target = self.path("restored")
-            self.keep("restic_restore_s", timed(lambda: run("restore", "latest", "--target", target)))
-            demand(filecmp.cmp(self.file, target + self.file, shallow=False), "restic restored something else")
-            shutil.rmtree(target)
-            shutil.rmtree(repository)
+    def restic_backup(self, _):
+        self.restic("init")
+        before = children_cpu_seconds()
+        self.keep("restic_backup_s", timed(lambda: self.restic("backup", self.file)))
+        self.keep("restic_backup_cpu_s", children_cpu_seconds() - before)
+
+    def restic_restore(self, _):
+        target = self.path("restored")
+        before = children_cpu_seconds()
+        self.keep("restic_restore_s", timed(lambda: self.restic("restore", "latest", "--target", target)))
+        self.keep("restic_restore_cpu_s", children_cpu_seconds() - before)
+        demand(filecmp.cmp(self.file, target + self.file, shallow=False), "restic restored something else")
 
     # Small files.
 
@@ -336,7 +348,7 @@ class Measurement:
             if not self.options.quiet:
                 print("run %d of %d" % (run + 1, self.options.runs), file=sys.stderr)
             if self.wanted("put", "get", "restic"):
-                self.transfers()
+                self.transfers(run)
             if self.wanted("small_puts"):
                 self.small_puts()
             if self.wanted("memory", "random_cat"):

@@ -78,6 +78,9 @@ def table(found):
         if what + "_owner_cpu_s" in m:
             lines.append("Processor seconds of the %s: owner %.2f, holders together %.2f." % (
                 what, m[what + "_owner_cpu_s"], m[what + "_holders_cpu_s"]))
+    for what in ("backup", "restore"):
+        if "restic_%s_cpu_s" % what in m:
+            lines.append("Processor seconds of restic %s: %.2f." % (what, m["restic_%s_cpu_s" % what]))
     for what in ("small_put", "cat"):
         if what + "_owner_cpu_ms" in m:
             lines.append("Processor milliseconds of one %s: owner %.2f, holders together %.2f." % (
