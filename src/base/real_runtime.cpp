@@ -60,7 +60,7 @@ Log::Sink stderr_sink() {
 Result<std::unique_ptr<RealRuntime>> RealRuntime::open(Options options) {
   TRY(auto disk, PosixDisk::open(options.root));
   if (options.blocking_threads == 0)
-    options.blocking_threads = std::max(2U, std::thread::hardware_concurrency());
+    options.blocking_threads = std::max(2U, std::thread::hardware_concurrency()) + 2;
   return std::unique_ptr<RealRuntime>(new RealRuntime(std::move(options), std::move(disk)));
 }
 

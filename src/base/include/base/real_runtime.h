@@ -25,7 +25,7 @@ class RealRuntime final : public Runtime {
     std::string root;                       ///< the drive's folder, which must exist
     LogLevel log_least = LogLevel::info;
     Log::Sink log_sink = stderr_sink();
-    unsigned blocking_threads = 0;          ///< 0: one per core, at least two
+    unsigned blocking_threads = 0;          ///< 0: one per core, and two that may wait for the disk
   };
   static Result<std::unique_ptr<RealRuntime>> open(Options options);
   ~RealRuntime() override;  ///< waits for blocking work under way
