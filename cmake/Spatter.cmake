@@ -15,7 +15,7 @@ add_compile_options(-Wall -Wextra -Wpedantic -Wno-missing-field-initializers -fn
   -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
 if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
   # Another working copy's precompiled header serves here too, and what was compiled with it: ninja
-  # and ccache know when it is old, and no option names it by an absolute path that ccache hashes.
+  # and ccache know when it is old.
   set(CMAKE_CXX_COMPILE_OPTIONS_CREATE_PCH
       -Xclang -emit-pch -Xclang -include -Xclang pch.h -x c++-header)
   set(CMAKE_CXX_COMPILE_OPTIONS_USE_PCH -Xclang -include-pch -Xclang <PCH_FILE>)

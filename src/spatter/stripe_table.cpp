@@ -40,6 +40,28 @@ CREATE TABLE releases(
 ) WITHOUT ROWID;
 )sql";
 
+constexpr std::string_view insert_new =
+    "INSERT INTO stripes(stripe, pack, offset, length, k, n, shard_size, created_ms, descriptor) "
+    "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)";
+constexpr std::string_view insert_or_replace =
+    "INSERT OR REPLACE INTO stripes(stripe, pack, offset, length, k, n, shard_size, created_ms, "
+    "descriptor) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+Result<void> insert_stripe(Connected& db, std::string_view sql, const Stripe& stripe,
+                           ByteView descriptor) {
+  TRY(auto insert, db.prepare(sql));
+  return insert.bind_blob(1, stripe.id.view())
+      .bind_blob(2, stripe.pack.view())
+      .bind(3, static_cast<std::int64_t>(stripe.offset))
+      .bind(4, static_cast<std::int64_t>(stripe.length))
+      .bind(5, std::int64_t{stripe.k})
+      .bind(6, std::int64_t{stripe.n})
+      .bind(7, static_cast<std::int64_t>(stripe.shard_size))
+      .bind(8, stripe.created_ms)
+      .bind_blob(9, descriptor)
+      .run();
+}
+
 Result<void> insert_receipt(Connected& db, const StripeId& stripe, const ShardReceipt& receipt) {
   TRY(auto insert, db.prepare("INSERT OR REPLACE INTO shards(stripe, shard, holder, state, contract) "
                               "VALUES(?, ?, ?, 0, ?)"));
@@ -158,19 +180,7 @@ Task<Result<void>> StripeTable::add(Stripe stripe, Bytes descriptor,
   for (const auto& receipt : receipts)
     stripe.shards.push_back({.index = receipt.index, .holder = receipt.holder});
   Database::Work work = [&](Connected& db) -> Result<void> {
-    TRY(auto insert,
-        db.prepare("INSERT INTO stripes(stripe, pack, offset, length, k, n, shard_size, "
-                   "created_ms, descriptor) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"));
-    TRY_VOID(insert.bind_blob(1, stripe.id.view())
-                 .bind_blob(2, stripe.pack.view())
-                 .bind(3, static_cast<std::int64_t>(stripe.offset))
-                 .bind(4, static_cast<std::int64_t>(stripe.length))
-                 .bind(5, std::int64_t{stripe.k})
-                 .bind(6, std::int64_t{stripe.n})
-                 .bind(7, static_cast<std::int64_t>(stripe.shard_size))
-                 .bind(8, stripe.created_ms)
-                 .bind_blob(9, descriptor)
-                 .run());
+    TRY_VOID(insert_stripe(db, insert_new, stripe, descriptor));
     for (const auto& receipt : receipts) TRY_VOID(insert_receipt(db, stripe.id, receipt));
     return {};
   };
@@ -183,19 +193,7 @@ Task<Result<void>> StripeTable::add(Stripe stripe, Bytes descriptor,
 Task<Result<void>> StripeTable::add_all(std::vector<NewStripe> stripes) {
   Database::Work work = [&](Connected& db) -> Result<void> {
     for (const auto& [stripe, descriptor, receipts] : stripes) {
-      TRY(auto insert,
-          db.prepare("INSERT OR REPLACE INTO stripes(stripe, pack, offset, length, k, n, "
-                     "shard_size, created_ms, descriptor) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"));
-      TRY_VOID(insert.bind_blob(1, stripe.id.view())
-                   .bind_blob(2, stripe.pack.view())
-                   .bind(3, static_cast<std::int64_t>(stripe.offset))
-                   .bind(4, static_cast<std::int64_t>(stripe.length))
-                   .bind(5, std::int64_t{stripe.k})
-                   .bind(6, std::int64_t{stripe.n})
-                   .bind(7, static_cast<std::int64_t>(stripe.shard_size))
-                   .bind(8, stripe.created_ms)
-                   .bind_blob(9, descriptor)
-                   .run());
+      TRY_VOID(insert_stripe(db, insert_or_replace, stripe, descriptor));
       for (const auto& receipt : receipts) TRY_VOID(insert_receipt(db, stripe.id, receipt));
     }
     return {};
