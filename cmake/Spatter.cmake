@@ -14,8 +14,8 @@ add_compile_definitions(
 add_compile_options(-Wall -Wextra -Wpedantic -Wno-missing-field-initializers -fno-omit-frame-pointer
   -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
 if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
-  # Another working copy's precompiled header serves here too, and what was compiled with it: ninja
-  # and ccache know when it is old.
+  # Staleness of the precompiled header is for ninja and ccache to know, not for clang's check of times.
+  # Nothing names it by an absolute path.
   set(CMAKE_CXX_COMPILE_OPTIONS_CREATE_PCH
       -Xclang -emit-pch -Xclang -include -Xclang pch.h -x c++-header)
   set(CMAKE_CXX_COMPILE_OPTIONS_USE_PCH -Xclang -include-pch -Xclang <PCH_FILE>)
