@@ -10,6 +10,7 @@ constexpr std::size_t pooled_bytes_min = 32 * 1024;
 constexpr std::size_t pooled_bytes_max = 16 * 1024 * 1024;
 constexpr std::size_t idle_bytes_max = 64 * 1024 * 1024;
 constexpr std::size_t steps_per_octave = 4;  // at most a quarter of a block is wasted
+constexpr std::size_t classes_above = 2 * steps_per_octave;  // up to four times the size asked for
 constexpr std::align_val_t block_alignment{4096};
 
 /// Free blocks by size class. Blocks go back on whatever thread drops the last Buffer.
@@ -21,7 +22,7 @@ class BlockPool {
   }
 
   std::shared_ptr<void> allocate(std::size_t size) {
-    const std::size_t index = class_of(size);
+    std::size_t index = class_of(size);
     void* block = take(index);
     if (block == nullptr) block = ::operator new(class_bytes(index), block_alignment);
     return {block, [index](void* freed) { instance().give_back(index, freed); }};
@@ -64,15 +65,22 @@ class BlockPool {
     return octave * steps_per_octave + (size - base + step - 1) / step;
   }
 
-  void* take(std::size_t index) {
+  /// A block of class `index`, or else a larger one: memory touched already is worth more than a close
+  /// fit. `index` becomes its class.
+  void* take(std::size_t& index) {
     std::lock_guard lock(mutex_);
-    FreeList& list = lists_[index];
-    if (list.blocks.empty()) return nullptr;
-    void* block = list.blocks.back();
-    list.blocks.pop_back();
-    list.idle_min = std::min(list.idle_min, list.blocks.size());
-    idle_bytes_ -= class_bytes(index);
-    return block;
+    const std::size_t end = std::min(index + classes_above, classes - 1);
+    for (std::size_t at = index; at <= end; ++at) {
+      FreeList& list = lists_[at];
+      if (list.blocks.empty()) continue;
+      void* block = list.blocks.back();
+      list.blocks.pop_back();
+      list.idle_min = std::min(list.idle_min, list.blocks.size());
+      idle_bytes_ -= class_bytes(at);
+      index = at;
+      return block;
+    }
+    return nullptr;
   }
 
   void give_back(std::size_t index, void* block) {

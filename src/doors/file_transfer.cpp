@@ -120,7 +120,7 @@ Task<Result<void>> fetch_file(Runtime& runtime, Volume& volume, std::string path
     std::uint64_t end = data.first + data.second;
     CO_TRY_VOID(co_await reporter.add(data.first - at));
     for (at = data.first; at < end;) {
-      CO_TRY(auto bytes, co_await reader->read(at, std::min<std::uint64_t>(read_bytes, end - at)));
+      CO_TRY(auto bytes, co_await reader->read_piece(at, std::min<std::uint64_t>(read_bytes, end - at)));
       if (bytes.empty()) co_return fail(Errc::corrupt, "the file ended at byte {} of {}", at, size);
       CO_TRY_VOID(co_await runtime.blocking([dest, at, &bytes] { return write_piece(dest, at, bytes); }));
       at += bytes.size();

@@ -37,6 +37,7 @@ class SessionHost {
   std::shared_ptr<ByteBudget> request_room;
   std::shared_ptr<ByteBudget> reply_room;
   std::size_t handlers_running = 0;
+  std::size_t inline_bytes = 0;  ///< payloads that rode with requests and are held
   WaitQueue handlers_idle;
 };
 
@@ -120,6 +121,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void give_up(const std::shared_ptr<Incoming>& call);
   void drop(Incoming& call);
   void send_error(std::uint64_t id, const Error& error);
+  void release_request(Incoming& call);
 
   // Sending.
   void send_control(const Header& header, Buffer payload = {});
@@ -153,6 +155,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::shared_ptr<ByteBudget::Account> request_account_;
   std::deque<std::shared_ptr<Incoming>> ready_;  // bulk requests waiting for their handler's turn
   std::size_t bulk_handlers_ = 0;
+  std::size_t inline_bytes_ = 0;                 // our share of the host's
   std::size_t reply_bytes_unsent_ = 0;
 
   std::deque<std::vector<Buffer>> control_;

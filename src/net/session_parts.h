@@ -8,27 +8,36 @@ namespace spatter {
 /// A payload put together from its DATA frames.
 class Assembly {
  public:
-  /// True once `whole` bytes are there; an error when there are more. A piece that is all of it is
-  /// kept as it came; several are copied together.
+  /// True once `whole` bytes are there; an error when there are more. Pieces are kept as they came;
+  /// only those of a peer that cuts very small ones are copied together, lest they cost more memory
+  /// than they bring.
   Result<bool> add(Buffer piece, std::size_t whole) {
     if (piece.size() > whole - have_)
       return fail(Errc::invalid, "more than the {} bytes of payload it announced", whole);
-    if (piece.size() == whole) {
-      buffer_ = std::move(piece);
-      return true;
-    }
-    if (buffer_.empty()) buffer_ = Buffer::allocate(whole);
-    std::memcpy(buffer_.mutable_data() + have_, piece.data(), piece.size());
     have_ += piece.size();
+    if (small_.empty() && (piece.size() >= piece_bytes_min || have_ == whole)) {
+      pieces_.append(std::move(piece));
+      return have_ == whole;
+    }
+    if (small_.empty()) {
+      small_ = Buffer::allocate(whole);
+      pieces_.copy_to(0, small_.mutable_view().first(pieces_.size()));
+      pieces_ = {};
+    }
+    std::memcpy(small_.mutable_data() + have_ - piece.size(), piece.data(), piece.size());
     return have_ == whole;
   }
-  Buffer take() {
+  Rope take() {
     have_ = 0;
-    return std::exchange(buffer_, {});
+    if (!small_.empty()) return std::exchange(small_, {});
+    return std::exchange(pieces_, {});
   }
 
  private:
-  Buffer buffer_;
+  static constexpr std::size_t piece_bytes_min = 64 << 10;
+
+  Rope pieces_;
+  Buffer small_;
   std::size_t have_ = 0;
 };
 
@@ -63,6 +72,7 @@ struct Session::Incoming {
   RpcRequest request;
   bool bulk = false;
   std::size_t request_bytes = 0;
+  std::size_t inline_bytes = 0;   // of the request, while it is held
   std::size_t reply_granted = 0;  // in advance
   Deadlines::Token deadline;
   ByteBudget::Hold request_room;

@@ -49,6 +49,10 @@ Result<void> Session::on_request(RpcFrame& frame) {
   if (incoming_.size() >= options.requests_per_peer_max ||
       host_->handlers_running >= options.requests_max)
     return refuse_call(Errc::busy, "too many requests under way");
+  const std::size_t rides_along = frame.payload.size();
+  if (inline_bytes_ + rides_along > options.inline_bytes_per_peer ||
+      host_->inline_bytes + rides_along > options.inline_bytes)
+    return refuse_call(Errc::busy, "too many bytes in requests under way");
 
   auto call = std::make_shared<Incoming>();
   call->id = id;
@@ -70,6 +74,9 @@ Result<void> Session::on_request(RpcFrame& frame) {
       });
   if (call->request_bytes <= rpc_inline_bytes_max) {
     call->request.payload = std::move(frame.payload);
+    call->inline_bytes = rides_along;
+    inline_bytes_ += rides_along;
+    host_->inline_bytes += rides_along;
     ready(call);
     return {};
   }
@@ -99,7 +106,7 @@ Result<void> Session::on_request_data(RpcFrame& frame) {
   TRY(const bool whole, call->assembly.add(std::move(frame.payload), call->request_bytes));
   if (!whole) return {};
   call->granted = false;
-  call->request.payload = call->assembly.take();
+  call->request.payload = call->assembly.take().flat();
   ready(call);
   return {};
 }
@@ -134,7 +141,7 @@ void Session::start_handler(const std::shared_ptr<Incoming>& call) {
             SPATTER_ASSERT(!thrown || is_cancellation(thrown));
             call->running = false;
             if (call->bulk) --self->bulk_handlers_;
-            call->request_room.release();
+            self->release_request(*call);
             if (--self->host_->handlers_running == 0) self->host_->handlers_idle.wake_all();
             if (call->given_up || thrown) self->drop(*call);
             self->start_ready();
@@ -153,8 +160,16 @@ Task<void> Session::run_handler(std::shared_ptr<Session> self, std::shared_ptr<I
     self->runtime_.log().error("{} for server {}: the handler threw", method_name(method),
                                self->peer());
   }
-  call->request_room.release();
+  self->release_request(*call);
   self->answer(call, std::move(result));
+}
+
+/// The handler is done with the request's payload.
+void Session::release_request(Incoming& call) {
+  call.request_room.release();
+  const std::size_t bytes = std::exchange(call.inline_bytes, 0);
+  inline_bytes_ -= bytes;
+  host_->inline_bytes -= bytes;
 }
 
 void Session::answer(const std::shared_ptr<Incoming>& call, Result<RpcReply> result) {
@@ -172,22 +187,23 @@ void Session::answer(const std::shared_ptr<Incoming>& call, Result<RpcReply> res
   header.set_kind(Header::REPLY);
   header.set_call(call->id);
   header.set_body(std::move(result->body));
-  header.set_payload_bytes(result->payload.size());
-  if (result->payload.size() <= rpc_inline_bytes_max) {
+  Buffer payload = result->payload.flat();
+  header.set_payload_bytes(payload.size());
+  if (payload.size() <= rpc_inline_bytes_max) {
     call->given_up = true;
     if (call->bulk)
-      send_bulk(call->id, header, std::move(result->payload));
+      send_bulk(call->id, header, std::move(payload));
     else
-      send_control(header, std::move(result->payload));
+      send_control(header, std::move(payload));
     return;
   }
   send_control(header);
-  call->reply_unsent = result->payload.size();
+  call->reply_unsent = payload.size();
   reply_bytes_unsent_ += call->reply_unsent;
-  if (result->payload.size() <= call->reply_granted)
-    transfer(call->id, std::move(result->payload));
+  if (payload.size() <= call->reply_granted)
+    transfer(call->id, std::move(payload));
   else
-    call->reply_payload = std::move(result->payload);
+    call->reply_payload = std::move(payload);
 }
 
 Result<void> Session::on_reply_credit(const Header& header) {
@@ -224,7 +240,7 @@ void Session::give_up(const std::shared_ptr<Incoming>& call) {
 void Session::drop(Incoming& call) {
   call.deadline.cancel();
   call.request_want.reset();
-  call.request_room.release();
+  release_request(call);
   call.reply_payload = {};
   reply_bytes_unsent_ -= std::exchange(call.reply_unsent, 0);
   const std::uint64_t id = call.id;

@@ -88,7 +88,7 @@ class ShardStore::Impl {
   };
 
   struct Begun {
-    explicit Begun(asio::any_io_executor executor) : busy(std::move(executor)) {}
+    explicit Begun(asio::any_io_executor executor) : busy(executor), advanced(executor) {}
     Asker asker;
     ShardKey key;
     std::uint64_t size = 0;
@@ -100,6 +100,13 @@ class ShardStore::Impl {
     TimePoint touched;
     bool over = false;
     Mutex busy;  ///< one piece at a time
+    WaitQueue advanced;         ///< `written` or `over` changed
+    unsigned early_pieces = 0;  ///< that wait for those before them
+
+    void end() {
+      over = true;
+      advanced.wake_all();
+    }
   };
 
   // Opening (open.cpp)
@@ -110,6 +117,7 @@ class ShardStore::Impl {
   Task<bool> adopt(ShardKey key, std::uint64_t file_bytes);
 
   // Writing (write.cpp)
+  Task<Result<void>> wait_for_turn(Begun& begun, std::uint64_t offset);
   Task<Result<void>> look(Charge need, bool force);
   Task<Result<Room>> reserve(PersonId person, Charge need);
   /// Checks everything that can be checked without looking at what is here. Any thread.

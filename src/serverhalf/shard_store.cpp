@@ -112,6 +112,7 @@ Task<void> ShardStore::Impl::stop() {
   if (stopping_) co_return;
   stopping_ = true;
   co_await background_.stop();
+  for (const auto& [handle, one] : begun_) one->end();
   co_await operations_.drain();
   auto begun = std::move(begun_);
   begun_.clear();

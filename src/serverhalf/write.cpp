@@ -10,6 +10,8 @@ namespace {
 
 /// The disk is asked how full it is at least this often while shards come in.
 constexpr Duration look_every = std::chrono::seconds(1);
+/// Pieces of one shard that may wait for those before them.
+constexpr unsigned early_pieces_max = 3;
 /// What the receipt adds to a contract.
 constexpr std::size_t receipt_bytes = 128;
 
@@ -93,7 +95,7 @@ Result<ShardStore::Impl::Offer> ShardStore::Impl::examine(const Asker& asker,
 }
 
 Result<void> ShardStore::Impl::create_tmp(Staged& staged) {
-  TRY(staged.file, runtime_.disk().open(staged.tmp, OpenMode::create_new));
+  TRY(staged.file, runtime_.disk().open(staged.tmp, OpenMode::create_new, Caching::bypass));
   return {};
 }
 
@@ -280,9 +282,22 @@ Result<std::shared_ptr<ShardStore::Impl::Begun>> ShardStore::Impl::find_begun(co
   return found->second;
 }
 
+/// A piece may have overtaken those before it on its way here.
+Task<Result<void>> ShardStore::Impl::wait_for_turn(Begun& begun, std::uint64_t offset) {
+  if (offset <= begun.written || begun.over) co_return Result<void>{};
+  if (begun.early_pieces >= early_pieces_max)
+    co_return fail(Errc::invalid, "{}: a piece for offset {}, expected is {}", begun.key.text(),
+                   offset, begun.written);
+  ++begun.early_pieces;
+  while (begun.written < offset && !begun.over) co_await begun.advanced.wait();
+  --begun.early_pieces;
+  co_return Result<void>{};
+}
+
 Task<Result<void>> ShardStore::Impl::write(Asker asker, std::uint64_t handle, std::uint64_t offset,
                                            Buffer piece) {
   CO_TRY(auto begun, find_begun(asker, handle));
+  CO_TRY_VOID(co_await wait_for_turn(*begun, offset));
   const auto turn = co_await begun->busy.lock();
   if (begun->over)
     co_return fail(Errc::not_found, "{}: what was begun is over", begun->key.text());
@@ -307,9 +322,10 @@ Task<Result<void>> ShardStore::Impl::write(Asker asker, std::uint64_t handle, st
   if (done) {
     begun->written += piece.size();
     begun->staged.size = begun->written;
+    begun->advanced.wake_all();
     co_return Result<void>{};
   }
-  begun->over = true;
+  begun->end();
   begun_.erase(handle);
   co_await discard(std::move(begun->staged));
   begun->room.give_back();
@@ -323,7 +339,7 @@ Task<Result<wire::Contract>> ShardStore::Impl::commit(Asker asker, std::uint64_t
   const auto turn = co_await begun->busy.lock();
   if (begun->over)
     co_return fail(Errc::not_found, "{}: what was begun is over", begun->key.text());
-  begun->over = true;
+  begun->end();
   begun_.erase(handle);
   Staged staged = std::move(begun->staged);
   Room room = std::move(begun->room);
@@ -349,7 +365,7 @@ Task<Result<void>> ShardStore::Impl::abort(Asker asker, std::uint64_t handle) {
   CO_TRY(auto begun, find_begun(asker, handle));
   const auto turn = co_await begun->busy.lock();
   if (begun->over) co_return Result<void>{};
-  begun->over = true;
+  begun->end();
   begun_.erase(handle);
   co_await discard(std::move(begun->staged));
   begun->room.give_back();

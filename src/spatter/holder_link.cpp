@@ -7,6 +7,8 @@ namespace spatter {
 namespace {
 
 using std::chrono::seconds;
+/// Longer reads wait their turn behind other bulk.
+constexpr std::uint64_t control_read_bytes_max = 128 << 10;
 constexpr CallOptions quick{.timeout = seconds(10)};
 constexpr CallOptions durable{.timeout = seconds(30)};
 constexpr CallOptions bulk{.timeout = seconds(60), .priority = Priority::bulk};
@@ -14,13 +16,13 @@ constexpr CallOptions bulk{.timeout = seconds(60), .priority = Priority::bulk};
 }  // namespace
 
 template <class Reply, class Request>
-Task<Result<std::pair<Reply, Buffer>>> HolderLink::call(ServerId holder, std::uint16_t method,
-                                                        const Request& request, Buffer payload,
-                                                        CallOptions options) {
+Task<Result<std::pair<Reply, Rope>>> HolderLink::call(ServerId holder, std::uint16_t method,
+                                                      const Request& request, Buffer payload,
+                                                      CallOptions options) {
   RpcRequest message{.method = method, .body = {}, .payload = std::move(payload)};
   message.body = request.SerializeAsString();
   CO_TRY(auto answer, co_await context_.rpc.call(holder, std::move(message), options));
-  std::pair<Reply, Buffer> reply;
+  std::pair<Reply, Rope> reply;
   if (!reply.first.ParseFromString(answer.body))
     co_return fail(Errc::invalid, "server {}: its answer to {} cannot be read", holder,
                    method_name(method));
@@ -91,27 +93,25 @@ Task<Result<void>> HolderLink::abort(ServerId holder, std::uint64_t handle) {
   co_return Result<void>{};
 }
 
-Task<Result<ShardPart>> HolderLink::read(ServerId holder, ShardKey key, std::uint64_t offset,
-                                         std::uint64_t length, Duration timeout) {
-  if (is_own(holder)) co_return co_await context_.own_store.read(key, offset, length);
+Task<Result<SentPart>> HolderLink::read(ServerId holder, ShardKey key, std::uint64_t offset,
+                                        std::uint64_t length, Duration timeout) {
+  if (is_own(holder)) {
+    CO_TRY(auto part, co_await context_.own_store.read(key, offset, length));
+    co_return SentPart{part.first_leaf, std::move(part.leaves), std::move(part.proof)};
+  }
   wire::ShardReadRequest request;
   request.set_stripe(key.stripe.raw());
   request.set_index(key.index);
   request.set_offset(offset);
   request.set_length(length);
   CallOptions options{.timeout = timeout,
-                      .priority = length > rpc_inline_bytes_max ? Priority::bulk
-                                                                : Priority::control,
+                      .priority = length > control_read_bytes_max ? Priority::bulk
+                                                                  : Priority::control,
                       .reply_payload_bytes = static_cast<std::size_t>(length)};
   CO_TRY(auto reply, co_await call<wire::ShardReadReply>(holder, method::shard_read, request, {},
                                                          options));
-  ShardPart part;
-  part.shard_size = reply.first.shard_size();
-  part.first_leaf = reply.first.first_leaf();
-  part.leaf_count = reply.first.leaf_count();
-  part.leaves = std::move(reply.second);
-  part.proof = to_bytes(as_bytes(reply.first.proof()));
-  co_return std::move(part);
+  co_return SentPart{reply.first.first_leaf(), std::move(reply.second),
+                     to_bytes(as_bytes(reply.first.proof()))};
 }
 
 Task<Result<std::vector<bool>>> HolderLink::check(ServerId holder, std::vector<ShardKey> keys,

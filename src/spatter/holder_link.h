@@ -8,6 +8,13 @@
 
 namespace spatter {
 
+/// A stretch of a shard as a holder sent it; nothing in it is verified yet.
+struct SentPart {
+  std::uint64_t first_leaf = 0;
+  Rope leaves;  ///< their bytes
+  Bytes proof;
+};
+
 class HolderLink {
  public:
   explicit HolderLink(SpatterContext context) : context_(context) {}
@@ -22,8 +29,8 @@ class HolderLink {
                                       wire::Signed descriptor, wire::Contract offer);
   Task<Result<void>> abort(ServerId holder, std::uint64_t handle);
 
-  Task<Result<ShardPart>> read(ServerId holder, ShardKey key, std::uint64_t offset,
-                               std::uint64_t length, Duration timeout);
+  Task<Result<SentPart>> read(ServerId holder, ShardKey key, std::uint64_t offset,
+                              std::uint64_t length, Duration timeout);
   Task<Result<std::vector<bool>>> check(ServerId holder, std::vector<ShardKey> keys, bool deep);
   Task<Result<void>> release(ServerId holder, std::vector<ShardKey> keys,
                              std::uint64_t writer_number);
@@ -36,7 +43,7 @@ class HolderLink {
  private:
   Asker self() const { return {context_.identity.server, context_.identity.person}; }
   template <class Reply, class Request>
-  Task<Result<std::pair<Reply, Buffer>>> call(ServerId holder, std::uint16_t method,
+  Task<Result<std::pair<Reply, Rope>>> call(ServerId holder, std::uint16_t method,
                                               const Request& request, Buffer payload,
                                               CallOptions options);
 

@@ -40,18 +40,37 @@ bool covers(Layout::Range outer, Layout::Range inner) {
 }
 
 /// A reply is exactly the leaves asked for and they belong to the shard that was signed.
-Result<void> check_part(const ShardPart& part, const Descriptor& descriptor, unsigned index,
+Result<void> check_part(const SentPart& part, const Descriptor& descriptor, unsigned index,
                         Layout::Range asked) {
   const auto refuse = [&](std::string_view what) {
     return fail(Errc::corrupt, "shard {} of stripe {}: {}", index, descriptor.stripe, what);
   };
   if (part.first_leaf != asked.offset / leaf_bytes || part.leaves.size() != asked.length)
     return refuse("other leaves came than were asked for");
-  const auto hashes = leaf_hashes(part.leaves);
-  if (!verify_range(descriptor.shard_roots[index], descriptor.shard_size, part.first_leaf, hashes,
-                    part.proof))
+  LeafHasher hasher;
+  for (const auto& piece : part.leaves.pieces()) hasher.update(piece);
+  if (!verify_range(descriptor.shard_roots[index], descriptor.shard_size, part.first_leaf,
+                    hasher.finish(), part.proof))
     return refuse("its leaves do not match the signed root");
   return {};
+}
+
+/// What is at hand of a plain column, from shard offset `base` on.
+struct Column {
+  Rope bytes;
+  std::uint64_t base = 0;
+};
+
+/// The pack bytes [offset, offset + length) from the plain columns that hold them.
+Buffer put_together(const Layout& layout, const std::vector<Column>& columns, std::uint64_t offset,
+                    std::uint64_t length) {
+  auto out = Buffer::allocate(length);
+  for (const auto& piece : layout.pieces(offset, length)) {
+    const auto& column = columns[piece.column];
+    column.bytes.copy_to(piece.shard_offset - column.base,
+                         out.mutable_view().subspan(piece.pack_offset - offset, piece.length));
+  }
+  return out;
 }
 
 }  // namespace
@@ -80,7 +99,7 @@ struct StripeReader::Fetch {
     enum class State { going, here, failed } state = State::going;
     TimePoint started{};
     bool late = false;  ///< waited for longer than its like usually take: no longer counted on
-    Buffer bytes;
+    Rope bytes;
   };
 
   SpatterContext context;
@@ -109,6 +128,29 @@ struct StripeReader::Fetch {
       return part->state == Part::State::going && !part->late && column(part->index) == wanted &&
              covers(part->range, range);
     });
+  }
+
+  /// The `missing` columns over `gap`, from k parts that cover it. Off the executor.
+  Result<void> rebuild(std::span<const Part* const> inputs, const std::vector<unsigned>& missing,
+                       Layout::Range gap, std::vector<Column>& columns) const {
+    TRY(const auto code, StripeCode::make(stripe->k, stripe->n));
+    std::vector<unsigned> have;
+    std::vector<Buffer> flat;
+    std::vector<const std::uint8_t*> in;
+    for (const auto* part : inputs) {
+      have.push_back(part->index);
+      flat.push_back(part->bytes.flat());
+      in.push_back(flat.back().data() + (gap.offset - part->range.offset));
+    }
+    TRY(const auto rebuild, code.rebuild(have, missing));
+    std::vector<std::uint8_t*> out;
+    for (const auto column : missing) {
+      auto made = Buffer::allocate(gap.length);
+      out.push_back(made.mutable_data());
+      columns[column] = {std::move(made), gap.offset};
+    }
+    rebuild.run(in, out, gap.length);
+    return {};
   }
 
   static Task<void> ask(std::shared_ptr<Fetch> fetch, std::shared_ptr<Part> part) {
@@ -362,40 +404,14 @@ Task<Result<Buffer>> StripeReader::read_some(StripePtr stripe, std::uint64_t off
       }
     }
     if (missing.empty() || (inputs.size() == stripe->k && stripe->k > 1)) {
-      auto out = Buffer::allocate(length);
-      auto decoded = co_await context_.runtime.blocking([&]() -> Result<void> {
-        std::vector<const std::uint8_t*> columns(stripe->k, nullptr);
-        std::vector<std::uint64_t> base(stripe->k, 0);
-        for (std::uint16_t c = 0; c < stripe->k; ++c) {
-          if (const auto* part = fetch->have(c, own_ranges[c]); part && own_ranges[c].length > 0) {
-            columns[c] = part->bytes.data();
-            base[c] = part->range.offset;
-          }
-        }
-        Buffer rebuilt;
-        if (!missing.empty()) {
-          TRY(const auto code, StripeCode::make(stripe->k, stripe->n));
-          std::vector<unsigned> have;
-          std::vector<const std::uint8_t*> in;
-          for (const auto* part : inputs) {
-            have.push_back(part->index);
-            in.push_back(part->bytes.data() + (missing_gap.offset - part->range.offset));
-          }
-          TRY(const auto rebuild, code.rebuild(have, missing));
-          rebuilt = Buffer::allocate(missing_gap.length * missing.size());
-          std::vector<std::uint8_t*> outs;
-          for (std::size_t i = 0; i < missing.size(); ++i) {
-            outs.push_back(rebuilt.mutable_data() + i * missing_gap.length);
-            columns[missing[i]] = outs.back();
-            base[missing[i]] = missing_gap.offset;
-          }
-          rebuild.run(in, outs, missing_gap.length);
-        }
-        layout.gather(columns, base, offset, out.mutable_view());
-        return {};
+      co_return co_await context_.runtime.blocking([&]() -> Result<Buffer> {
+        std::vector<Column> columns(stripe->k);
+        for (std::uint16_t c = 0; c < stripe->k; ++c)
+          if (const auto* part = fetch->have(c, own_ranges[c]); part && own_ranges[c].length > 0)
+            columns[c] = {part->bytes, part->range.offset};
+        if (!missing.empty()) TRY_VOID(fetch->rebuild(inputs, missing, missing_gap, columns));
+        return put_together(layout, columns, offset, length);
       });
-      if (!decoded) co_return fail(std::move(decoded).error());
-      co_return out;
     }
 
     // A column that is late or failed: another holder of it is the cheapest way, if there is one.

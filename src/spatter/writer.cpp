@@ -22,7 +22,11 @@ using std::chrono::seconds;
 constexpr std::uint64_t small_stripe_bytes = 12 << 20;
 constexpr std::uint64_t small_shard_bytes = 1 << 20;
 constexpr std::uint64_t rows_per_segment = 4;  ///< 256 KiB of every column
-constexpr std::size_t segments_in_flight = 2;
+constexpr std::size_t segments_in_flight = 3;
+/// Pieces of one shard under way at a time: the next one travels while the last one is written.
+constexpr std::size_t pieces_in_flight = 2;
+/// Stripes that stream at a time. Others may be waiting for their receipts meanwhile.
+constexpr std::size_t streams_at_once = 2;
 constexpr unsigned rounds_max = 4;
 constexpr Duration avoid_after_failure = seconds(10);
 constexpr Duration avoid_when_full = seconds(60);
@@ -168,9 +172,10 @@ struct StripeWriter::Job {
     }
   }
 
+  /// Sends every pieces_in_flight-th segment, from `first` on. The holder takes them in order.
   static Task<void> feed(std::shared_ptr<Job> job, std::shared_ptr<Stream> stream,
-                         std::shared_ptr<Target> target, std::size_t slot) {
-    for (std::size_t s = 0; s < stream->segments.size(); ++s) {
+                         std::shared_ptr<Target> target, std::size_t slot, std::size_t first) {
+    for (std::size_t s = first; s < stream->segments.size(); s += pieces_in_flight) {
       while (stream->ready <= s) co_await stream->more.wait();
       if (target->state != Target::State::begun) co_return;
       const auto& segment = stream->segments[s];
@@ -221,6 +226,7 @@ StripeWriter::StripeWriter(SpatterContext context, OwnedVolume volume, PackBytes
       packs_(packs),
       avoid_until_(std::make_shared<std::unordered_map<ServerId, TimePoint>>()),
       writing_(std::make_shared<std::unordered_multiset<StripeId>>()),
+      streaming_(context.runtime.executor(), streams_at_once),
       groups_(std::make_unique<TaskGroups>(context.runtime.executor())) {}
 
 StripeWriter::~StripeWriter() = default;
@@ -355,6 +361,7 @@ Task<Result<void>> StripeWriter::run(std::shared_ptr<Job> job) {
       if (job->whole.empty()) CO_TRY_VOID(co_await encode_whole(job));
       for (const auto& target : targets) target->shard = job->whole[target->index];
     } else {
+      const auto turn = co_await streaming_.acquire();
       // Who is full or gone says so before any byte was sent, so others are asked at once.
       for (unsigned attempt = 0; attempt < rounds_max; ++attempt) {
         auto wanted = plan(*job);
@@ -504,7 +511,8 @@ Task<Result<void>> StripeWriter::stream(std::shared_ptr<Job> job,
   TaskGroups::Scope scope(*groups_);
   for (std::size_t slot = 0; slot < targets.size(); ++slot) {
     targets[slot]->segments_sent = 0;
-    scope.spawn(Job::feed(job, stream, targets[slot], slot));
+    for (std::size_t first = 0; first < pieces_in_flight; ++first)
+      scope.spawn(Job::feed(job, stream, targets[slot], slot, first));
   }
 
   std::vector<std::vector<Digest>> leaves(n);

@@ -82,10 +82,16 @@ class FileReaderImpl final : public FileReader {
 
   const Node& node() const override { return node_; }
   Task<Result<Buffer>> read(std::uint64_t offset, std::uint64_t length) override;
+  Task<Result<Buffer>> read_piece(std::uint64_t offset, std::uint64_t length) override;
   Task<Result<std::pair<std::uint64_t, std::uint64_t>>> next_data(std::uint64_t offset) override;
 
  private:
   using Window = std::shared_ptr<const std::vector<Extent>>;
+  /// Whether more will probably be read after this.
+  bool goes_on(std::uint64_t offset, std::uint64_t length) const {
+    return (offset == expected_ && offset > 0) || length > chunk_bytes_average;
+  }
+  Task<Result<Buffer>> read_with(std::uint64_t offset, std::uint64_t length, bool ahead);
   Task<Result<Window>> window_at(std::uint64_t offset, bool fresh = false);
   Task<Result<Buffer>> chunk_of(Extent extent);
   void read_ahead(const Window& window, std::uint64_t offset, std::uint64_t length);
@@ -133,11 +139,27 @@ Task<Result<Buffer>> FileReaderImpl::chunk_of(Extent extent) {
   co_return plain;
 }
 
+Task<Result<Buffer>> FileReaderImpl::read_piece(std::uint64_t offset, std::uint64_t length) {
+  const bool ahead = goes_on(offset, length);
+  if (offset < node_.size && length > 0) {
+    CO_TRY(const Window window, co_await window_at(offset));
+    const auto it =
+        std::ranges::partition_point(*window, [&](const Extent& e) { return e.end() <= offset; });
+    const std::uint64_t end = it == window->end() ? node_.size
+                              : it->offset > offset ? it->offset : it->end();
+    length = std::min(length, end - offset);
+  }
+  co_return co_await read_with(offset, length, ahead);
+}
+
 Task<Result<Buffer>> FileReaderImpl::read(std::uint64_t offset, std::uint64_t length) {
+  return read_with(offset, length, goes_on(offset, length));
+}
+
+Task<Result<Buffer>> FileReaderImpl::read_with(std::uint64_t offset, std::uint64_t length, bool ahead) {
   if (offset >= node_.size || length == 0) co_return Buffer();
   length = std::min({length, node_.size - offset, read_bytes_max});
   const std::uint64_t end = offset + length;
-  const bool ahead = (offset == expected_ && offset > 0) || length > chunk_bytes_average;
   expected_ = end;
   Buffer out;
   std::uint64_t at = offset;

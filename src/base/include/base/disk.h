@@ -36,6 +36,16 @@ enum class OpenMode {
   create_new,      ///< read-write, must not exist
 };
 
+/// Whether bytes should go through the operating system's cache: a hint.
+enum class Caching {
+  normal,
+  /// Large pieces go around the cache where the file system lets them: for files that are written
+  /// once and seldom read. Such pieces begin at a multiple of direct_align_bytes in the file; memory
+  /// so aligned saves a copy.
+  bypass,
+};
+inline constexpr std::size_t direct_align_bytes = 4096;
+
 struct DiskEntry {
   std::string name;
   std::uint64_t size = 0;
@@ -51,7 +61,8 @@ struct DiskSpace {
 class Disk {
  public:
   virtual ~Disk() = default;
-  virtual Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode) = 0;
+  virtual Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode,
+                                             Caching caching = Caching::normal) = 0;
   /// Atomic; replaces `to`. Durable after sync_directory of the parent(s).
   virtual Result<void> rename(const std::string& from, const std::string& to) = 0;
   virtual Result<void> remove(const std::string& path) = 0;  ///< a file or an empty folder

@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/rope.h"
 #include "base/runtime.h"
 #include "base/transport.h"
 
@@ -27,8 +28,8 @@ inline constexpr std::uint32_t rpc_protocol_version = 1;
 inline constexpr std::size_t rpc_payload_bytes_max = 8 << 20;
 /// The longest body of a request or reply.
 inline constexpr std::size_t rpc_body_bytes_max = 512 << 10;
-/// Payloads up to this ride with their header; longer ones ask for room first.
-inline constexpr std::size_t rpc_inline_bytes_max = 128 << 10;
+/// Payloads up to this ride with their header, in one frame; longer ones ask for room first.
+inline constexpr std::size_t rpc_inline_bytes_max = 256 << 10;
 
 /// control goes ahead of everything bulk on the same connection.
 enum class Priority { control, bulk };
@@ -41,7 +42,7 @@ struct RpcRequest {
 
 struct RpcReply {
   std::string body;
-  Buffer payload;
+  Rope payload;  ///< in the pieces in which it came
 };
 
 /// Who is calling, proven by the connection.
@@ -71,6 +72,8 @@ struct PeerMeasure {
 struct RpcOptions {
   std::size_t requests_per_peer_max = 256;       ///< being handled for one peer; more get Errc::busy
   std::size_t requests_max = 1024;               ///< being handled in all
+  std::size_t inline_bytes_per_peer = 32 << 20;  ///< payloads that rode with requests being handled
+  std::size_t inline_bytes = 128 << 20;          ///< and from all; more get Errc::busy
   std::size_t bulk_handlers_per_peer = 16;       ///< at a time; more bulk requests wait their turn
   std::size_t request_bytes_per_peer = 32 << 20; ///< room for bulk request payloads from one peer
   std::size_t request_bytes = 64 << 20;          ///< and from all

@@ -92,6 +92,7 @@ class StripeWriter {
   PackBytes& packs_;
   std::shared_ptr<std::unordered_map<ServerId, TimePoint>> avoid_until_;
   std::shared_ptr<std::unordered_multiset<StripeId>> writing_;
+  Semaphore streaming_;  ///< stripes whose segments are in memory
   std::unique_ptr<TaskGroups> groups_;
   std::uint64_t bytes_sent_ = 0;
 };

@@ -94,6 +94,9 @@ class FileReader {
   /// a time. Sequential reads are read ahead. Several reads may run at the same time.
   /// Errc::corrupt or Errc::unavailable name the file and the chunk.
   virtual Task<Result<Buffer>> read(std::uint64_t offset, std::uint64_t length) = 0;
+  /// As read, but perhaps fewer bytes, at least one: as many as lie together, so that nothing is
+  /// copied.
+  virtual Task<Result<Buffer>> read_piece(std::uint64_t offset, std::uint64_t length) = 0;
   /// The next stretch of data at or after `offset`, as (offset, length); length 0: only a hole
   /// follows. For copying sparse files.
   virtual Task<Result<std::pair<std::uint64_t, std::uint64_t>>> next_data(std::uint64_t offset) = 0;
