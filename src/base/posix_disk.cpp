@@ -90,6 +90,8 @@ class PosixFile final : public File {
     return {};
   }
 
+  void forget_cached() override { ::posix_fadvise(fd_, 0, 0, POSIX_FADV_DONTNEED); }
+
   Result<std::uint64_t> size() override {
     struct stat info;
     if (::fstat(fd_, &info) != 0) return failed("stat", name_);

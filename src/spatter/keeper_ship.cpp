@@ -74,6 +74,7 @@ Task<void> Keeper::State::ship(PackInfo pack) {
                       static_cast<double>(std::max<std::size_t>(1, shipping.size()));
   shipped_per_second = shipped_per_second == 0 ? rate : 0.8 * shipped_per_second + 0.2 * rate;
   co_await tidy(pack.id);
+  co_await packs.forget_cached(pack.id);
 }
 
 /// One new stripe. Not complete is no error here (mending goes on with it), but who waits for full

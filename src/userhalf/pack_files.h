@@ -46,6 +46,7 @@ class PackFiles final : public PackStore {
                             ReadFrom from) override;
   Task<Result<PackPosition>> cut() override;
   Task<Result<PackPosition>> seal() override;
+  Task<void> forget_cached(PackId pack) override;
   Task<Result<void>> drop_local(PackId pack) override;
   Task<Result<void>> fetch_local(PackId pack) override;
 

@@ -224,6 +224,13 @@ Task<void> PackFiles::publish() {
 
 // ---- packs leaving and coming back ----
 
+Task<void> PackFiles::forget_cached(PackId pack) {
+  if (const auto info = find(pack); !info || !info->sealed || !info->local) co_return;
+  co_await runtime_.blocking([&] {
+    if (auto file = file_of(pack)) (*file)->forget_cached();
+  });
+}
+
 Task<Result<void>> PackFiles::drop_local(PackId pack) {
   auto info = find(pack);
   if (!info) co_return fail(Errc::not_found, "no pack {}", pack);

@@ -126,6 +126,7 @@ class TestPacks final : public PackStore {
     seal_now();
     co_return end();
   }
+  Task<void> forget_cached(PackId) override { co_return; }
   Task<Result<void>> drop_local(PackId id) override {
     for (auto& [sequence, pack] : packs_)
       if (pack.info.id == id) pack.info.local = false;

@@ -27,6 +27,9 @@ class File {
   virtual Result<void> sync() = 0;
   virtual Result<void> truncate(std::uint64_t size) = 0;
   virtual Result<std::uint64_t> size() = 0;
+  /// The file's synced bytes will not be needed soon: the operating system may drop what it caches
+  /// of them. A hint.
+  virtual void forget_cached() {}
 };
 
 enum class OpenMode {

@@ -103,6 +103,10 @@ class PackStore {
   /// Seals the open pack now, however short. Nothing happens to an empty one.
   virtual Task<Result<PackPosition>> seal() = 0;
 
+  /// A sealed pack that will hardly be read here soon: memory that caches its file is better used
+  /// for the next one.
+  virtual Task<void> forget_cached(PackId pack) = 0;
+
   /// Deletes the local file of a sealed pack; call only when the pack is full in the network.
   /// Errc::busy while an uncommitted file uses it, Errc::invalid for the open pack.
   virtual Task<Result<void>> drop_local(PackId pack) = 0;
