@@ -377,7 +377,7 @@ std::uint64_t MemoryDisk::used_bytes() const {
   return platter_->used;
 }
 
-Result<std::unique_ptr<File>> MemoryDisk::open(const std::string& path, OpenMode mode, Caching) {
+Result<std::unique_ptr<File>> MemoryDisk::open(const std::string& path, OpenMode mode) {
   TRY_VOID(check_disk_path(path));
   std::lock_guard lock(platter_->mutex);
   TRY_VOID(platter_->check_alive());

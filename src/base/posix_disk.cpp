@@ -6,7 +6,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <climits>
 #include <cstdlib>
@@ -29,32 +28,18 @@ std::unexpected<Error> failed(std::string_view verb, const std::string& name) {
   return fail(from_errno(errno, fmt::format("{} {}", verb, name)));
 }
 
-/// Pieces below this go through the cache even in a file that bypasses it.
-constexpr std::size_t direct_bytes_min = 64 << 10;
+/// Written to the page cache at a time. The kernel takes memory in blocks about as large as a piece;
+/// small blocks are free again and again, large ones it must gather or, on a virtual machine, get from
+/// its host: pieces of 1 MiB cost up to ten times the processor time.
+constexpr std::size_t write_piece_bytes = 64 << 10;
 
-bool is_aligned(std::uint64_t number) { return number % direct_align_bytes == 0; }
-bool is_aligned(const void* memory) { return is_aligned(reinterpret_cast<std::uintptr_t>(memory)); }
-
-/// A file, and perhaps a second descriptor of it that goes around the cache. Linux keeps the two in
-/// agreement: what goes around the cache writes out or drops the pages it meets there.
 class PosixFile final : public File {
  public:
   PosixFile(int fd, std::string name) : fd_(fd), name_(std::move(name)) {}
-  ~PosixFile() override {
-    ::close(fd_);
-    if (direct_fd_ >= 0) ::close(direct_fd_);
-  }
-
-  /// Without effect where the file system has no such thing.
-  void bypass_cache(OpenMode mode) {
-    const auto path = fmt::format("/proc/self/fd/{}", fd_);
-    const int access = mode == OpenMode::read ? O_RDONLY : O_RDWR;
-    direct_fd_ = retry([&] { return ::open(path.c_str(), access | O_DIRECT | O_CLOEXEC); });
-    goes_around_ = direct_fd_ >= 0;
-  }
+  ~PosixFile() override { ::close(fd_); }
 
   Result<std::size_t> read_at(std::uint64_t offset, MutableBytes out) override {
-    std::size_t done = read_around(offset, out);
+    std::size_t done = 0;
     while (done < out.size()) {
       const ssize_t got = retry([&] {
         return ::pread(fd_, out.data() + done, out.size() - done,
@@ -68,10 +53,11 @@ class PosixFile final : public File {
   }
 
   Result<void> write_at(std::uint64_t offset, ByteView bytes) override {
-    for (std::size_t done = write_around(offset, bytes); done < bytes.size();) {
+    for (std::size_t done = 0; done < bytes.size();) {
+      const std::size_t piece = std::min(bytes.size() - done,
+                                         write_piece_bytes - (offset + done) % write_piece_bytes);
       const ssize_t put = retry([&] {
-        return ::pwrite(fd_, bytes.data() + done, bytes.size() - done,
-                        static_cast<off_t>(offset + done));
+        return ::pwrite(fd_, bytes.data() + done, piece, static_cast<off_t>(offset + done));
       });
       if (put < 0) return failed("write", name_);
       done += static_cast<std::size_t>(put);
@@ -99,53 +85,7 @@ class PosixFile final : public File {
   }
 
  private:
-  /// The part of a piece at `offset` that can go around the cache; 0: none.
-  std::size_t direct_part(std::uint64_t offset, std::size_t size) const {
-    if (!goes_around_ || size < direct_bytes_min || !is_aligned(offset)) return 0;
-    return size - size % direct_align_bytes;
-  }
-
-  /// How many bytes were read; the cache's way finds out about errors and the end of the file.
-  std::size_t read_around(std::uint64_t offset, MutableBytes out) {
-    const std::size_t size = is_aligned(out.data()) ? direct_part(offset, out.size()) : 0;
-    std::size_t done = 0;
-    while (done < size) {
-      const ssize_t got = retry([&] {
-        return ::pread(direct_fd_, out.data() + done, size - done, static_cast<off_t>(offset + done));
-      });
-      if (got < 0 && errno == EINVAL) goes_around_ = false;
-      if (got <= 0) break;
-      done += static_cast<std::size_t>(got);
-      if (!is_aligned(done)) break;
-    }
-    return done;
-  }
-
-  std::size_t write_around(std::uint64_t offset, ByteView bytes) {
-    const std::size_t size = direct_part(offset, bytes.size());
-    if (size == 0) return 0;
-    Buffer aligned;
-    if (!is_aligned(bytes.data())) {
-      aligned = Buffer::copy_of(bytes.first(size));
-      if (!is_aligned(aligned.data())) return 0;
-      bytes = aligned;
-    }
-    std::size_t done = 0;
-    while (done < size) {
-      const ssize_t put = retry([&] {
-        return ::pwrite(direct_fd_, bytes.data() + done, size - done, static_cast<off_t>(offset + done));
-      });
-      if (put < 0 && errno == EINVAL) goes_around_ = false;
-      if (put <= 0) break;
-      done += static_cast<std::size_t>(put);
-      if (!is_aligned(done)) break;
-    }
-    return done;
-  }
-
   int fd_;
-  int direct_fd_ = -1;
-  std::atomic<bool> goes_around_ = false;  ///< until the file system refuses
   std::string name_;
 };
 
@@ -184,8 +124,7 @@ std::string PosixDisk::name_of(const std::string& path) const {
   return path.empty() ? root_ : root_ + '/' + path;
 }
 
-Result<std::unique_ptr<File>> PosixDisk::open(const std::string& path, OpenMode mode,
-                                              Caching caching) {
+Result<std::unique_ptr<File>> PosixDisk::open(const std::string& path, OpenMode mode) {
   TRY_VOID(check_disk_path(path));
   const int fd = retry(
       [&] { return ::openat(root_fd_, c_path(path), flags_of(mode) | O_CLOEXEC, 0600); });
@@ -194,7 +133,6 @@ Result<std::unique_ptr<File>> PosixDisk::open(const std::string& path, OpenMode 
   struct stat info;
   if (::fstat(fd, &info) != 0) return failed("stat", name_of(path));
   if (S_ISDIR(info.st_mode)) return fail(Errc::is_directory, "{} is a folder", name_of(path));
-  if (caching == Caching::bypass) file->bypass_cache(mode);
   return file;
 }
 

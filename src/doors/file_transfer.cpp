@@ -14,6 +14,8 @@ constexpr std::size_t piece_bytes = 1 << 20;
 constexpr std::size_t small_bytes_max = 256 << 10;
 constexpr std::size_t read_bytes = 4 << 20;
 constexpr std::uint64_t report_every_bytes = 8 << 20;
+/// Written at a time: larger pieces cost the kernel more (as PosixDisk knows, too).
+constexpr std::size_t write_piece_bytes = 64 << 10;
 
 Result<Buffer> read_piece(int fd, std::uint64_t offset, std::size_t length) {
   Buffer piece = Buffer::allocate(length);
@@ -30,7 +32,8 @@ Result<Buffer> read_piece(int fd, std::uint64_t offset, std::size_t length) {
 
 Result<void> write_piece(int fd, std::uint64_t offset, ByteView bytes) {
   while (!bytes.empty()) {
-    ssize_t n = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    std::size_t piece = std::min(bytes.size(), write_piece_bytes - offset % write_piece_bytes);
+    ssize_t n = ::pwrite(fd, bytes.data(), piece, static_cast<off_t>(offset));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return fail(from_errno(errno, "write the destination file"));
     offset += static_cast<std::uint64_t>(n);
@@ -52,6 +55,29 @@ Result<std::pair<std::uint64_t, std::uint64_t>> next_data(int fd, std::uint64_t 
   return std::pair{std::min<std::uint64_t>(static_cast<std::uint64_t>(begin), size),
                    std::min<std::uint64_t>(static_cast<std::uint64_t>(end), size)};
 }
+
+/// Writes a large file out while it comes, and lets the page cache have what is written again for
+/// what comes next: memory used a moment ago is much cheaper than fresh memory. Never waits for the
+/// disk; where that is slower, the page cache takes more.
+class WriteBehind {
+ public:
+  WriteBehind(int fd, std::uint64_t size) : fd_(fd), wanted_(size >= file_bytes_min) {}
+  void written(std::uint64_t end) {
+    if (!wanted_ || end - begun_ < step_bytes) return;
+    ::sync_file_range(fd_, static_cast<off_t>(begun_), static_cast<off_t>(end - begun_), SYNC_FILE_RANGE_WRITE);
+    begun_ = end;
+    if (begun_ > behind_bytes) ::posix_fadvise(fd_, 0, static_cast<off_t>(begun_ - behind_bytes), POSIX_FADV_DONTNEED);
+  }
+
+ private:
+  static constexpr std::uint64_t file_bytes_min = 64 << 20;
+  static constexpr std::uint64_t step_bytes = 8 << 20;
+  static constexpr std::uint64_t behind_bytes = 24 << 20;
+
+  int fd_;
+  bool wanted_;
+  std::uint64_t begun_ = 0;
+};
 
 class Reporter {
  public:
@@ -114,6 +140,7 @@ Task<Result<void>> fetch_file(Runtime& runtime, Volume& volume, std::string path
   std::uint64_t size = reader->node().size;
   if (::ftruncate(dest, static_cast<off_t>(size)) != 0) co_return fail(from_errno(errno, "size the destination file"));
   Reporter reporter(std::move(report));
+  WriteBehind behind(dest, size);
   for (std::uint64_t at = 0; at < size;) {
     CO_TRY(auto data, co_await reader->next_data(at));
     if (data.second == 0) break;
@@ -122,7 +149,11 @@ Task<Result<void>> fetch_file(Runtime& runtime, Volume& volume, std::string path
     for (at = data.first; at < end;) {
       CO_TRY(auto bytes, co_await reader->read_piece(at, std::min<std::uint64_t>(read_bytes, end - at)));
       if (bytes.empty()) co_return fail(Errc::corrupt, "the file ended at byte {} of {}", at, size);
-      CO_TRY_VOID(co_await runtime.blocking([dest, at, &bytes] { return write_piece(dest, at, bytes); }));
+      CO_TRY_VOID(co_await runtime.blocking([dest, at, &bytes, &behind]() -> Result<void> {
+        TRY_VOID(write_piece(dest, at, bytes));
+        behind.written(at + bytes.size());
+        return {};
+      }));
       at += bytes.size();
       CO_TRY_VOID(co_await reporter.add(bytes.size()));
     }

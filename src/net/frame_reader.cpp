@@ -2,21 +2,11 @@
 
 #include <cstring>
 
-#include "base/disk.h"
-
 namespace spatter {
 namespace {
 
 std::size_t load_length(const std::uint8_t* at) {
   return std::size_t{at[0]} << 24 | std::size_t{at[1]} << 16 | std::size_t{at[2]} << 8 | at[3];
-}
-
-/// A long frame ends where a block of the disk may end: its payload, which comes last, then goes to
-/// the disk from where it lies.
-Buffer allocate_frame(std::size_t length) {
-  if (length < direct_align_bytes) return Buffer::allocate(length);
-  const std::size_t before = (direct_align_bytes - length % direct_align_bytes) % direct_align_bytes;
-  return Buffer::allocate(before + length).slice(before, length);
 }
 
 }  // namespace
@@ -48,7 +38,7 @@ Result<void> FrameReader::filled(std::size_t count, std::vector<Buffer>& frames)
     at += frame_length_bytes;
     left -= frame_length_bytes;
     const std::size_t here = std::min(length, left);
-    Buffer frame = allocate_frame(length);
+    Buffer frame = Buffer::allocate(length);
     std::memcpy(frame.mutable_data(), at, here);
     at += here;
     left -= here;

@@ -10,7 +10,6 @@ namespace index = serverhalf::index;
 namespace {
 
 constexpr std::size_t release_portion = 64;  // shards per commit
-constexpr std::uint64_t direct_read_bytes_min = 256 << 10;
 
 }  // namespace
 
@@ -47,11 +46,8 @@ Task<Result<ShardPart>> ShardStore::Impl::read(ShardKey key, std::uint64_t offse
     part.leaves = Buffer::allocate(bytes);
     std::vector<Digest> leaves;
     if (look->entry.is_file()) {
-      // Small parts are asked for again and again, as when somebody looks around in a film; large
-      // ones are read once, when a file is fetched.
-      TRY(auto file, runtime_.disk().open(
-                         serverhalf::shard_path(options_.folder, key), OpenMode::read,
-                         bytes >= direct_read_bytes_min ? Caching::bypass : Caching::normal));
+      TRY(auto file, runtime_.disk().open(serverhalf::shard_path(options_.folder, key),
+                                          OpenMode::read));
       TRY_VOID(serverhalf::read_exactly(*file, first_byte, part.leaves.mutable_view()));
       Bytes tail(std::min(look->entry.file_bytes - size, serverhalf::tail_bytes_max));
       TRY_VOID(serverhalf::read_exactly(*file, size, tail));

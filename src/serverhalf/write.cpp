@@ -95,7 +95,7 @@ Result<ShardStore::Impl::Offer> ShardStore::Impl::examine(const Asker& asker,
 }
 
 Result<void> ShardStore::Impl::create_tmp(Staged& staged) {
-  TRY(staged.file, runtime_.disk().open(staged.tmp, OpenMode::create_new, Caching::bypass));
+  TRY(staged.file, runtime_.disk().open(staged.tmp, OpenMode::create_new));
   return {};
 }
 
@@ -104,6 +104,7 @@ Result<void> ShardStore::Impl::seal(Staged& staged, const Offer& offer) {
                                            offer.contract_bytes);
   TRY_VOID(staged.file->write_at(staged.size, tail));
   TRY_VOID(staged.file->sync());
+  staged.file->forget_cached();
   staged.file.reset();
   return {};
 }

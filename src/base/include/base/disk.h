@@ -27,8 +27,8 @@ class File {
   virtual Result<void> sync() = 0;
   virtual Result<void> truncate(std::uint64_t size) = 0;
   virtual Result<std::uint64_t> size() = 0;
-  /// The file's synced bytes will not be needed soon: the operating system may drop what it caches
-  /// of them. A hint.
+  /// The file's synced bytes will hardly be read soon: memory that caches them is better used for
+  /// what is written next. A hint.
   virtual void forget_cached() {}
 };
 
@@ -38,16 +38,6 @@ enum class OpenMode {
   create,          ///< read-write, made when missing
   create_new,      ///< read-write, must not exist
 };
-
-/// Whether bytes should go through the operating system's cache: a hint.
-enum class Caching {
-  normal,
-  /// Large pieces go around the cache where the file system lets them: for files that are written
-  /// once and seldom read. Such pieces begin at a multiple of direct_align_bytes in the file; memory
-  /// so aligned saves a copy.
-  bypass,
-};
-inline constexpr std::size_t direct_align_bytes = 4096;
 
 struct DiskEntry {
   std::string name;
@@ -64,8 +54,7 @@ struct DiskSpace {
 class Disk {
  public:
   virtual ~Disk() = default;
-  virtual Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode,
-                                             Caching caching = Caching::normal) = 0;
+  virtual Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode) = 0;
   /// Atomic; replaces `to`. Durable after sync_directory of the parent(s).
   virtual Result<void> rename(const std::string& from, const std::string& to) = 0;
   virtual Result<void> remove(const std::string& path) = 0;  ///< a file or an empty folder

@@ -48,8 +48,7 @@ class MemoryDisk final : public Disk {
   Work take_work();
   std::uint64_t used_bytes() const;
 
-  Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode,
-                                     Caching caching = Caching::normal) override;
+  Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode) override;
   Result<void> rename(const std::string& from, const std::string& to) override;
   Result<void> remove(const std::string& path) override;
   Result<void> make_directories(const std::string& path) override;

@@ -12,8 +12,7 @@ class PosixDisk final : public Disk {
   static Result<std::unique_ptr<PosixDisk>> open(const std::string& root);
   ~PosixDisk() override;
 
-  Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode,
-                                     Caching caching = Caching::normal) override;
+  Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode) override;
   Result<void> rename(const std::string& from, const std::string& to) override;
   Result<void> remove(const std::string& path) override;
   Result<void> make_directories(const std::string& path) override;
