@@ -450,7 +450,7 @@ TEST_F(TlsRpcTest, ManyLargeCallsBothWaysWithSmallOnesAhead) {
     for (auto& call : calls) {
       EXPECT_TRUE(*call->value) << call->value->error().message;
       if (*call->value)
-        EXPECT_TRUE(std::ranges::equal((*call->value)->payload.view(), bulk.view()));
+        EXPECT_TRUE(std::ranges::equal((*call->value)->payload.flat().view(), bulk.view()));
     }
     EXPECT_GT(small, 10);
     EXPECT_TRUE(a.rpc.measure(b.side.id).send_bytes_per_s);
