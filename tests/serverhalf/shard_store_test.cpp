@@ -74,7 +74,59 @@ TEST_F(ShardStoreTest, ThePiecesOfAShardMakeTheWhole) {
   }
 }
 
-TEST_F(ShardStoreTest, PiecesOutOfOrderTooLongOrTooFewAreRefused) {
+namespace {
+
+Task<void> write_into(ShardStore& store, Asker asker, std::uint64_t handle, std::uint64_t offset,
+                      Buffer piece, Result<void>& result) {
+  result = co_await store.write(asker, handle, offset, std::move(piece));
+}
+
+}  // namespace
+
+TEST_F(ShardStoreTest, PiecesThatOvertookOthersWaitForThem) {
+  const Stripe stripe = make_stripe(random, alice, {.shard_size = 100000});
+  const auto story = [&]() -> Task<Result<void>> {
+    CO_TRY(const auto handle,
+           co_await store->begin(alice.asker(), stripe.key(0), 100000, {alice.volume, 1}));
+    const auto piece = [&](std::uint64_t at) { return stripe.shards[0].slice(at, 20000); };
+    TaskGroup early(runtime.executor());
+    std::vector<Result<void>> results(3, fail(Errc::cancelled, "not written"));
+    for (std::size_t i = 0; i < 3; ++i)
+      early.spawn(write_into(*store, alice.asker(), handle, 60000 - 20000 * i,
+                             piece(60000 - 20000 * i), results[i]));
+    // One more than may wait.
+    const auto refused = co_await store->write(alice.asker(), handle, 80000, piece(80000));
+    EXPECT_FALSE(refused);
+    if (!refused) EXPECT_EQ(refused.error().code, Errc::invalid);
+    CO_TRY_VOID(co_await store->write(alice.asker(), handle, 0, piece(0)));
+    co_await early.drain();
+    for (const auto& result : results) EXPECT_TRUE(result);
+    CO_TRY_VOID(co_await store->write(alice.asker(), handle, 80000, piece(80000)));
+    CO_TRY_VOID(co_await store->commit(alice.asker(), handle, stripe.descriptor, offer(alice, stripe, 0)));
+    co_return Result<void>{};
+  };
+  ASSERT_TRUE(runtime.wait_for(story()));
+  EXPECT_TRUE(holds(stripe, 0));
+}
+
+TEST_F(ShardStoreTest, APieceThatWaitsEndsWithWhatWasBegun) {
+  const Stripe stripe = make_stripe(random, alice, {.shard_size = 100000});
+  const auto story = [&]() -> Task<Result<void>> {
+    CO_TRY(const auto handle,
+           co_await store->begin(alice.asker(), stripe.key(0), 100000, {alice.volume, 1}));
+    TaskGroup early(runtime.executor());
+    Result<void> result;
+    early.spawn(write_into(*store, alice.asker(), handle, 10, Buffer::allocate(10), result));
+    CO_TRY_VOID(co_await store->abort(alice.asker(), handle));
+    co_await early.drain();
+    co_return result;
+  };
+  const auto ended = runtime.wait_for(story());
+  ASSERT_FALSE(ended);
+  EXPECT_EQ(ended.error().code, Errc::not_found);
+}
+
+TEST_F(ShardStoreTest, PiecesTooLongOrTooFewAreRefused) {
   const Stripe stripe = make_stripe(random, alice, {.shard_size = 100000});
   const auto begin = [&] {
     return runtime.wait_for(store->begin(alice.asker(), stripe.key(0), 100000, {alice.volume, 1}))
@@ -85,7 +137,6 @@ TEST_F(ShardStoreTest, PiecesOutOfOrderTooLongOrTooFewAreRefused) {
     return runtime.wait_for(store->write(who.asker(), handle, offset, Buffer::allocate(length)));
   };
   auto handle = begin();
-  EXPECT_EQ(write(alice, handle, 1, 10).error().code, Errc::invalid);
   EXPECT_EQ(write(alice, handle, 0, 100001).error().code, Errc::invalid);
   EXPECT_EQ(write(bob, handle, 0, 10).error().code, Errc::not_found);
   ASSERT_TRUE(write(alice, handle, 0, 99999));
