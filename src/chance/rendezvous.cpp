@@ -20,15 +20,19 @@ std::uint64_t negative_log2(std::uint64_t u) {
   return (std::uint64_t{64} << 32) - (std::uint64_t{exponent} << 32) - fraction;
 }
 
+std::uint64_t weighted_distance(std::uint64_t u, std::uint32_t weight) {
+  SPATTER_ASSERT(weight > 0);
+  return (negative_log2(u) << 25) / weight;
+}
+
 std::uint64_t rendezvous_distance(const StripeId& stripe, const ServerId& server,
                                   std::uint32_t weight) {
-  SPATTER_ASSERT(weight > 0);
   static constexpr std::string_view tag("spatter/1 draw\0", 15);
   const Digest hash =
       Sha256().update(as_bytes(tag)).update(stripe.view()).update(server.view()).finish();
   std::uint64_t u = 0;
   for (int i = 0; i < 8; ++i) u = u << 8 | hash.bytes[i];
-  return (negative_log2(u) << 25) / weight;
+  return weighted_distance(u, weight);
 }
 
 }  // namespace spatter

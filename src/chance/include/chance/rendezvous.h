@@ -18,12 +18,17 @@ namespace spatter {
 /// and x is halved, else it is 0. The result is (64 << 32) - (e << 32) - f.
 std::uint64_t negative_log2(std::uint64_t u);
 
+/// floor(negative_log2(u) * 2^25 / weight). For u drawn evenly from all 64-bit numbers these are
+/// exponential waiting times at a rate of `weight`: among several, each is the least with a
+/// probability of its share of the weights, and so on among those that remain. `weight` must not be 0.
+std::uint64_t weighted_distance(std::uint64_t u, std::uint32_t weight);
+
 /// The distance of `server` from `stripe`: the servers with the least distances are drawn first
 /// (equal distances: the lower server id first). `weight` must not be 0; only ratios matter, and
 /// those of up to 2^20 : 1 are kept exactly enough to be fair.
 ///
-/// distance = floor(negative_log2(u) * 2^25 / weight), where u is the first eight bytes, big-endian,
-/// of SHA-256("spatter/1 draw\0" stripe server).
+/// distance = weighted_distance(u, weight), where u is the first eight bytes, big-endian, of
+/// SHA-256("spatter/1 draw\0" stripe server).
 std::uint64_t rendezvous_distance(const StripeId& stripe, const ServerId& server,
                                   std::uint32_t weight);
 
