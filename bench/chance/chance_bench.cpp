@@ -73,8 +73,8 @@ BENCHMARK(Choose)->Arg(3)->Arg(100);
 
 void ChooseWeighted(benchmark::State& state) {
   SeededRandom random(1);
-  std::vector<Candidate> candidates(static_cast<std::size_t>(state.range(0)));
-  for (Candidate& one : candidates) one = {random.id<Digest>(), static_cast<std::uint32_t>(1 + random.below(1000))};
+  std::vector<WeightedId> candidates(static_cast<std::size_t>(state.range(0)));
+  for (WeightedId& one : candidates) one = {random.id<Digest>(), static_cast<std::uint32_t>(1 + random.below(1000))};
   VrfOutput output{};
   for (auto _ : state) {
     ++output[0];

@@ -56,7 +56,7 @@ std::vector<std::uint64_t> choose(const VrfOutput& output, std::uint64_t m, std:
   return chosen;
 }
 
-std::vector<std::size_t> choose_weighted(const VrfOutput& output, std::span<const Candidate> candidates,
+std::vector<std::size_t> choose_weighted(const VrfOutput& output, std::span<const WeightedId> candidates,
                                          std::size_t m) {
   Bytes bytes;
   append_tag(bytes, "spatter/1 weighted");

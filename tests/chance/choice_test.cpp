@@ -47,7 +47,7 @@ TEST(Choice, KnownAnswers) {
   EXPECT_EQ(choose(output, 5, 1000), (Indices{618, 154, 611, 471, 711}));
   EXPECT_EQ(choose(output, 3, 3), (Indices{0, 2, 1}));
   EXPECT_EQ(choose(output, 10, 4), (Indices{2, 1, 3, 0}));
-  std::vector<Candidate> candidates;
+  std::vector<WeightedId> candidates;
   for (int i = 0; i < 10; ++i) candidates.push_back({id(i), static_cast<std::uint32_t>(i)});
   EXPECT_EQ(choose_weighted(output, candidates, 6), (std::vector<std::size_t>{8, 4, 6, 2, 9, 5}));
   for (std::uint32_t expected = 0; expected < 12; ++expected)
@@ -98,7 +98,7 @@ TEST(Choice, TakesDifferentOnesFromRowsOfAnyLength) {
 }
 
 TEST(WeightedChoice, FirstAndSecondPlaceGoByWeight) {
-  const std::vector<Candidate> candidates{{id(1), 1}, {id(2), 2}, {id(3), 3}, {id(4), 10}, {id(5), 84}};
+  const std::vector<WeightedId> candidates{{id(1), 1}, {id(2), 2}, {id(3), 3}, {id(4), 10}, {id(5), 84}};
   const double total = 100;
   SeededRandom random(2);
   const int draws = 100000;
@@ -118,9 +118,9 @@ TEST(WeightedChoice, FirstAndSecondPlaceGoByWeight) {
   EXPECT_LT(chi_square(second, second_expected), chi_square_limit(4));
 }
 
-std::vector<Candidate> some_candidates(SeededRandom& random) {
-  std::vector<Candidate> candidates(1 + random.below(30));
-  for (Candidate& one : candidates) one = {random.id<Digest>(), static_cast<std::uint32_t>(random.below(100))};
+std::vector<WeightedId> some_candidates(SeededRandom& random) {
+  std::vector<WeightedId> candidates(1 + random.below(30));
+  for (WeightedId& one : candidates) one = {random.id<Digest>(), static_cast<std::uint32_t>(random.below(100))};
   return candidates;
 }
 
@@ -128,7 +128,7 @@ TEST(WeightedChoice, WhoComesOrGoesMovesNobodyElse) {
   EXPECT_TRUE(rc::check([](std::uint64_t seed) {
     SeededRandom random(seed);
     const VrfOutput output = random_output(random);
-    std::vector<Candidate> candidates = some_candidates(random);
+    std::vector<WeightedId> candidates = some_candidates(random);
     const auto ids = [&] {
       std::vector<Digest> result;
       for (const std::size_t i : choose_weighted(output, candidates, candidates.size()))
@@ -136,7 +136,7 @@ TEST(WeightedChoice, WhoComesOrGoesMovesNobodyElse) {
       return result;
     };
     std::vector<Digest> before = ids();
-    const auto weighing = [](const Candidate& one) { return one.weight > 0; };
+    const auto weighing = [](const WeightedId& one) { return one.weight > 0; };
     RC_ASSERT(before.size() == static_cast<std::size_t>(std::count_if(candidates.begin(), candidates.end(), weighing)));
     for (std::size_t i = candidates.size(); i-- > 1;) std::swap(candidates[i], candidates[random.below(i + 1)]);
     RC_ASSERT(ids() == before);

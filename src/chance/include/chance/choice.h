@@ -40,7 +40,7 @@ class Stream {
 /// i + below(n - i) are exchanged; place i is then drawn.
 std::vector<std::uint64_t> choose(const VrfOutput& output, std::uint64_t m, std::uint64_t n);
 
-struct Candidate {
+struct WeightedId {
   Digest id;                 ///< of a server, a person, a stripe...
   std::uint32_t weight = 1;  ///< 0: never drawn
 };
@@ -51,7 +51,7 @@ struct Candidate {
 ///
 /// By weighted_distance(u, weight), least first, equal ones by id, with u the first eight bytes,
 /// big-endian, of SHA-256("spatter/1 weighted\0" output id).
-std::vector<std::size_t> choose_weighted(const VrfOutput& output, std::span<const Candidate> candidates,
+std::vector<std::size_t> choose_weighted(const VrfOutput& output, std::span<const WeightedId> candidates,
                                          std::size_t m);
 
 /// Sortition: whether the key that made this output is among those drawn, when `expected` of a total
