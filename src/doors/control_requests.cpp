@@ -2,6 +2,7 @@
 
 #include <ctime>
 
+#include "doors/chance_draw.h"
 #include "doors/control_server.h"
 #include "file_transfer.h"
 
@@ -315,12 +316,14 @@ Answer fsck(Asked& asked) {
   co_return checkup_json(checkup);
 }
 
+Answer draw(Asked& asked) { co_return draw_json(asked.runtime, asked.server, asked.request); }
+
 const std::map<std::string_view, Answer (*)(Asked&)>& requests() {
   static const std::map<std::string_view, Answer (*)(Asked&)> table = {
       {"status", status}, {"stat", stat}, {"list", list}, {"mkdir", mkdir}, {"put_file", put_file},
       {"put_stream", put_stream}, {"symlink", symlink}, {"link", link}, {"set_attributes", set_attributes},
       {"remove", remove}, {"rename", rename}, {"wait", wait}, {"get_file", get_file}, {"read", read},
-      {"contracts", contracts}, {"invite", invite}, {"fsck", fsck}};
+      {"contracts", contracts}, {"invite", invite}, {"fsck", fsck}, {"draw", draw}};
   return table;
 }
 

@@ -40,7 +40,7 @@ Task<Result<void>> Server::State::open_network() {
   CO_TRY(auto contents, co_await member_store->load());
   if (!contents.genesis)
     co_return fail(Errc::corrupt, "the drive's members database holds no genesis record");
-  CO_TRY(auto genesis, check_genesis(*contents.genesis));
+  CO_TRY(genesis, check_genesis(*contents.genesis));
   identity.emplace(make_identity(genesis.network, drive.keyring.person.signing_key(),
                                  drive.keyring.server_key, runtime.wall_ms()));
   rpc = std::make_unique<Rpc>(runtime, transport, identity->network, options.rpc);
@@ -165,6 +165,7 @@ Task<void> Server::stop() {
 }
 
 const Identity& Server::identity() const { return *state_->identity; }
+const GenesisFacts& Server::genesis() const { return state_->genesis; }
 Address Server::listening() const { return state_->listening; }
 const Drive& Server::drive() const { return state_->drive; }
 Volume& Server::volume() { return *state_->volume; }

@@ -21,6 +21,7 @@ struct Server::State {
   std::string note;  ///< what people should know, e.g. of an incomplete recovery
 
   std::unique_ptr<MemberStore> member_store;
+  GenesisFacts genesis;
   std::optional<Identity> identity;
   std::unique_ptr<Rpc> rpc;
   std::unique_ptr<GossipMembers> members;

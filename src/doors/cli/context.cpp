@@ -12,12 +12,13 @@ namespace spatter::doors {
 CLI::App* add_command(CLI::App& app, Context& context, const std::string& name,
                       const std::string& help, std::function<Result<void>()> run) {
   CLI::App* command = app.add_subcommand(name, help);
-  command->callback([&context, name, run = std::move(run)] {
+  const std::string path = app.get_parent() ? app.get_name() + " " + name : name;
+  command->callback([&context, path, run = std::move(run)] {
     auto done = run();
     if (done) return;
     context.exit_status = exit_failed;
     std::cout.flush();
-    fmt::print(stderr, "spatter {}: {}\n", name, printable(done.error().message));
+    fmt::print(stderr, "spatter {}: {}\n", path, printable(done.error().message));
     if (context.json)
       print_json({{"error", printable(done.error().message)}, {"code", to_string(done.error().code)}});
   });

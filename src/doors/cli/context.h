@@ -22,9 +22,9 @@ struct Context {
   Result<ControlClient> connect() const { return ControlClient::connect(drive); }
 };
 
-/// Makes the subcommand `name` whose body `run` returns what went wrong, if anything did; the
-/// error is then printed as "spatter NAME: message" (and as JSON with --json) and the exit status
-/// set.
+/// Makes the subcommand `name` (of the program, or of another command) whose body `run` returns what
+/// went wrong, if anything did; the error is then printed as "spatter NAME: message" (and as JSON
+/// with --json) and the exit status set.
 CLI::App* add_command(CLI::App& app, Context& context, const std::string& name,
                       const std::string& help, std::function<Result<void>()> run);
 void add_json_flag(CLI::App* command, Context& context);
@@ -76,6 +76,7 @@ void add_mkdir(CLI::App&, Context&);
 void add_status(CLI::App&, Context&);
 void add_contracts(CLI::App&, Context&);
 void add_fsck(CLI::App&, Context&);
+void add_chance(CLI::App&, Context&);
 void add_try(CLI::App&, Context&);
 
 }  // namespace spatter::doors

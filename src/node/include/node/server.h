@@ -100,6 +100,7 @@ class Server {
   Task<void> stop();
 
   const Identity& identity() const;
+  const GenesisFacts& genesis() const;  ///< of the network it belongs to
   Address listening() const;  ///< with the port it really got
   const Drive& drive() const;
 
