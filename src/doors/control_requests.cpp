@@ -304,6 +304,15 @@ Answer contracts(Asked& asked) {
   co_return answer;
 }
 
+Answer volumes(Asked& asked) {
+  CO_TRY(auto known, co_await asked.server.volumes());
+  Json list = Json::array();
+  for (auto& one : known)
+    list.push_back({{"volume", one.volume.hex()}, {"server", one.server.hex()}, {"up", one.up},
+                    {"own", one.server == asked.server.identity().server}, {"noted", date_text(one.made_ms)}});
+  co_return Json{{"volumes", std::move(list)}};
+}
+
 Answer invite(Asked& asked) {
   CO_TRY(auto seconds, number_at(asked.request, "valid_seconds", 72 * 3600));
   if (seconds == 0 || seconds > 366 * 86400) co_return fail(Errc::invalid, "an invite lasts up to a year, not {} s", seconds);
@@ -323,7 +332,7 @@ const std::map<std::string_view, Answer (*)(Asked&)>& requests() {
       {"status", status}, {"stat", stat}, {"list", list}, {"mkdir", mkdir}, {"put_file", put_file},
       {"put_stream", put_stream}, {"symlink", symlink}, {"link", link}, {"set_attributes", set_attributes},
       {"remove", remove}, {"rename", rename}, {"wait", wait}, {"get_file", get_file}, {"read", read},
-      {"contracts", contracts}, {"invite", invite}, {"fsck", fsck}, {"draw", draw}};
+      {"contracts", contracts}, {"volumes", volumes}, {"invite", invite}, {"fsck", fsck}, {"draw", draw}};
   return table;
 }
 

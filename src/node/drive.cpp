@@ -164,12 +164,13 @@ Task<Result<NetworkId>> found_network(Runtime& runtime, const Drive& drive) {
 }
 
 Task<Result<void>> adopt_network(Runtime& runtime, const Drive&, MemberStore::Contents contents,
-                                 bool recover) {
+                                 std::optional<Recovery> recovery) {
   // The mark first: a drive that is complete but not yet recovered must not open as an empty one.
-  if (recover) {
+  if (recovery) {
+    std::string mark = "the volume is to be brought back from the network\n";
+    if (!recovery->volume.empty()) mark += fmt::format("volume {}\n", recovery->volume);
     CO_TRY_VOID(co_await runtime.blocking([&] {
-      return write_file_durably(runtime.disk(), drive_path::recovering,
-                                as_bytes("the volume is to be brought back from the network\n"));
+      return write_file_durably(runtime.disk(), drive_path::recovering, as_bytes(mark));
     }));
   }
   CO_TRY_VOID(co_await put_network_in(runtime, std::move(contents)));

@@ -35,8 +35,9 @@ Task<Result<void>> check_alone(Runtime& runtime, const Drive& drive, const Netwo
 }  // namespace
 
 Task<Result<NetworkId>> join_with_drive(Runtime& runtime, Transport& transport, const Drive& drive,
-                                        Invite invite, bool recover) {
-  CO_TRY_VOID(co_await check_alone(runtime, drive, invite.network, recover));
+                                        Invite invite,
+                                        std::optional<Recovery> recovery) {
+  CO_TRY_VOID(co_await check_alone(runtime, drive, invite.network, recovery.has_value()));
   if (invite.inviter == drive.server())
     co_return fail(Errc::invalid, "this invite is this server's own: it is for another machine");
   const auto network = invite.network;
@@ -51,7 +52,8 @@ Task<Result<NetworkId>> join_with_drive(Runtime& runtime, Transport& transport, 
                                       halves.server_bytes);
   co_await rpc.stop();
   if (!joined) co_return fail(std::move(joined).error());
-  CO_TRY_VOID(co_await adopt_network(runtime, drive, std::move(joined->contents), recover));
+  CO_TRY_VOID(co_await adopt_network(runtime, drive, std::move(joined->contents),
+                                      std::move(recovery)));
   co_return network;
 }
 

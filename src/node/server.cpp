@@ -84,7 +84,7 @@ Task<Result<void>> Server::State::open_volume(std::uint64_t number, std::uint64_
 
 Task<Result<void>> Server::start() {
   auto& state = *state_;
-  const auto run = [](Server::State& state) -> Task<Result<void>> {
+  const auto run = [this](Server::State& state) -> Task<Result<void>> {
     CO_TRY_VOID(co_await state.open_network());
     CO_TRY_VOID(co_await state.open_halves());
 
@@ -98,14 +98,14 @@ Task<Result<void>> Server::start() {
                                  state.shards->usage().free);
     }
 
-    CO_TRY(const bool recovering, co_await state.is_recovering());
+    CO_TRY(const auto recovering, co_await state.wanted_recovery());
     if (recovering && state.options.offline)
       co_return fail(Errc::unavailable, "this drive's volume has not been brought back yet: start "
                      "it with `spatter up` first");
     std::uint64_t number = 0;
     std::uint64_t version = 0;
     if (recovering) {
-      CO_TRY(number, co_await state.recover_volume());
+      CO_TRY(number, co_await state.recover_volume(*recovering));
     } else {
       CO_TRY(state.database,
              co_await Database::open(state.runtime, drive_path::volume, volume_migrations()));
@@ -131,6 +131,13 @@ Task<Result<void>> Server::start() {
     state.keeper->start();
     state.roots->start();
     state.housekeeper->start();
+    CO_TRY(auto lost, co_await Salvage::load(state.runtime));
+    state.salvage = std::make_unique<Salvage>(
+        Salvage::Parts{state.context(), state.drive.keyring.person, *state.volume,
+                       [this] { return may_write(); },
+                       [this](PackPosition position) { return wait_for(position, Level::safe); }},
+        std::move(lost));
+    state.salvage->start();
     co_return Result<void>{};
   };
   auto started = co_await run(state);
@@ -141,6 +148,7 @@ Task<Result<void>> Server::start() {
 Task<void> Server::stop() {
   auto& state = *state_;
   if (state.members) state.members->on_observed_host = nullptr;
+  if (state.salvage) co_await state.salvage->stop();
   if (state.housekeeper) co_await state.housekeeper->stop();
   if (state.roots) co_await state.roots->stop();
   if (state.keeper) co_await state.keeper->stop();
@@ -151,6 +159,7 @@ Task<void> Server::stop() {
     co_await state.volume->stop();
   }
   if (state.reader) co_await state.reader->stop();
+  state.salvage.reset();
   state.housekeeper.reset();
   state.roots.reset();
   state.keeper.reset();

@@ -1,5 +1,6 @@
 // What a server says of itself: status, contracts, fsck.
 #include "server_state.h"
+#include "spatter/recover.h"
 #include "trust/contract.h"
 
 namespace spatter {
@@ -38,6 +39,10 @@ Task<Result<ServerStatus>> Server::status() {
   status.safety = state.keeper->report();
   status.idle = state.keeper->idle();
   status.note = state.note;
+  if (state.salvage && !state.salvage->is_done()) {
+    status.idle = false;
+    status.note = state.salvage->note();
+  }
   status.mode = state.options.offline ? "offline" : "serving";
   if (auto writes = state.roots->may_write(); !writes) {
     status.mode = "fenced";
@@ -80,6 +85,16 @@ Task<Result<std::vector<ServerContract>>> Server::contracts(std::size_t limit) {
     return std::tuple(!contract.mine, contract.stripe, contract.index, contract.holder);
   };
   std::ranges::sort(result, {}, order);
+  co_return result;
+}
+
+Task<Result<std::vector<ServerVolume>>> Server::volumes() {
+  CO_TRY(const auto known, co_await find_volumes(state_->context()));
+  std::vector<ServerVolume> result;
+  for (const auto& volume : known)
+    result.push_back({volume.volume, volume.writer,
+                      volume.has_server() || volume.writer == state_->identity->server,
+                      static_cast<WallMs>(volume.root.made_ms())});
   co_return result;
 }
 

@@ -4,6 +4,7 @@
 #include "housekeeper.h"
 #include "node/server.h"
 #include "root_keeper.h"
+#include "salvage.h"
 
 namespace spatter {
 
@@ -34,6 +35,7 @@ struct Server::State {
   std::unique_ptr<Keeper> keeper;
   std::unique_ptr<RootKeeper> roots;
   std::unique_ptr<Housekeeper> housekeeper;
+  std::unique_ptr<Salvage> salvage;
 
   SpatterContext context() {
     return SpatterContext{runtime, *rpc, *members, *shards, *identity, *stripes};
@@ -44,10 +46,12 @@ struct Server::State {
   Task<Result<void>> open_network();
   Task<Result<void>> open_halves();
   Task<Result<void>> open_volume(std::uint64_t number, std::uint64_t version);
-  /// Brings the volume back from the network into emptied databases. Returns the writer number to
-  /// use from now on.
-  Task<Result<std::uint64_t>> recover_volume();
-  Task<Result<bool>> is_recovering();
+  /// Brings a volume back from the network into emptied databases and returns the writer number to
+  /// use from now on; or 0, having noted down which lost volumes to copy into a new one.
+  Task<Result<std::uint64_t>> recover_volume(Recovery recovery);
+  Task<Result<std::vector<KnownVolume>>> survey_volumes(bool chosen);
+  /// What the drive was made to recover, if that has still to be done.
+  Task<Result<std::optional<Recovery>>> wanted_recovery();
   Task<Result<void>> clear_user_half();
 };
 

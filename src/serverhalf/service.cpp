@@ -1,6 +1,7 @@
 #include "serverhalf/service.h"
 
 #include <memory>
+#include <set>
 
 #include "net/methods.h"
 #include "requests.h"
@@ -11,6 +12,7 @@ namespace {
 using namespace serverhalf;
 
 struct Service {
+  Rpc& rpc;
   ShardStore& store;
   PersonOf person_of;
 
@@ -154,14 +156,21 @@ Task<Result<RpcReply>> get_roots(ServicePtr service, Caller caller, RpcRequest r
   CO_TRY(const auto person, decode_root_get(request.body));
   CO_TRY(auto roots, co_await service->store.roots(person));
   wire::RootGetReply reply;
-  for (auto& root : roots) *reply.add_roots() = std::move(root);
+  std::set<std::string> writers;
+  for (auto& root : roots) {
+    wire::RootRecord content;
+    if (content.ParseFromString(root.body())) writers.insert(content.writer());
+    *reply.add_roots() = std::move(root);
+  }
+  for (const auto& server : service->rpc.connected())
+    if (writers.contains(server.raw())) reply.add_writers_up(server.raw());
   co_return reply_with(reply);
 }
 
 }  // namespace
 
 void serve_shards(Rpc& rpc, ShardStore& store, PersonOf person_of) {
-  const auto service = std::make_shared<const Service>(Service{store, std::move(person_of)});
+  const auto service = std::make_shared<const Service>(Service{rpc, store, std::move(person_of)});
   using Handle = Task<Result<RpcReply>> (*)(ServicePtr, Caller, RpcRequest);
   const auto serve = [&](std::uint16_t method, Handle handle) {
     rpc.serve(method, [service, handle](Caller caller, RpcRequest request) {

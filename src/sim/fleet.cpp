@@ -64,7 +64,7 @@ Task<Result<void>> Fleet::join() {
     });
     if (!link) continue;
     CO_TRY(auto invite, parse_link(*link));
-    auto network = co_await join_with_drive(runtime, transport, drive, std::move(invite), false);
+    auto network = co_await join_with_drive(runtime, transport, drive, std::move(invite));
     joined = network ? Result<void>() : fail(network.error());
   }
   if (!joined) co_return joined;

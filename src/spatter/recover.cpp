@@ -23,14 +23,6 @@ std::vector<Member> reachable_others(SpatterContext context) {
   return others;
 }
 
-/// A root record that the person signed; nullopt for anything else.
-std::optional<wire::RootRecord> person_root(const wire::Signed& record, const PersonId& person) {
-  if (as_text(person.view()) != record.key()) return std::nullopt;
-  auto root = open_signed<wire::RootRecord>(record, kind::root);
-  if (!root || root->person() != record.key()) return std::nullopt;
-  return std::move(*root);
-}
-
 /// What holders say of one stripe: versions of its descriptor (there should be one) and who claims
 /// which shard of each.
 struct Found {
@@ -111,32 +103,6 @@ class Collector {
 };
 
 }  // namespace
-
-Task<Result<std::optional<wire::RootRecord>>> fetch_root(SpatterContext context) {
-  std::optional<wire::RootRecord> best;
-  const auto take = [&](const wire::Signed& record) {
-    auto root = person_root(record, context.identity.person);
-    if (root && (!best || std::pair(root->number(), root->version()) >
-                              std::pair(best->number(), best->version())))
-      best = std::move(*root);
-  };
-  for (const auto& member : reachable_others(context)) {
-    wire::RootGetRequest request;
-    request.set_person(context.identity.person.raw());
-    const auto reply = co_await context.rpc.call(
-        member.id, {.method = method::root_get, .body = request.SerializeAsString()});
-    wire::RootGetReply roots;
-    if (!reply || !roots.ParseFromString(reply->body)) {
-      context.runtime.log().info("server {} could not be asked for the root record: {}", member.id,
-                                 reply ? "its answer cannot be read" : reply.error().message);
-      continue;
-    }
-    for (const auto& record : roots.roots()) take(record);
-  }
-  if (const auto own = co_await context.own_store.roots(context.identity.person))
-    for (const auto& record : *own) take(record);
-  co_return best;
-}
 
 Task<Result<unsigned>> publish_root(SpatterContext context, wire::Signed root) {
   unsigned taken = 0;

@@ -28,13 +28,13 @@ struct Node {
     co_return Result<void>{};
   }
   Task<Result<void>> join(std::string link, std::optional<PersonSecret> secret = {},
-                          bool recover = false) {
+                          std::optional<Recovery> recovery = {}) {
     CO_TRY(auto invite, parse_link(link));
     auto drive = co_await prepare_drive(runtime(), {.secret = std::move(secret)});
     if (!drive) co_return fail(drive.error());
     const auto key = drive->keyring.server_key.public_key();
     auto& transport = machine.make_transport(Bytes(key.begin(), key.end()));
-    auto joined = co_await join_with_drive(runtime(), transport, *drive, invite, recover);
+    auto joined = co_await join_with_drive(runtime(), transport, *drive, invite, recovery);
     co_await transport.stop();
     if (!joined) co_return fail(joined.error());
     co_return Result<void>{};
@@ -242,7 +242,7 @@ TEST_F(ServerTest, EveryFileComesBackFromTheWordsAlone) {
     auto dead = std::move(lost.server);
     CO_TRY(auto link, co_await test.invite(*test.nodes[2]));
     auto& fresh = test.node();
-    CO_TRY_VOID(co_await fresh.join(link, secret, true));
+    CO_TRY_VOID(co_await fresh.join(link, secret, Recovery{}));
     CO_TRY_VOID(co_await fresh.up());
     for (int i = 0; i < 5; ++i)
       CO_TRY_VOID(co_await test.expect(fresh, fmt::format("file {}", i),
@@ -265,6 +265,130 @@ TEST_F(ServerTest, EveryFileComesBackFromTheWordsAlone) {
   }(*this));
 }
 
+/// A person with two servers of his own beside four of others; each has files of its own.
+Task<Result<PersonSecret>> two_servers_of_one_person(ServerTest& test) {
+  CO_TRY_VOID(co_await test.make_network(5));
+  const auto secret = test.nodes[0]->server->drive().keyring.person;
+  CO_TRY(auto link, co_await test.invite(*test.nodes[1]));
+  auto& second = test.node();
+  CO_TRY_VOID(co_await second.join(link, secret));
+  CO_TRY_VOID(co_await second.up());
+  CO_TRY_VOID(co_await test.all_up(6));
+  CO_TRY_VOID(co_await test.put(*test.nodes[0], "of the first", bytes_of(1, 3 << 20), Level::full));
+  CO_TRY_VOID(co_await test.put(second, "of the second", bytes_of(2, 2 << 20), Level::full));
+  CO_TRY(auto made, co_await second.server->volume().make_directory("deep/er", {}, true));
+  CO_TRY(made, co_await second.server->volume().make_symlink("../of the second", "deep/er/link", {}));
+  CO_TRY(made, co_await second.server->volume().put_small("deep/one", {}, bytes_of(3, 5000)));
+  CO_TRY(made, co_await second.server->volume().link("deep/one", "deep/two"));
+  CO_TRY_VOID(co_await second.server->wait_for(made, Level::full));
+  co_return secret;
+}
+
+TEST_F(ServerTest, AVolumeWhoseServerIsUpIsLeftToIt) {
+  run([](ServerTest& test) -> Task<Result<void>> {
+    CO_TRY(const auto secret, co_await two_servers_of_one_person(test));
+    auto& living = *test.nodes[5];
+    const auto volume = test.nodes[0]->server->volume().id();
+    test.nodes[0]->machine.crash();
+    auto dead = std::move(test.nodes[0]->server);
+    CO_TRY(auto link, co_await test.invite(*test.nodes[2]));
+    auto& fresh = test.node();
+    // At once: the others have not noticed yet that the first is gone.
+    CO_TRY_VOID(co_await fresh.join(link, secret, Recovery{}));
+    CO_TRY_VOID(co_await fresh.up());
+    co_await dead->stop();
+    EXPECT_EQ(fresh.server->volume().id(), volume);
+    CO_TRY_VOID(co_await test.expect(fresh, "of the first", bytes_of(1, 3 << 20),
+                                     ReadFrom::anywhere));
+    EXPECT_FALSE((co_await fresh.server->volume().stat("of the second")).has_value());
+    EXPECT_TRUE(living.server->may_write().has_value());
+    co_return co_await test.put(living, "still mine", bytes_of(4, 1000), Level::safe);
+  }(*this));
+}
+
+TEST_F(ServerTest, WithNothingLostThereIsNothingToRecover) {
+  run([](ServerTest& test) -> Task<Result<void>> {
+    CO_TRY(const auto secret, co_await two_servers_of_one_person(test));
+    CO_TRY(auto link, co_await test.invite(*test.nodes[2]));
+    auto& fresh = test.node();
+    CO_TRY_VOID(co_await fresh.join(link, secret, Recovery{}));
+    const auto started = co_await fresh.up();
+    fresh.server.reset();
+    co_await fresh.transport->stop();
+    EXPECT_EQ(started.error().code, Errc::exists) << started.error().message;
+    EXPECT_TRUE(test.nodes[0]->server->may_write().has_value());
+    EXPECT_TRUE(test.nodes[5]->server->may_write().has_value());
+    co_return Result<void>{};
+  }(*this));
+}
+
+TEST_F(ServerTest, SeveralLostVolumesComeBackAsFoldersAndNoneIsTakenOver) {
+  run([](ServerTest& test) -> Task<Result<void>> {
+    CO_TRY(const auto secret, co_await two_servers_of_one_person(test));
+    auto& first = *test.nodes[0];
+    auto& second = *test.nodes[5];
+    const auto folder_of = [](Node& node) {
+      return fmt::format("/recovered/{}", node.server->volume().id().brief());
+    };
+    const auto first_folder = folder_of(first);
+    const auto second_folder = folder_of(second);
+    co_await first.down();
+    co_await second.down();
+    CO_TRY(auto link, co_await test.invite(*test.nodes[2]));
+    auto& fresh = test.node();
+    CO_TRY_VOID(co_await fresh.join(link, secret, Recovery{}));
+    CO_TRY_VOID(co_await fresh.up());
+    // It goes on where it was after a restart.
+    co_await fresh.down();
+    CO_TRY_VOID(co_await fresh.up());
+    for (int i = 0; i < 600; ++i) {
+      CO_TRY(const auto status, co_await fresh.server->status());
+      if (status.idle) break;
+      EXPECT_NE(status.note, "");
+      co_await test.world.sleep(1s);
+    }
+    auto& volume = fresh.server->volume();
+    CO_TRY_VOID(co_await test.expect(fresh, first_folder + "/of the first", bytes_of(1, 3 << 20),
+                                     ReadFrom::network));
+    CO_TRY_VOID(co_await test.expect(fresh, second_folder + "/of the second", bytes_of(2, 2 << 20),
+                                     ReadFrom::network));
+    CO_TRY(const auto link_node, co_await volume.stat(second_folder + "/deep/er/link"));
+    EXPECT_EQ(link_node.target, "../of the second");
+    CO_TRY(const auto one, co_await volume.stat(second_folder + "/deep/one"));
+    CO_TRY(const auto two, co_await volume.stat(second_folder + "/deep/two"));
+    EXPECT_EQ(one.inode, two.inode);
+    CO_TRY_VOID(co_await test.expect(fresh, second_folder + "/deep/two", bytes_of(3, 5000),
+                                     ReadFrom::anywhere));
+    CO_TRY(const auto status, co_await fresh.server->status());
+    EXPECT_TRUE(status.idle);
+    EXPECT_EQ(status.note, "");
+    // One was merely off: it writes on as if nothing had been.
+    CO_TRY_VOID(co_await second.up());
+    CO_TRY_VOID(co_await test.put(second, "later", bytes_of(5, 1000), Level::safe));
+    co_return Result<void>{};
+  }(*this));
+}
+
+TEST_F(ServerTest, AChosenVolumeAloneIsTakenOver) {
+  run([](ServerTest& test) -> Task<Result<void>> {
+    CO_TRY(const auto secret, co_await two_servers_of_one_person(test));
+    const auto volume = test.nodes[5]->server->volume().id();
+    co_await test.nodes[0]->down();
+    co_await test.nodes[5]->down();
+    CO_TRY(auto link, co_await test.invite(*test.nodes[2]));
+    auto& fresh = test.node();
+    CO_TRY_VOID(co_await fresh.join(link, secret, Recovery{volume.hex().substr(0, 10)}));
+    CO_TRY_VOID(co_await fresh.up());
+    EXPECT_EQ(fresh.server->volume().id(), volume);
+    CO_TRY_VOID(co_await test.expect(fresh, "of the second", bytes_of(2, 2 << 20),
+                                     ReadFrom::anywhere));
+    // The other is not fenced.
+    CO_TRY_VOID(co_await test.nodes[0]->up());
+    CO_TRY_VOID(co_await test.put(*test.nodes[0], "later", bytes_of(5, 1000), Level::safe));
+    co_return Result<void>{};
+  }(*this));
+}
+
 TEST_F(ServerTest, ADriveAloneMayMoveIntoAnotherNetworkWithItsFiles) {
   run([](ServerTest& test) -> Task<Result<void>> {
     CO_TRY_VOID(co_await test.make_network(2));
@@ -279,10 +403,10 @@ TEST_F(ServerTest, ADriveAloneMayMoveIntoAnotherNetworkWithItsFiles) {
     if (!drive) co_return fail(drive.error());
     const auto key = drive->keyring.server_key.public_key();
     auto& transport = loner.machine.make_transport(Bytes(key.begin(), key.end()));
-    CO_TRY_VOID(co_await join_with_drive(loner.runtime(), transport, *drive, invite, false));
+    CO_TRY_VOID(co_await join_with_drive(loner.runtime(), transport, *drive, invite));
     CO_TRY(auto another, co_await test.invite(*test.nodes[0]));
     CO_TRY(auto second, parse_link(another));
-    auto again = co_await join_with_drive(loner.runtime(), transport, *drive, second, false);
+    auto again = co_await join_with_drive(loner.runtime(), transport, *drive, second);
     EXPECT_EQ(again.error().code, Errc::exists);
     co_await transport.stop();
     CO_TRY_VOID(co_await loner.up());

@@ -317,9 +317,14 @@ TEST(Recover, EveryPackComesBackFromTheSecretAlone) {
   cluster.kill(*cluster.servers[2]);
 
   auto& fresh = cluster.add(secret);
-  const auto root = cluster.wait(fetch_root(fresh.context()));
-  ASSERT_TRUE(root.has_value() && root->has_value());
-  EXPECT_EQ((*root)->version(), 4u);
+  auto volumes = cluster.wait(find_volumes(fresh.context())).value();
+  ASSERT_EQ(volumes.size(), 1u);
+  EXPECT_EQ(volumes[0].volume, Owner::volume_id());
+  EXPECT_EQ(volumes[0].writer, old.id());
+  EXPECT_EQ(volumes[0].root.version(), 4u);
+  EXPECT_FALSE(volumes[0].has_server());
+  ASSERT_TRUE(cluster.wait(find_empty_volumes(fresh.context(), secret, volumes)).has_value());
+  EXPECT_FALSE(volumes[0].empty);
   Owner owner(cluster, fresh);
   const auto found = cluster.wait(recover_stripes(fresh.context(), owner.owned()));
   ASSERT_TRUE(found.has_value()) << found.error().message;
@@ -338,7 +343,7 @@ TEST(Recover, EveryPackComesBackFromTheSecretAlone) {
   }
   // A stranger with another secret finds nothing.
   auto& stranger = cluster.add();
-  EXPECT_FALSE(cluster.wait(fetch_root(stranger.context()))->has_value());
+  EXPECT_TRUE(cluster.wait(find_volumes(stranger.context()))->empty());
 }
 
 }  // namespace

@@ -75,6 +75,7 @@ void add_mv(CLI::App&, Context&);
 void add_mkdir(CLI::App&, Context&);
 void add_status(CLI::App&, Context&);
 void add_contracts(CLI::App&, Context&);
+void add_volumes(CLI::App&, Context&);
 void add_fsck(CLI::App&, Context&);
 void add_chance(CLI::App&, Context&);
 void add_try(CLI::App&, Context&);

@@ -48,6 +48,7 @@ int main(int argc, char** argv) {
   add_mkdir(app, context);
   add_status(app, context);
   add_contracts(app, context);
+  add_volumes(app, context);
   add_fsck(app, context);
   add_chance(app, context);
   add_try(app, context);

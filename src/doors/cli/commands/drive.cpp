@@ -78,18 +78,18 @@ Result<void> run_init(const Context& context, const NewDriveWords& given) {
   return {};
 }
 
-Result<void> run_join(const Context& context, const NewDriveWords& given, bool recover) {
+Result<void> run_join(const Context& context, const NewDriveWords& given, std::optional<Recovery> recovery) {
   TRY(auto invite, parse_link(given.link));
   TRY(auto options, new_drive(given));
   bool fresh = !std::filesystem::exists(context.drive + "/format");
   TRY(auto machine, Machine::take_new(context.drive));
   RealRuntime& runtime = machine.runtime();
-  if (recover) TRY_VOID(refuse_existing(machine, context.drive));
+  if (recovery) TRY_VOID(refuse_existing(machine, context.drive));
   auto opened = fresh ? runtime.wait_for(prepare_drive(runtime, options)) : machine.open(given.passphrase_file);
   if (!opened) return fail(opened.error());
   Drive drive = std::move(*opened);
   Transport& transport = machine.connect_as(drive.keyring.server_key);
-  TRY(auto network, runtime.wait_for(join_with_drive(runtime, transport, drive, invite, recover)));
+  TRY(auto network, runtime.wait_for(join_with_drive(runtime, transport, drive, invite, recovery)));
   bool new_person = fresh && !given.words_file;
   if (context.json) {
     Json made = made_json(drive, new_person);
@@ -99,10 +99,16 @@ Result<void> run_join(const Context& context, const NewDriveWords& given, bool r
   }
   fmt::print("Joined the network {}.\n\n", network.brief());
   if (new_person) print_words(drive.keyring.person.words());
-  if (recover) fmt::print("Next:  spatter up     brings your volume back and serves this drive\n");
+  if (recovery) fmt::print("Next:  spatter up     brings your files back and serves this drive\n");
   else fmt::print("Next:  spatter up     serve this drive: it fills with the others' shards, and holds your files\n");
   return {};
 }
+
+/// The first digits of an id.
+const CLI::Validator hex_digits([](std::string& text) -> std::string {
+  const bool good = text.size() >= 6 && text.size() <= 64 && text.find_first_not_of("0123456789abcdef") == text.npos;
+  return good ? "" : "'" + text + "' is not 6 to 64 digits of an id (0-9, a-f)";
+}, "ID");
 
 void add_drive_options(CLI::App* command, NewDriveWords& given, bool words_required) {
   command->add_option("--size", given.size, "How much of the disk the drive may use, such as 500G; default: all. Half is yours, half the others'");
@@ -125,7 +131,7 @@ void add_init(CLI::App& app, Context& context) {
 void add_join(CLI::App& app, Context& context) {
   auto given = std::make_shared<NewDriveWords>();
   auto* command = add_command(app, context, "join", "Make a drive and join the network of an invite link",
-                              [&context, given] { return run_join(context, *given, false); });
+                              [&context, given] { return run_join(context, *given, {}); });
   command->add_option("link", given->link, "What 'spatter invite' printed on a member's machine")->required();
   add_drive_options(command, *given, false);
   add_json_flag(command, context);
@@ -133,9 +139,12 @@ void add_join(CLI::App& app, Context& context) {
 
 void add_recover(CLI::App& app, Context& context) {
   auto given = std::make_shared<NewDriveWords>();
+  auto recovery = std::make_shared<Recovery>();
   auto* command = add_command(app, context, "recover", "Bring everything back on a new machine, from the words alone",
-                              [&context, given] { return run_join(context, *given, true); });
+                              [&context, given, recovery] { return run_join(context, *given, *recovery); });
   command->add_option("link", given->link, "An invite link of any member")->required();
+  command->add_option("--volume", recovery->volume, "Take over this volume and leave all others alone: the first digits of its id, as 'spatter volumes' prints it")
+      ->check(hex_digits);
   add_drive_options(command, *given, true);
   add_json_flag(command, context);
 }

@@ -32,6 +32,10 @@ inline constexpr auto stripes = "user/stripes.db";
 inline constexpr auto packs = "user/packs";
 inline constexpr auto root = "user/root";
 inline constexpr auto recovering = "user/recovering";
+inline constexpr auto salvage = "user/salvage";
+inline constexpr auto salvage_volume = "user/salvage-volume.db";
+inline constexpr auto salvage_stripes = "user/salvage-stripes.db";
+inline constexpr auto salvage_packs = "user/salvage-packs";
 inline constexpr auto server = "server";
 }  // namespace drive_path
 
@@ -52,6 +56,12 @@ struct NewDrive {
   std::string name;
 };
 
+/// What a new drive is to bring back from the network at its first start.
+struct Recovery {
+  /// The first digits of the volume to take over; empty: as is best for the volumes that are found.
+  std::string volume;
+};
+
 /// none: there is no drive here (an interrupted making counts as none).
 Task<Result<bool>> drive_is_complete(Runtime& runtime);
 
@@ -63,10 +73,11 @@ Task<Result<Drive>> prepare_drive(Runtime& runtime, NewDrive options);
 /// Puts a new network in, founded by the drive's person, and completes the drive.
 Task<Result<NetworkId>> found_network(Runtime& runtime, const Drive& drive);
 
-/// Puts a joined network in and completes the drive. With `recover`, the next start of the server
-/// brings the person's volume back from that network before anything else.
+/// Puts a joined network in and completes the drive. With `recovery`, the next start of the server
+/// brings the person's volumes back from that network before anything else.
 Task<Result<void>> adopt_network(Runtime& runtime, const Drive& drive,
-                                 MemberStore::Contents contents, bool recover);
+                                 MemberStore::Contents contents,
+                                 std::optional<Recovery> recovery);
 
 /// Errors: not_found (no drive here, or an unfinished one), newer_format (naming both versions),
 /// denied (passphrase), invalid (settings), corrupt.

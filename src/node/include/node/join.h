@@ -11,9 +11,10 @@ namespace spatter {
 
 /// Dials the inviter with the drive's keys, and puts the network in. `drive` is prepared, or
 /// complete but alone: then it leaves the network of its own, keeping its files. Errc::exists when
-/// the drive belongs to a network with others in it. With `recover`, see adopt_network.
+/// the drive belongs to a network with others in it. With `recovery`, see adopt_network.
 /// `transport` was made for the drive's server key; it is not stopped here.
 Task<Result<NetworkId>> join_with_drive(Runtime& runtime, Transport& transport, const Drive& drive,
-                                        Invite invite, bool recover);
+                                        Invite invite,
+                                        std::optional<Recovery> recovery = {});
 
 }  // namespace spatter

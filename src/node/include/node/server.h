@@ -73,6 +73,14 @@ struct ServerContract {
   WallMs until_ms = 0;
 };
 
+/// One of the person's volumes; each of his servers has one of its own.
+struct ServerVolume {
+  VolumeId volume;
+  ServerId server;   ///< that writes it
+  bool up = false;   ///< reached from here, or from another member
+  WallMs made_ms = 0;  ///< of its newest root record
+};
+
 struct ServerFinding {
   enum class Where { drive, user_half, server_half, network };
   Where where = Where::drive;
@@ -124,6 +132,9 @@ class Server {
   Task<Result<std::string>> invite(Duration valid_for = std::chrono::hours(72));
   /// Both sides, by stripe and index; at most `limit` of each.
   Task<Result<std::vector<ServerContract>>> contracts(std::size_t limit);
+
+  /// The person's volumes of which the members that are up know.
+  Task<Result<std::vector<ServerVolume>>> volumes();
 
   using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
   /// Checks both halves. Changes nothing without `mend`.

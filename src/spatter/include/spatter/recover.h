@@ -1,18 +1,38 @@
-// Brings a person's volume back on a new machine: from what the members keep for the person, with
+// Brings a person's volumes back on a new machine: from what the members keep for the person, with
 // nothing but the person's secret.
 #pragma once
 
 #include <optional>
+#include <vector>
 
+#include "crypto/secret.h"
 #include "spatter/context.h"
 #include "spatter/label.h"
 #include "wire/proto/records.pb.h"
 
 namespace spatter {
 
-/// The newest valid root record of the person among all reachable members (highest number, then
-/// version). nullopt: nobody has one.
-Task<Result<std::optional<wire::RootRecord>>> fetch_root(SpatterContext context);
+/// One of the person's volumes, as the members know it.
+struct KnownVolume {
+  VolumeId volume;
+  wire::RootRecord root;     ///< the newest that anybody has: the highest number, then version
+  ServerId writer;           ///< the server the root names
+  bool writer_up = false;    ///< it is a member and reached from here; never for the own server
+  bool writer_seen = false;  ///< another member says that it has a connection with it
+  bool empty = false;        ///< see find_empty_volumes
+
+  /// Its server may still be writing it.
+  bool has_server() const { return writer_up || writer_seen; }
+};
+
+/// All of the person's volumes of which a reachable member, or the own server half, has a valid root
+/// record; the newest made first.
+Task<Result<std::vector<KnownVolume>>> find_volumes(SpatterContext context);
+
+/// Sets `empty` of those volumes of which no reachable member has a stripe: the person's own storage
+/// servers have volumes, too, into which nobody ever put a file. Reads every member's list.
+Task<Result<void>> find_empty_volumes(SpatterContext context, const PersonSecret& person,
+                                      std::vector<KnownVolume>& volumes);
 
 /// Gives `root` (a signed RootRecord) to every reachable member. The number of those that took it;
 /// Errc::fenced when any knows a higher writer number.

@@ -1,0 +1,137 @@
+// Which volumes a person has, asked of everybody who may know.
+#include <map>
+#include <set>
+
+#include "holder_link.h"
+#include "net/methods.h"
+#include "proto/holder.pb.h"
+#include "spatter/recover.h"
+#include "trust/contract.h"
+
+namespace spatter {
+
+namespace {
+
+constexpr unsigned list_page = 96;  ///< descriptors are up to 5 KiB each
+
+/// A root record that the person signed; nullopt for anything else.
+std::optional<wire::RootRecord> person_root(const wire::Signed& record, const PersonId& person) {
+  if (as_text(person.view()) != record.key()) return std::nullopt;
+  auto root = open_signed<wire::RootRecord>(record, kind::root);
+  if (!root || root->person() != record.key()) return std::nullopt;
+  return std::move(*root);
+}
+
+using Volumes = std::map<VolumeId, KnownVolume>;
+
+void take(Volumes& volumes, const wire::Signed& record, const PersonId& person) {
+  auto root = person_root(record, person);
+  if (!root) return;
+  const auto volume = VolumeId::from(root->volume());
+  const auto writer = ServerId::from(root->writer());
+  if (!volume || !writer) return;
+  auto& known = volumes[*volume];
+  if (!known.volume.is_zero() && std::pair(root->number(), root->version()) <=
+                                     std::pair(known.root.number(), known.root.version()))
+    return;
+  known.volume = *volume;
+  known.writer = *writer;
+  known.root = std::move(*root);
+}
+
+/// The volumes in `wanted` of which this page shows a stripe, proven by a label that only the person
+/// can have sealed.
+std::set<VolumeId> shown(const wire::ShardListReply& page,
+                         const std::map<VolumeId, RecordKeys>& wanted) {
+  std::set<VolumeId> result;
+  for (const auto& entry : page.entries()) {
+    wire::StripeDescriptor claim;
+    if (!claim.ParseFromString(entry.stripe_descriptor().body())) continue;
+    const auto volume = VolumeId::from(claim.volume());
+    if (!volume || result.contains(*volume)) continue;
+    const auto keys = wanted.find(*volume);
+    if (keys == wanted.end()) continue;
+    const auto facts = check_descriptor(entry.stripe_descriptor());
+    if (facts && open_label(keys->second, facts->stripe, as_bytes(facts->label)))
+      result.insert(*volume);
+  }
+  return result;
+}
+
+/// Takes out of `wanted` what the holder has stripes of.
+Task<Result<void>> look_at(SpatterContext context, HolderLink& link, ServerId holder,
+                           std::map<VolumeId, RecordKeys>& wanted) {
+  std::optional<ShardKey> after;
+  while (!wanted.empty()) {
+    CO_TRY(const auto page, co_await link.list(holder, after, list_page, true));
+    const auto found = co_await context.runtime.blocking([&] { return shown(page, wanted); });
+    for (const auto& volume : found) wanted.erase(volume);
+    if (!page.more() || page.entries().empty()) break;
+    const auto& last = page.entries(page.entries_size() - 1);
+    CO_TRY(const auto stripe, StripeId::from(last.stripe()));
+    const ShardKey key{stripe, last.index()};
+    if (after && key <= *after)
+      co_return fail(Errc::invalid, "server {} lists its shards out of order", holder);
+    after = key;
+  }
+  co_return Result<void>{};
+}
+
+}  // namespace
+
+Task<Result<std::vector<KnownVolume>>> find_volumes(SpatterContext context) {
+  Volumes volumes;
+  std::set<std::string> seen;
+  for (const auto& member : context.members.others()) {
+    if (!member.up) continue;
+    wire::RootGetRequest request;
+    request.set_person(context.identity.person.raw());
+    const auto reply = co_await context.rpc.call(
+        member.id, {.method = method::root_get, .body = request.SerializeAsString()});
+    wire::RootGetReply roots;
+    if (!reply || !roots.ParseFromString(reply->body)) {
+      context.runtime.log().info("server {} could not be asked for root records: {}", member.id,
+                                 reply ? "its answer cannot be read" : reply.error().message);
+      continue;
+    }
+    for (const auto& record : roots.roots()) take(volumes, record, context.identity.person);
+    seen.insert(roots.writers_up().begin(), roots.writers_up().end());
+  }
+  if (const auto own = co_await context.own_store.roots(context.identity.person))
+    for (const auto& record : *own) take(volumes, record, context.identity.person);
+
+  std::vector<KnownVolume> result;
+  for (auto& [id, volume] : volumes) {
+    const auto& writer = volume.writer;
+    // A server that is no member (any more) writes nothing, whoever may be connected with it.
+    if (writer != context.identity.server &&
+        context.members.person_of(writer) == context.identity.person) {
+      volume.writer_up = context.members.is_up(writer);
+      volume.writer_seen = seen.contains(writer.raw());
+    }
+    result.push_back(std::move(volume));
+  }
+  std::ranges::stable_sort(result, [](const KnownVolume& a, const KnownVolume& b) {
+    return a.root.made_ms() > b.root.made_ms();
+  });
+  co_return result;
+}
+
+Task<Result<void>> find_empty_volumes(SpatterContext context, const PersonSecret& person,
+                                      std::vector<KnownVolume>& volumes) {
+  std::map<VolumeId, RecordKeys> wanted;
+  for (const auto& volume : volumes)
+    wanted.emplace(volume.volume, VolumeKeys::derive(person, volume.volume).labels);
+  HolderLink link(context);
+  for (const auto& member : context.members.others()) {
+    if (!member.up) continue;
+    if (auto looked = co_await look_at(context, link, member.id, wanted); !looked)
+      context.runtime.log().warning("server {} could not be asked what it keeps: {}", member.id,
+                                    looked.error().message);
+  }
+  CO_TRY_VOID(co_await look_at(context, link, context.identity.server, wanted));
+  for (auto& volume : volumes) volume.empty = wanted.contains(volume.volume);
+  co_return Result<void>{};
+}
+
+}  // namespace spatter

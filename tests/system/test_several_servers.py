@@ -1,0 +1,79 @@
+"""A person with more than one server: what comes back when they are lost, and what is left alone."""
+import os
+
+from harness import NetworkTest, Server, main
+
+
+class SeveralServers(NetworkTest):
+    def second_of(self, owner, name, by):
+        """One more server of the owner's person."""
+        words = self.path("words")
+        with open(words, "w") as f:
+            f.write(owner.words)
+        server = Server(self.path(name))
+        server.run("join", by.json("invite")["link"], "--words-file", words, "--size", self.SIZE)
+        self.servers.append(server)
+        return server.up()
+
+    def recover(self, name, by, *arguments, up=True):
+        server = Server(self.path(name))
+        server.run("recover", by.json("invite")["link"], "--words-file", self.path("words"), "--size", self.SIZE, *arguments)
+        self.servers.append(server)
+        return server.up() if up else server
+
+    def network_with_two_of_one(self):
+        servers = self.network(5)
+        second = self.second_of(servers[0], "second", servers[1])
+        self.wait_up(6)
+        for name in ("a/one", "a/deep/two", "b/three"):
+            self.file(name, 400_000)
+        os.symlink("one", self.path("a/link"))
+        os.link(self.path("a/one"), self.path("a/same"))
+        servers[0].run("put", self.path("a"), "/")
+        second.run("put", self.path("b"), "/")
+        return servers[0], second, servers[1]
+
+    def test_the_volume_of_a_server_that_is_up_is_left_to_it(self):
+        first, second, other = self.network_with_two_of_one()
+        first.kill()
+        reborn = self.recover("reborn", other)
+        reborn.run("get", "/a", self.path("back"))
+        self.assert_same_tree(self.path("a"), self.path("back"))
+        self.assertEqual(second.status()["mode"], "serving")
+        second.run("put", self.file("more", 10_000), "/")
+        volumes = {v["server"]: v for v in second.json("volumes")["volumes"]}
+        self.assertTrue(volumes[second.id]["own"] and volumes[second.id]["up"])
+        self.assertTrue(volumes[reborn.id]["up"])
+
+    def test_all_of_several_lost_volumes_come_back(self):
+        first, second, other = self.network_with_two_of_one()
+        ids = {v["server"]: v["volume"][:12] for v in first.json("volumes")["volumes"]}
+        first.kill()
+        second.kill()
+        reborn = self.recover("reborn", other)
+        status = self.wait_for("all is copied", lambda: (lambda s: s if s["settled"] else None)(reborn.status()), 120)
+        self.assertEqual(status["note"], "")
+        for server, name in ((first, "a"), (second, "b")):
+            reborn.run("get", "--remote", "/recovered/%s/%s" % (ids[server.id], name), self.path("back-" + name))
+            self.assert_same_tree(self.path(name), self.path("back-" + name))
+        # The second was merely off.
+        second.up()
+        self.assertEqual(second.status()["mode"], "serving")
+
+    def test_a_chosen_volume_is_taken_over_and_one_in_use_is_not(self):
+        first, second, other = self.network_with_two_of_one()
+        ids = {v["server"]: v["volume"] for v in first.json("volumes")["volumes"]}
+        first.kill()
+        refused = self.recover("refused", other, "--volume", ids[second.id][:12], up=False)
+        failed = refused.run("up", "--listen", "127.0.0.1:0", ok=False)
+        self.assertEqual(failed.returncode, 1)
+        self.assertIn(second.id[:12], failed.err)
+        second.kill()
+        reborn = self.recover("reborn", other, "--volume", ids[second.id][:12])
+        reborn.run("get", "/b", self.path("back"))
+        self.assert_same_tree(self.path("b"), self.path("back"))
+        self.assertEqual([e["name"] for e in reborn.json("ls", "/")], ["b"])
+
+
+if __name__ == "__main__":
+    main()
