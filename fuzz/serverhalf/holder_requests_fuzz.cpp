@@ -8,7 +8,7 @@ using namespace spatter::serverhalf;
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   const std::string_view body = as_text(ByteView(data + 1, size - 1));
-  switch (data[0] % 11) {
+  switch (data[0] % 12) {
     case 0: (void)decode_put(body); break;
     case 1:
       if (auto begin = decode_begin(body)) SPATTER_ASSERT(begin->size >= 1 && begin->size <= shard_bytes_max);
@@ -30,7 +30,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 8:
       if (auto check = decode_check(body)) SPATTER_ASSERT(check->keys.size() <= check_keys_max);
       break;
-    case 9: (void)decode_root_put(body); break;
+    case 9:
+      if (auto renew = decode_renew(body)) SPATTER_ASSERT(renew->contracts.size() <= renew_contracts_max);
+      break;
+    case 10: (void)decode_root_put(body); break;
     default: (void)decode_root_get(body); break;
   }
   return 0;

@@ -138,6 +138,9 @@ Task<Result<void>> Server::start() {
                        [this](PackPosition position) { return wait_for(position, Level::safe); }},
         std::move(lost));
     state.salvage->start();
+    state.expiry = std::make_unique<Expiry>(
+        Expiry::Parts{state.runtime, *state.members, *state.shards});
+    state.expiry->start();
     co_return Result<void>{};
   };
   auto started = co_await run(state);
@@ -148,6 +151,7 @@ Task<Result<void>> Server::start() {
 Task<void> Server::stop() {
   auto& state = *state_;
   if (state.members) state.members->on_observed_host = nullptr;
+  if (state.expiry) co_await state.expiry->stop();
   if (state.salvage) co_await state.salvage->stop();
   if (state.housekeeper) co_await state.housekeeper->stop();
   if (state.roots) co_await state.roots->stop();
@@ -159,6 +163,7 @@ Task<void> Server::stop() {
     co_await state.volume->stop();
   }
   if (state.reader) co_await state.reader->stop();
+  state.expiry.reset();
   state.salvage.reset();
   state.housekeeper.reset();
   state.roots.reset();

@@ -1,6 +1,7 @@
 // The parts of a running Server, in the order in which they are made; they end in the reverse one.
 #pragma once
 
+#include "expiry.h"
 #include "housekeeper.h"
 #include "node/server.h"
 #include "root_keeper.h"
@@ -36,6 +37,7 @@ struct Server::State {
   std::unique_ptr<RootKeeper> roots;
   std::unique_ptr<Housekeeper> housekeeper;
   std::unique_ptr<Salvage> salvage;
+  std::unique_ptr<Expiry> expiry;
 
   SpatterContext context() {
     return SpatterContext{runtime, *rpc, *members, *shards, *identity, *stripes};

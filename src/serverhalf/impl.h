@@ -36,6 +36,7 @@ class ShardStore::Impl {
   Task<Result<wire::Contract>> commit(Asker asker, std::uint64_t handle, wire::Signed descriptor,
                                       wire::Contract contract);
   Task<Result<void>> abort(Asker asker, std::uint64_t handle);
+  Task<Result<std::vector<wire::Contract>>> renew(Asker asker, std::vector<wire::Contract> offers);
   Task<Result<ShardPart>> read(ShardKey key, std::uint64_t offset, std::uint64_t length);
   Task<Result<ShardPage>> list(ShardQuery query);
   Task<Result<std::vector<bool>>> check(std::vector<ShardKey> keys, bool deep);
@@ -123,6 +124,9 @@ class ShardStore::Impl {
   /// Checks everything that can be checked without looking at what is here. Any thread.
   Result<Offer> examine(const Asker& asker, const wire::Signed& descriptor,
                         const wire::Contract& contract, const Staged& staged) const;
+  /// The part of it that a contract by itself allows. Any thread.
+  Result<ContractTerms> examine_terms(const Asker& asker, const wire::Contract& contract) const;
+  wire::Contract receipt_for(const wire::Contract& offer) const;  ///< any thread
   /// Puts the tail behind a staged file and syncs it. Blocking.
   Result<void> seal(Staged& staged, const Offer& offer);
   Result<void> create_tmp(Staged& staged);  ///< blocking

@@ -195,27 +195,26 @@ namespace {
 /// A descriptor never changes, so the stripes of a writer that was taken over keep his number. His
 /// successor, whom the newest root record names, mends them: he may offer them under contracts of
 /// his own.
-Result<void> check_writer(Connected& db, const Offer& offer) {
-  auto fence = check_fence(db, offer.stripe.person, offer.stripe.volume, offer.stripe.writer_number);
+Result<void> check_writer(Connected& db, const ContractTerms& terms, const VolumeId& volume,
+                          std::uint64_t writer_number) {
+  auto fence = check_fence(db, terms.person, volume, writer_number);
   if (fence || fence.error().code != Errc::fenced) return fence;
   TRY(auto row, db.prepare("SELECT record FROM roots WHERE person = ?1 AND volume = ?2"));
-  TRY(const bool there, row.bind_blob(1, offer.stripe.person.view())
-                            .bind_blob(2, offer.stripe.volume.view())
-                            .step());
+  TRY(const bool there, row.bind_blob(1, terms.person.view()).bind_blob(2, volume.view()).step());
   if (!there) return fence;
   const auto bytes = row.blob_view(0);
   wire::Signed record;
   wire::RootRecord root;
   const bool readable = record.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) &&
                         root.ParseFromString(record.body());
-  if (readable && root.writer() == server_id(offer.terms.owner_key).raw()) return {};
+  if (readable && root.writer() == server_id(terms.owner_key).raw()) return {};
   return fence;
 }
 
 }  // namespace
 
 Result<std::optional<Entry>> judge(Connected& db, const Offer& offer) {
-  TRY_VOID(check_writer(db, offer));
+  TRY_VOID(check_writer(db, offer.terms, offer.stripe.volume, offer.stripe.writer_number));
   TRY(auto stripe, db.prepare("SELECT person, descriptor FROM stripes WHERE stripe = ?1"));
   TRY(const bool known, stripe.bind_blob(1, offer.key.stripe.view()).step());
   if (!known) return std::optional<Entry>();
@@ -268,6 +267,55 @@ Result<Kept> keep(Connected& db, const Offer& offer, ByteView inline_bytes,
   same_place.file_bytes = before.file_bytes;
   TRY_VOID(update_row(db, same_place, before.id, false, before.charge));
   return kept;
+}
+
+namespace {
+
+Result<wire::ContractBody> stored_terms(const Entry& entry) {
+  wire::Contract stored;
+  wire::ContractBody body;
+  if (!stored.ParseFromString(entry.contract_bytes) || !body.ParseFromString(stored.body()))
+    return fail(Errc::corrupt, "the contract for {} in the index cannot be read", entry.key.text());
+  return body;
+}
+
+/// The stored contract was checked against the stripe's descriptor; so is what equals it in all but
+/// its owner's key and its term.
+Result<void> check_same_shard(const ContractTerms& terms, const wire::ContractBody& stored) {
+  if (terms.shard_root.raw() == stored.shard_root() && terms.size == stored.size()) return {};
+  return fail(Errc::invalid, "the contract for shard {} of stripe {} is for another shard than the "
+              "one here", terms.index, terms.stripe);
+}
+
+}  // namespace
+
+Result<std::optional<Entry>> renew(Connected& db, const Renewal& renewal) {
+  const auto& terms = renewal.terms;
+  TRY(auto entry, find(db, renewal.key));
+  if (!entry) return entry;
+  if (entry->person != terms.person)
+    return fail(Errc::denied, "{} belongs to another person", renewal.key.text());
+  TRY(const auto stored, stored_terms(*entry));
+  TRY_VOID(check_same_shard(terms, stored));
+  if (entry->lost) return std::optional<Entry>();
+
+  TRY(const auto descriptor_bytes, find_descriptor(db, terms.stripe));
+  wire::Signed descriptor;
+  wire::StripeDescriptor stripe;
+  if (!descriptor.ParseFromString(descriptor_bytes) || !stripe.ParseFromString(descriptor.body()))
+    return fail(Errc::corrupt, "the descriptor of stripe {} in the index cannot be read",
+                terms.stripe);
+  TRY(const auto volume, VolumeId::from(stripe.volume()));
+  TRY_VOID(check_writer(db, terms, volume, stripe.writer_number()));
+  if (terms.until_ms <= static_cast<WallMs>(stored.until_ms())) return entry;
+
+  TRY(auto update, db.prepare("UPDATE shards SET server = ?2, contract = ?3 WHERE id = ?1"));
+  TRY_VOID(update.bind(1, entry->id)
+               .bind_blob(2, server_id(terms.owner_key).view())
+               .bind_blob(3, as_bytes(renewal.contract_bytes))
+               .run());
+  entry->contract_bytes = renewal.contract_bytes;
+  return entry;
 }
 
 Result<std::vector<Entry>> releasable(Connected& db, const PersonId& person,

@@ -67,6 +67,18 @@ struct Kept {
 Result<Kept> keep(Connected& db, const Offer& offer, ByteView inline_bytes,
                   std::span<const Digest> leaves);
 
+/// A contract with a later term for a shard that is here already, checked as far as it goes by
+/// itself, with the receipt made.
+struct Renewal {
+  ShardKey key;
+  ContractTerms terms;
+  wire::Contract contract;
+  std::string contract_bytes;
+};
+/// The shard as it was, with in `contract_bytes` the receipt to return; nothing when it is not here
+/// or lost.
+Result<std::optional<Entry>> renew(Connected& db, const Renewal& renewal);
+
 /// Those that are there, if all of them are `person`'s and his writer's to release.
 Result<std::vector<Entry>> releasable(Connected& db, const PersonId& person,
                                       std::span<const ShardKey> keys, std::uint64_t writer_number);

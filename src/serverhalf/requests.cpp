@@ -47,6 +47,15 @@ Result<std::vector<ShardKey>> keys_of(
   return keys;
 }
 
+/// Whose key signed the contract, as it claims.
+Result<ServerId> owner_of(const wire::Contract& contract, std::string_view method) {
+  wire::ContractBody body;
+  if (contract.body().size() > record_bytes_max || !body.ParseFromString(contract.body()) ||
+      body.owner_key().size() != 32)
+    return fail(Errc::invalid, "a {} request with a contract that cannot be read", method);
+  return server_id(as_bytes(body.owner_key()));
+}
+
 /// The signatures are checked later, off the executor.
 template <class Message>
 Result<PutRequest> put_of(Message& message, std::string_view method) {
@@ -54,11 +63,7 @@ Result<PutRequest> put_of(Message& message, std::string_view method) {
     return fail(Errc::invalid, "a {} request without {}", method,
                 message.has_contract() ? "its stripe's descriptor" : "a contract");
   PutRequest request;
-  wire::ContractBody body;
-  if (message.contract().body().size() > record_bytes_max ||
-      !body.ParseFromString(message.contract().body()) || body.owner_key().size() != 32)
-    return fail(Errc::invalid, "a {} request with a contract that cannot be read", method);
-  request.owner = server_id(as_bytes(body.owner_key()));
+  TRY(request.owner, owner_of(message.contract(), method));
   request.descriptor = std::move(*message.mutable_stripe_descriptor());
   request.contract = std::move(*message.mutable_contract());
   return request;
@@ -146,6 +151,21 @@ Result<CheckRequest> decode_check(std::string_view body) {
   request.deep = message.deep();
   TRY(request.keys, keys_of(message.shards(),
                             request.deep ? deep_check_keys_max : check_keys_max, "shard.check"));
+  return request;
+}
+
+Result<RenewRequest> decode_renew(std::string_view body) {
+  TRY(auto message, parse<wire::ShardRenewRequest>(body, "shard.renew"));
+  if (static_cast<std::size_t>(message.contracts_size()) > renew_contracts_max)
+    return fail(Errc::invalid, "a shard.renew request for {} contracts, allowed are {}",
+                message.contracts_size(), renew_contracts_max);
+  RenewRequest request;
+  for (auto& contract : *message.mutable_contracts()) {
+    TRY(const auto owner, owner_of(contract, "shard.renew"));
+    if (std::ranges::find(request.owners, owner) == request.owners.end())
+      request.owners.push_back(owner);
+    request.contracts.push_back(std::move(contract));
+  }
   return request;
 }
 

@@ -11,6 +11,7 @@ namespace spatter::serverhalf {
 
 inline constexpr std::size_t release_keys_max = 1024;
 inline constexpr std::size_t check_keys_max = 1024;
+inline constexpr std::size_t renew_contracts_max = 256;
 inline constexpr std::size_t deep_check_keys_max = 32;  ///< each reads and hashes a whole shard
 /// Replies stay below what an RPC body may have.
 inline constexpr std::size_t list_reply_bytes_max = 400 << 10;
@@ -64,6 +65,12 @@ struct CheckRequest {
   bool deep = false;
 };
 Result<CheckRequest> decode_check(std::string_view body);
+
+struct RenewRequest {
+  std::vector<wire::Contract> contracts;
+  std::vector<ServerId> owners;  ///< whose keys signed them, as they claim; each once
+};
+Result<RenewRequest> decode_renew(std::string_view body);
 
 Result<wire::Signed> decode_root_put(std::string_view body);
 Result<PersonId> decode_root_get(std::string_view body);

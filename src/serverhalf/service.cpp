@@ -142,6 +142,17 @@ Task<Result<RpcReply>> check(ServicePtr service, Caller caller, RpcRequest reque
   co_return reply_with(reply);
 }
 
+Task<Result<RpcReply>> renew(ServicePtr service, Caller caller, RpcRequest request) {
+  CO_TRY(const Asker asker, service->asker(caller));
+  CO_TRY_VOID(no_payload(request));
+  CO_TRY(auto decoded, decode_renew(request.body));
+  for (const auto& owner : decoded.owners) CO_TRY_VOID(service->check_owner(asker, owner));
+  CO_TRY(auto renewed, co_await service->store.renew(asker, std::move(decoded.contracts)));
+  wire::ShardRenewReply reply;
+  for (auto& contract : renewed) *reply.add_contracts() = std::move(contract);
+  co_return reply_with(reply);
+}
+
 Task<Result<RpcReply>> put_root(ServicePtr service, Caller caller, RpcRequest request) {
   CO_TRY(const Asker asker, service->asker(caller));
   CO_TRY_VOID(no_payload(request));
@@ -186,6 +197,7 @@ void serve_shards(Rpc& rpc, ShardStore& store, PersonOf person_of) {
   serve(method::shard_list, list);
   serve(method::shard_release, release);
   serve(method::shard_check, check);
+  serve(method::shard_renew, renew);
   serve(method::root_put, put_root);
   serve(method::root_get, get_roots);
 }

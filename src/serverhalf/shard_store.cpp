@@ -62,6 +62,11 @@ Task<Result<void>> ShardStore::abort(Asker asker, std::uint64_t handle) {
   return impl_->apart(impl_->abort(asker, handle));
 }
 
+Task<Result<std::vector<wire::Contract>>> ShardStore::renew(Asker asker,
+                                                            std::vector<wire::Contract> offers) {
+  return impl_->apart(impl_->renew(asker, std::move(offers)));
+}
+
 Task<Result<ShardPart>> ShardStore::read(ShardKey key, std::uint64_t offset, std::uint64_t length) {
   return impl_->apart(impl_->read(key, offset, length));
 }

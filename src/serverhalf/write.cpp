@@ -45,6 +45,32 @@ Task<Result<ShardStore::Impl::Room>> ShardStore::Impl::reserve(PersonId person, 
   co_return ledger_.reserve(person, need, *options_.admission, standing);
 }
 
+Result<ContractTerms> ShardStore::Impl::examine_terms(const Asker& asker,
+                                                      const wire::Contract& contract) const {
+  if (contract.body().size() + receipt_bytes * 2 > serverhalf::contract_bytes_max)
+    return fail(Errc::invalid, "a contract of {} bytes", contract.body().size());
+  TRY(auto terms, check_offer(contract));
+  const ShardKey key{terms.stripe, terms.index};
+  if (terms.holder != self_)
+    return fail(Errc::invalid, "the contract for {} is with server {}, this is {}", key.text(),
+                terms.holder, self_);
+  if (terms.person != asker.person)
+    return fail(Errc::denied, "the contract for {} is of another person than the server that offers it",
+                key.text());
+  if (terms.until_ms <= runtime_.wall_ms())
+    return fail(Errc::invalid, "the contract for {} has ended already", key.text());
+  return terms;
+}
+
+/// Only the fields we know are kept, whatever else the message held.
+wire::Contract ShardStore::Impl::receipt_for(const wire::Contract& offer) const {
+  wire::Contract contract;
+  contract.set_body(offer.body());
+  contract.set_owner_signature(offer.owner_signature());
+  countersign(contract, holder_);
+  return contract;
+}
+
 Result<ShardStore::Impl::Offer> ShardStore::Impl::examine(const Asker& asker,
                                                           const wire::Signed& descriptor,
                                                           const wire::Contract& contract,
@@ -53,18 +79,8 @@ Result<ShardStore::Impl::Offer> ShardStore::Impl::examine(const Asker& asker,
   Offer offer;
   if (descriptor.body().size() + 200 > descriptor_bytes_max)
     return fail(Errc::invalid, "a stripe descriptor of {} bytes", descriptor.body().size());
-  if (contract.body().size() + receipt_bytes * 2 > contract_bytes_max)
-    return fail(Errc::invalid, "a contract of {} bytes", contract.body().size());
-  TRY(offer.terms, check_offer(contract));
+  TRY(offer.terms, examine_terms(asker, contract));
   offer.key = {offer.terms.stripe, offer.terms.index};
-  if (offer.terms.holder != self_)
-    return fail(Errc::invalid, "the contract for {} is with server {}, this is {}",
-                offer.key.text(), offer.terms.holder, self_);
-  if (offer.terms.person != asker.person)
-    return fail(Errc::denied, "the contract for {} is of another person than the server that offers it",
-                offer.key.text());
-  if (offer.terms.until_ms <= runtime_.wall_ms())
-    return fail(Errc::invalid, "the contract for {} has ended already", offer.key.text());
   TRY(offer.stripe, check_descriptor(descriptor));
   TRY_VOID(check_matches(offer.terms, offer.stripe));
   constexpr auto number_max = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
@@ -77,10 +93,7 @@ Result<ShardStore::Impl::Offer> ShardStore::Impl::examine(const Asker& asker,
   if (merkle_root(staged.leaves) != offer.terms.shard_root)
     return fail(Errc::corrupt, "{}: the bytes that came do not have the contract's root",
                 offer.key.text());
-  // Only the fields we know are kept, whatever else the messages held.
-  offer.contract.set_body(contract.body());
-  offer.contract.set_owner_signature(contract.owner_signature());
-  countersign(offer.contract, holder_);
+  offer.contract = receipt_for(contract);
   offer.contract_bytes = offer.contract.SerializeAsString();
   wire::Signed kept;
   kept.set_body(descriptor.body());

@@ -153,6 +153,22 @@ Task<Result<void>> HolderLink::release(ServerId holder, std::vector<ShardKey> ke
   co_return Result<void>{};
 }
 
+Task<Result<std::vector<wire::Contract>>> HolderLink::renew(ServerId holder,
+                                                            std::vector<wire::Contract> offers) {
+  const auto count = offers.size();
+  if (is_own(holder)) co_return co_await context_.own_store.renew(self(), std::move(offers));
+  wire::ShardRenewRequest request;
+  for (auto& offer : offers) *request.add_contracts() = std::move(offer);
+  CO_TRY(auto reply, co_await call<wire::ShardRenewReply>(holder, method::shard_renew, request, {},
+                                                          durable));
+  if (static_cast<std::size_t>(reply.first.contracts_size()) != count)
+    co_return fail(Errc::invalid, "server {}: {} contracts were offered, {} came back", holder,
+                   count, reply.first.contracts_size());
+  auto& contracts = *reply.first.mutable_contracts();
+  co_return std::vector<wire::Contract>(std::make_move_iterator(contracts.begin()),
+                                        std::make_move_iterator(contracts.end()));
+}
+
 Task<Result<wire::ShardListReply>> HolderLink::list(ServerId holder, std::optional<ShardKey> after,
                                                     unsigned limit, bool with_descriptors) {
   if (is_own(holder)) {

@@ -34,6 +34,10 @@ class HolderLink {
   Task<Result<std::vector<bool>>> check(ServerId holder, std::vector<ShardKey> keys, bool deep);
   Task<Result<void>> release(ServerId holder, std::vector<ShardKey> keys,
                              std::uint64_t writer_number);
+  /// One contract for each offer, in order; see ShardStore::renew. At most renewals_max.
+  Task<Result<std::vector<wire::Contract>>> renew(ServerId holder,
+                                                  std::vector<wire::Contract> offers);
+  static constexpr std::size_t renewals_max = 128;
   /// One page of what the holder keeps of our person.
   Task<Result<wire::ShardListReply>> list(ServerId holder, std::optional<ShardKey> after,
                                           unsigned limit, bool with_descriptors);

@@ -220,7 +220,7 @@ Task<void> Keeper::State::inventory(ServerId holder) {
 
 /// Compares what a holder has with what the table says it has. What it lacks is lost; what it has
 /// beyond (left from writes that a crash cut short) is released, if this server signed for it
-/// before this run and it is not being written now.
+/// before this run and it is not being written now. Contracts that come to their end are renewed.
 Task<Result<void>> Keeper::State::take_inventory(ServerId holder) {
   std::set<std::pair<StripeId, std::uint16_t>> expected;
   for (const auto& stripe : context.table.all())
@@ -228,7 +228,9 @@ Task<Result<void>> Keeper::State::take_inventory(ServerId holder) {
       if (shard.holder == holder && !shard.lost) expected.emplace(stripe->id, shard.index);
 
   const auto own_key = to_string(context.identity.server_key.public_key());
+  const auto now = context.runtime.wall_ms();
   std::vector<ReleasedShard> unknown;
+  std::vector<ShardKey> due;
   std::optional<ShardKey> after;
   while (true) {
     CO_TRY(const auto page, co_await link.list(holder, after, list_page, false));
@@ -247,15 +249,21 @@ Task<Result<void>> Keeper::State::take_inventory(ServerId holder) {
                                 [&](const PlacedShard& shard) {
                                   return shard.index == index && shard.holder == holder;
                                 });
-      if (known || writer.is_writing(id)) continue;
       wire::ContractBody body;
-      if (!body.ParseFromString(entry.contract().body()) || body.owner_key() != own_key ||
+      const bool readable = body.ParseFromString(entry.contract().body());
+      if (known && readable &&
+          renewal_due(static_cast<WallMs>(body.signed_ms()), static_cast<WallMs>(body.until_ms()),
+                      now))
+        due.push_back(key);
+      if (known || writer.is_writing(id)) continue;
+      if (!readable || body.owner_key() != own_key ||
           static_cast<WallMs>(body.signed_ms()) >= started_ms)
         continue;
       unknown.push_back({id, index, holder});
     }
     if (!page.more() || page.entries().empty()) break;
   }
+  co_await renew(holder, std::move(due));
   for (const auto& [id, index] : expected) {
     if (writer.is_writing(id)) continue;
     context.runtime.log().warning("server {} no longer has shard {} of stripe {}", holder, index,

@@ -62,7 +62,8 @@ struct Keeper::State {
   Task<Result<void>> write_range(PackInfo pack, ByteRange range, Shape shape);
   std::uint64_t backlog() const;
 
-  // --- Mending stripes, releasing, asking holders (keeper_mend.cpp) -----------------------------
+  // --- Mending stripes, releasing, asking holders (keeper_mend.cpp,
+  // keeper_renew.cpp) ---------------------------------------------------------------------------
   Task<void> scan();
   void start_mends(TimePoint& next);
   Task<void> mend(StripeId id);
@@ -71,6 +72,8 @@ struct Keeper::State {
   void start_inventory(TimePoint& next);
   Task<void> inventory(ServerId holder);
   Task<Result<void>> take_inventory(ServerId holder);
+  Task<void> renew(ServerId holder, std::vector<ShardKey> due);
+  Task<Result<void>> renew_some(ServerId holder, std::span<const ShardKey> keys);
   Task<void> mark_lost(StripeId stripe, std::uint16_t index, ServerId holder);
 
   class Source final : public PackBytes {

@@ -34,14 +34,6 @@ struct Found {
 };
 using Versions = std::map<Digest, Found>;
 
-/// A claim whose receipt the holder signed, for the shard as the descriptor has it.
-bool is_receipt(const wire::Contract& contract, const Descriptor& facts, unsigned index,
-                const ServerId& holder) {
-  const auto terms = check_contract(contract);
-  return terms && terms->stripe == facts.stripe && terms->index == index &&
-         terms->holder == holder && check_matches(*terms, facts).has_value();
-}
-
 class Collector {
  public:
   Collector(SpatterContext context, const OwnedVolume& volume)

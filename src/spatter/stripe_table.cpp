@@ -440,4 +440,20 @@ Task<Result<std::vector<StripeTable::Contracted>>> StripeTable::contracts(std::s
   return database_->read_for<std::vector<Contracted>>(std::move(work));
 }
 
+Task<Result<void>> StripeTable::renew(std::vector<Contracted> contracts) {
+  Database::Work work = [&](Connected& db) -> Result<void> {
+    for (const auto& renewed : contracts) {
+      TRY(auto update,
+          db.prepare("UPDATE shards SET contract = ? WHERE stripe = ? AND shard = ? AND holder = ?"));
+      TRY_VOID(update.bind_blob(1, renewed.contract)
+                   .bind_blob(2, renewed.stripe.view())
+                   .bind(3, std::int64_t{renewed.index})
+                   .bind_blob(4, renewed.holder.view())
+                   .run());
+    }
+    return {};
+  };
+  co_return co_await database_->write(std::move(work));
+}
+
 }  // namespace spatter

@@ -14,6 +14,14 @@ Result<IdType> field_id(const std::string& raw, std::string_view record, std::st
 
 }  // namespace
 
+bool renewal_due(WallMs signed_ms, WallMs until_ms, WallMs now) {
+  return now >= until_ms - (until_ms - signed_ms) / 3;
+}
+
+bool contract_lapsed(WallMs until_ms, WallMs now) {
+  return now > until_ms && now - until_ms > contract_grace_ms;
+}
+
 wire::Signed sign_descriptor(const SigningKey& server, const wire::StripeDescriptor& descriptor) {
   return sign_message(server, kind::stripe, descriptor);
 }
@@ -141,6 +149,13 @@ Result<ContractTerms> check_contract(const wire::Contract& contract) {
     return fail(Errc::corrupt, "the receipt for shard {} of stripe {} does not match", terms.index,
                 terms.stripe);
   return terms;
+}
+
+bool is_receipt(const wire::Contract& contract, const Descriptor& descriptor, unsigned index,
+                const ServerId& holder) {
+  const auto terms = check_contract(contract);
+  return terms && terms->index == index && terms->holder == holder &&
+         check_matches(*terms, descriptor).has_value();
 }
 
 }  // namespace spatter

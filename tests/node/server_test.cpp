@@ -77,8 +77,8 @@ class ServerTest : public testing::Test {
     world.run_for(30s);
   }
 
-  void run(Task<Result<void>> task) {
-    auto result = world.wait_for(std::move(task), 20min);
+  void run(Task<Result<void>> task, Duration limit = 20min) {
+    auto result = world.wait_for(std::move(task), limit);
     ASSERT_TRUE(result.has_value()) << "it did not end";
     EXPECT_TRUE(*result) << result->error().message;
   }
@@ -387,6 +387,51 @@ TEST_F(ServerTest, AChosenVolumeAloneIsTakenOver) {
     CO_TRY_VOID(co_await test.put(*test.nodes[0], "later", bytes_of(5, 1000), Level::safe));
     co_return Result<void>{};
   }(*this));
+}
+
+TEST_F(ServerTest, WhatNobodyRenewsIsLetGoButOnlyLongAfterItsContractsEnded) {
+  run([](ServerTest& test) -> Task<Result<void>> {
+    CO_TRY_VOID(co_await test.make_network(3));
+    auto& owner = *test.nodes[0];
+    CO_TRY_VOID(co_await test.put(owner, "a", bytes_of(1, 3 << 20), Level::full));
+    CO_TRY_VOID(co_await test.put(*test.nodes[1], "b", bytes_of(2, 1 << 20), Level::full));
+    const auto person = owner.server->identity().person;
+    const auto kept = [&](std::size_t node) {
+      return test.nodes[node]->server->shards().kept_for(person);
+    };
+    const auto jump = [&](int days) {
+      for (auto& node : test.nodes)
+        node->machine.set_wall_offset_ms(node->machine.wall_offset_ms() +
+                                         days * std::int64_t{24} * 3600 * 1000);
+    };
+    co_await owner.down();
+    const auto before = kept(1);
+    EXPECT_GT(before, 0u);
+    // The contracts have ended; the grace has not.
+    jump(100);
+    co_await test.world.sleep(37h);
+    EXPECT_EQ(kept(1), before);
+    // A clock that jumps counts for nothing until it has run evenly for a day.
+    jump(100);
+    co_await test.world.sleep(13h);
+    EXPECT_EQ(kept(1), before);
+    // An owner who is back within that day has lost nothing.
+    CO_TRY_VOID(co_await owner.up());
+    CO_TRY_VOID(co_await test.all_up(3));
+    co_await test.world.sleep(37h);
+    EXPECT_EQ(kept(1), before);
+    CO_TRY_VOID(co_await test.expect(owner, "a", bytes_of(1, 3 << 20), ReadFrom::network));
+    CO_TRY(const auto renewed, co_await owner.server->contracts(1000));
+    const auto now = owner.runtime().wall_ms();
+    EXPECT_TRUE(std::ranges::all_of(renewed, [&](auto& c) { return c.until_ms > now; }));
+    // One who never comes back leaves nothing behind in the end; the others' files stay.
+    co_await owner.down();
+    jump(200);
+    co_await test.world.sleep(37h);
+    EXPECT_EQ(kept(1), 0u);
+    EXPECT_EQ(kept(2), 0u);
+    co_return co_await test.expect(*test.nodes[1], "b", bytes_of(2, 1 << 20), ReadFrom::network);
+  }(*this), 200h);
 }
 
 TEST_F(ServerTest, ADriveAloneMayMoveIntoAnotherNetworkWithItsFiles) {

@@ -34,6 +34,27 @@ TEST(RequestsTest, ReadRequestsOutsideAnyShardAreRefused) {
   EXPECT_THAT(decode_read(request.SerializeAsString()).error().message, HasSubstr("stripe has 5"));
 }
 
+TEST(RequestsTest, RenewalsNameTheirOwnersOnceEach) {
+  wire::ShardRenewRequest request;
+  wire::ContractBody body;
+  for (const char owner : {'a', 'b', 'a'}) {
+    body.set_owner_key(std::string(32, owner));
+    request.add_contracts()->set_body(body.SerializeAsString());
+  }
+  const auto renewals = decode_renew(request.SerializeAsString());
+  ASSERT_TRUE(renewals);
+  EXPECT_EQ(renewals->contracts.size(), 3u);
+  EXPECT_EQ(renewals->owners.size(), 2u);
+  body.set_owner_key("short");
+  request.add_contracts()->set_body(body.SerializeAsString());
+  EXPECT_FALSE(decode_renew(request.SerializeAsString()));
+  request.Clear();
+  body.set_owner_key(std::string(32, 'a'));
+  for (std::size_t i = 0; i <= renew_contracts_max; ++i)
+    request.add_contracts()->set_body(body.SerializeAsString());
+  EXPECT_THAT(decode_renew(request.SerializeAsString()).error().message, HasSubstr("257"));
+}
+
 TEST(RequestsTest, TooManyShardsInOneRequestAreRefused) {
   wire::ShardReleaseRequest release;
   wire::ShardCheckRequest check;

@@ -225,6 +225,83 @@ TEST_F(ShardStoreTest, ALaterTermRenewsTheContractAndAnEarlierOneDoesNot) {
   EXPECT_TRUE(fsck(true).clean());
 }
 
+TEST_F(ShardStoreTest, ContractsAreRenewedWithoutTheBytes) {
+  const Stripe stripe = make_stripe(random, alice, {.shard_size = 100000});
+  const Stripe small = make_stripe(random, alice, {.shard_size = 100});
+  for (const unsigned index : {0u, 2u}) ASSERT_TRUE(put(alice, stripe, index));
+  ASSERT_TRUE(put(alice, small, 1));
+  const auto used = store->usage().used;
+  const auto later = now_ms + 2 * contract_term_ms;
+  const auto renewed = runtime.wait_for(store->renew(
+      alice.asker(), {offer(alice, stripe, 2, later), offer(alice, small, 1, later),
+                      offer(alice, stripe, 1, later), offer(alice, stripe, 0, now_ms + 1000)}));
+  ASSERT_TRUE(renewed) << renewed.error().message;
+  ASSERT_EQ(renewed->size(), 4u);
+  EXPECT_TRUE(is_receipt((*renewed)[0], stripe.facts, 2, holder));
+  EXPECT_EQ(check_contract((*renewed)[0])->until_ms, later);
+  EXPECT_EQ(check_contract((*renewed)[1])->until_ms, later);
+  EXPECT_EQ((*renewed)[2].body(), "");  // never was here
+  EXPECT_EQ(check_contract((*renewed)[3])->until_ms, now_ms + contract_term_ms);  // ends later
+  reopen();
+  const auto page = runtime.wait_for(store->list({})).value();
+  for (const auto& shard : page.shards)
+    EXPECT_EQ(check_contract(shard.contract)->until_ms,
+              shard.key == stripe.key(0) ? now_ms + contract_term_ms : later);
+  EXPECT_EQ(store->usage().used, used);
+  EXPECT_EQ(store->usage().shards, 3u);
+  EXPECT_TRUE(holds(stripe, 2));
+  EXPECT_TRUE(fsck(true).clean());
+}
+
+TEST_F(ShardStoreTest, RenewalsThatAreNotTheOwnersOrOfAnotherShardAreRefusedAllOrNone) {
+  const Stripe stripe = make_stripe(random, alice, {.shard_size = 100000});
+  const Stripe other = make_stripe(random, alice, {.shard_size = 100000, .id = stripe.facts.stripe});
+  for (const unsigned index : {0u, 1u}) ASSERT_TRUE(put(alice, stripe, index));
+  const auto later = now_ms + 2 * contract_term_ms;
+  const auto refused = [&](const Owner& asker, wire::Contract contract) {
+    auto done = runtime.wait_for(
+        store->renew(asker.asker(), {offer(alice, stripe, 1, later), std::move(contract)}));
+    return done ? Errc::ok : done.error().code;
+  };
+  EXPECT_EQ(refused(alice, offer(alice, other, 0, later)), Errc::invalid);
+  EXPECT_EQ(refused(alice, offer(alice, stripe, 1, later)), Errc::invalid);  // twice in one
+  EXPECT_EQ(refused(alice, offer(alice, stripe, 0, now_ms)), Errc::invalid);  // has ended
+  EXPECT_EQ(refused(bob, offer(alice, stripe, 0, later)), Errc::denied);
+  auto forged = offer(alice, stripe, 0, later);
+  forged.mutable_owner_signature()->at(5) ^= 1;
+  EXPECT_EQ(refused(alice, forged), Errc::corrupt);
+  const auto elsewhere = offer_contract(alice.server_key, stripe.facts, 0, bob.server, now_ms, later);
+  EXPECT_EQ(refused(alice, elsewhere), Errc::invalid);
+  // Nothing of any of those requests was taken.
+  for (const auto& shard : runtime.wait_for(store->list({})).value().shards)
+    EXPECT_EQ(check_contract(shard.contract)->until_ms, now_ms + contract_term_ms);
+  const Stripe foreign = make_stripe(random, bob, {.shard_size = 100000, .id = stripe.facts.stripe});
+  EXPECT_EQ(runtime.wait_for(store->renew(bob.asker(), {offer(bob, foreign, 0, later)})).error().code,
+            Errc::denied);
+}
+
+TEST_F(ShardStoreTest, ASuccessorRenewsWhatHisPredecessorMayNoLonger) {
+  const Stripe old = make_stripe(random, alice, {.writer_number = 1});
+  ASSERT_TRUE(put(alice, old, 0));
+  Owner successor = alice;
+  successor.server_key = SigningKey::generate(random);
+  successor.server = server_id(successor.server_key.public_key());
+  wire::RootRecord record;
+  ASSERT_TRUE(record.ParseFromString(root(alice, 2, 1).body()));
+  record.set_writer(successor.server.raw());
+  ASSERT_TRUE(runtime.wait_for(store->put_root(
+      successor.asker(), sign_message(alice.person_key, kind::root, record))));
+  const auto later = now_ms + 2 * contract_term_ms;
+  EXPECT_EQ(runtime.wait_for(store->renew(alice.asker(), {offer(alice, old, 0, later)})).error().code,
+            Errc::fenced);
+  const auto renewed =
+      runtime.wait_for(store->renew(successor.asker(), {offer(successor, old, 0, later)}));
+  ASSERT_TRUE(renewed) << renewed.error().message;
+  EXPECT_TRUE(is_receipt(renewed->front(), old.facts, 0, holder));
+  ASSERT_EQ(store->balances().size(), 1u);
+  EXPECT_EQ(store->balances().front().server, successor.server);
+}
+
 TEST_F(ShardStoreTest, AStripeIdBelongsToWhoeverHadItFirst) {
   const Stripe stripe = make_stripe(random, alice, {.shard_size = 100000});
   ASSERT_TRUE(put(alice, stripe, 0));

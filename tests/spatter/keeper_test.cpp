@@ -288,6 +288,70 @@ TEST(Keeper, WhatACrashLeftAtHoldersIsReleased) {
   k.wait(next.stop());
 }
 
+/// When each contract ends, in days from now, as the owner's table and as the holders have it.
+struct Ends {
+  std::vector<std::int64_t> owner;
+  std::vector<std::int64_t> holders;
+};
+Ends ends_of(Kept& k) {
+  constexpr std::int64_t day_ms = 24 * 3600 * 1000;
+  const auto now = k.servers[0]->runtime().wall_ms();
+  const auto days = [&](const wire::Contract& contract) {
+    return (check_contract(contract).value().until_ms - now) / day_ms;
+  };
+  Ends ends;
+  for (const auto& row : k.wait(k.table().contracts(10'000)).value()) {
+    wire::Contract contract;
+    EXPECT_TRUE(contract.ParseFromArray(row.contract.data(), static_cast<int>(row.contract.size())));
+    ends.owner.push_back(days(contract));
+  }
+  for (auto& server : k.servers) {
+    if (!server->running) continue;
+    for (const auto& shard : k.wait(server->store->list({.limit = 1024})).value().shards)
+      ends.holders.push_back(days(shard.contract));
+  }
+  std::ranges::sort(ends.owner);
+  std::ranges::sort(ends.holders);
+  return ends;
+}
+
+TEST(Keeper, ContractsAreRenewedFromTwoThirdsOfTheirTermOnWithoutMovingBytes) {
+  Kept k(5, 1, {.check_every = 1h});
+  const auto jump = [&](int days) {
+    for (auto& server : k.servers)
+      server->machine.set_wall_offset_ms(server->machine.wall_offset_ms() +
+                                         days * std::int64_t{24} * 3600 * 1000);
+  };
+  const auto pack = k.owner->packs.add_sealed(3 << 20);
+  ASSERT_TRUE(k.wait_for(k.owner->packs.append(5000), Level::full));
+  k.wait_idle();
+  const auto stripes = k.table().size();
+  const auto sent = k.kept_shards();
+  EXPECT_EQ(ends_of(k).owner.front(), 89);
+
+  jump(55);
+  k.world.run_for(2h);
+  EXPECT_EQ(ends_of(k).owner.back(), 34);  // not due yet
+
+  jump(8);
+  k.world.run_for(2h);
+  auto ends = ends_of(k);
+  EXPECT_EQ(ends.owner.front(), 89);
+  EXPECT_EQ(ends.owner, ends.holders);
+
+  for (int i = 0; i < 5; ++i) {  // more than a year
+    jump(80);
+    k.world.run_for(2h);
+  }
+  ends = ends_of(k);
+  EXPECT_EQ(ends.owner.front(), 89);
+  EXPECT_EQ(ends.owner, ends.holders);
+  EXPECT_EQ(k.table().size(), stripes);
+  EXPECT_EQ(k.kept_shards(), sent);
+  EXPECT_EQ(k.owner->report().full, k.owner->report().total);
+  k.owner->expect_reads_back(pack.pack);
+}
+
 TEST(Recover, EveryPackComesBackFromTheSecretAlone) {
   Cluster cluster;
   for (int i = 0; i < 6; ++i) cluster.add();

@@ -99,6 +99,30 @@ TEST_F(Contracts, AlteredTermsAreRefused) {
   EXPECT_EQ(check_offer(longer).error().code, Errc::corrupt);
 }
 
+TEST_F(Contracts, ARenewalIsDueFromTwoThirdsOfTheTermOn) {
+  EXPECT_FALSE(renewal_due(1000, 4000, 2999));
+  EXPECT_TRUE(renewal_due(1000, 4000, 3000));
+  EXPECT_TRUE(renewal_due(1000, 4000, 9000));
+  const auto last = std::numeric_limits<WallMs>::max();
+  EXPECT_FALSE(renewal_due(0, last, 1));
+  EXPECT_FALSE(contract_lapsed(4000, 4000 + contract_grace_ms));
+  EXPECT_TRUE(contract_lapsed(4000, 4001 + contract_grace_ms));
+  EXPECT_FALSE(contract_lapsed(last, 0));
+}
+
+TEST_F(Contracts, AReceiptIsForOneShardAtOneHolder) {
+  const auto descriptor = checked(message).value();
+  const auto id = server_id(holder.public_key());
+  auto contract = offer_contract(owner, descriptor, 3, id, 1000, 2000);
+  EXPECT_FALSE(is_receipt(contract, descriptor, 3, id));
+  countersign(contract, holder);
+  EXPECT_TRUE(is_receipt(contract, descriptor, 3, id));
+  EXPECT_FALSE(is_receipt(contract, descriptor, 2, id));
+  EXPECT_FALSE(is_receipt(contract, descriptor, 3, server_id(owner.public_key())));
+  message.set_stripe(random.id<StripeId>().raw());
+  EXPECT_FALSE(is_receipt(contract, checked(message).value(), 3, id));
+}
+
 TEST_F(Contracts, TermsOfAnotherShardDoNotMatch) {
   const auto descriptor = checked(message).value();
   const auto contract =

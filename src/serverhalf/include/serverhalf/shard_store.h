@@ -154,6 +154,16 @@ class ShardStore {
                                       wire::Contract contract);
   Task<Result<void>> abort(Asker asker, std::uint64_t handle);
 
+  /// Later terms for shards that are here, moving no bytes: one contract for each offered, in order,
+  /// with the holder's signature and durable on return; an empty one where the shard is not here or
+  /// not whole. An offer that ends no later than the contract here is answered with that one. The
+  /// owner's key may be another server's of the same person. All or none.
+  ///   invalid   a field or signature is wrong, or differs from the contract here in more than that
+  ///   denied    the offer or the shard belongs to another person
+  ///   fenced    the volume has a newer writer
+  Task<Result<std::vector<wire::Contract>>> renew(Asker asker,
+                                                  std::vector<wire::Contract> offers);
+
   // --- Reading --------------------------------------------------------------------------------
 
   /// [offset, offset + length) widened to whole leaves; length 0 means to the end. not_found when

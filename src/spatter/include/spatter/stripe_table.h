@@ -99,6 +99,8 @@ class StripeTable {
     Bytes contract;
   };
   Task<Result<std::vector<Contracted>>> contracts(std::size_t limit);
+  /// Later contracts in place of those of shards that are still known; nothing else changes.
+  Task<Result<void>> renew(std::vector<Contracted> contracts);
 
   /// Counts changes: equal versions mean an unchanged table.
   std::uint64_t version() const { return version_; }

@@ -18,6 +18,13 @@ inline constexpr std::uint32_t shard_index_max = 254;  ///< n is at most 255
 inline constexpr std::size_t stripe_label_bytes_max = 4096;
 /// 90 days, renewed by the owner.
 inline constexpr std::int64_t contract_term_ms = 90LL * 24 * 3600 * 1000;
+/// How long after the end of its contract a holder still keeps a shard, and lets it be renewed.
+inline constexpr std::int64_t contract_grace_ms = contract_term_ms;
+
+/// Whether the owner should renew a contract by now: two thirds of its term are over.
+bool renewal_due(WallMs signed_ms, WallMs until_ms, WallMs now);
+/// Whether a holder may let the shard go, as far as the contract goes.
+bool contract_lapsed(WallMs until_ms, WallMs now);
 
 /// A descriptor whose every field has been checked, with ids in their own types.
 struct Descriptor {
@@ -68,5 +75,8 @@ Result<void> check_matches(const ContractTerms& terms, const Descriptor& descrip
 void countersign(wire::Contract& contract, const SigningKey& holder);
 /// check_offer, and the receipt is signed by the holder that the terms name.
 Result<ContractTerms> check_contract(const wire::Contract& contract);
+/// check_contract, for just this shard of the descriptor at just this holder, whatever the term.
+bool is_receipt(const wire::Contract& contract, const Descriptor& descriptor, unsigned index,
+                const ServerId& holder);
 
 }  // namespace spatter
