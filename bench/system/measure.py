@@ -281,10 +281,9 @@ class Measurement:
     def _small_put(client, name, i):
         fd = os.open(name, os.O_RDONLY)
         try:
-            client.request("put_file", [fd], path=b"/requests/%d" % i, mode=0o644, cut=True)
+            client.request("put_file", [fd], path=b"/requests/%d" % i, mode=0o644, wait="safe")
         finally:
             os.close(fd)
-        client.request("wait", level="safe", silent=True)
 
     # The large file.
 

@@ -91,7 +91,7 @@ class QueuedDatabase final : public Database {
         co_await runtime_.blocking([&] { writing ? run_writes(jobs) : run_reads(jobs); });
         for (Job* job : jobs) std::exchange(job->resume, nullptr)();
       }
-      if (reads_.empty() && writes_.empty())
+      if (reads_.empty() && writes_.empty() && connection_->log_pages() > idle_checkpoint_pages)
         co_await runtime_.blocking([&] { connection_->checkpoint(idle_checkpoint_pages); });
     }
     pumping_ = false;

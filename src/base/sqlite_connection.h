@@ -26,6 +26,7 @@ class SqliteConnection final : public Connected {
   /// Moves the log into the database file if more than `pages` are in it.
   void checkpoint(int pages_least);
   Result<void> limit_log(std::uint64_t bytes);
+  int log_pages() const { return log_pages_; }  ///< in the write-ahead log
 
   Result<Statement> prepare(std::string_view sql) override;
   Result<void> execute(std::string_view sql) override;

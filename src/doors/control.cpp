@@ -62,27 +62,32 @@ std::array<std::uint8_t, 5> frame_header(FrameKind kind, std::size_t size) {
           static_cast<std::uint8_t>(kind)};
 }
 
-/// The first bytes carry the descriptors.
-Result<void> send_header(int fd, ByteView header, const std::vector<int>& fds) {
+/// Header and body go together, so that the server wakes once; the first bytes carry the
+/// descriptors.
+Result<void> send_frame(int fd, ByteView header, ByteView body, const std::vector<int>& fds) {
   SPATTER_ASSERT(fds.size() <= control_fds_max);
-  if (fds.empty()) return write_all(fd, header);
-  iovec piece{const_cast<std::uint8_t*>(header.data()), header.size()};
+  iovec pieces[] = {{const_cast<std::uint8_t*>(header.data()), header.size()},
+                    {const_cast<std::uint8_t*>(body.data()), body.size()}};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * control_fds_max)] = {};
   msghdr message{};
-  message.msg_iov = &piece;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = CMSG_SPACE(sizeof(int) * fds.size());
-  cmsghdr* part = CMSG_FIRSTHDR(&message);
-  part->cmsg_level = SOL_SOCKET;
-  part->cmsg_type = SCM_RIGHTS;
-  part->cmsg_len = CMSG_LEN(sizeof(int) * fds.size());
-  std::memcpy(CMSG_DATA(part), fds.data(), sizeof(int) * fds.size());
+  message.msg_iov = pieces;
+  message.msg_iovlen = 2;
+  if (!fds.empty()) {
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE(sizeof(int) * fds.size());
+    cmsghdr* part = CMSG_FIRSTHDR(&message);
+    part->cmsg_level = SOL_SOCKET;
+    part->cmsg_type = SCM_RIGHTS;
+    part->cmsg_len = CMSG_LEN(sizeof(int) * fds.size());
+    std::memcpy(CMSG_DATA(part), fds.data(), sizeof(int) * fds.size());
+  }
   ssize_t n;
   do n = ::sendmsg(fd, &message, MSG_NOSIGNAL);
   while (n < 0 && errno == EINTR);
   if (n < 0) return fail(Errc::unavailable, "the server has gone away");
-  return write_all(fd, header.subspan(static_cast<std::size_t>(n)));
+  const auto sent = static_cast<std::size_t>(n);
+  if (sent < header.size()) TRY_VOID(write_all(fd, header.subspan(sent)));
+  return write_all(fd, body.subspan(std::max(sent, header.size()) - header.size()));
 }
 
 }  // namespace
@@ -185,15 +190,13 @@ Result<ControlClient> ControlClient::connect(const std::string& drive) {
 Result<void> ControlClient::send(const Json& message, const std::vector<int>& fds) {
   auto body = encode_message(message);
   auto header = frame_header(FrameKind::message, body.size());
-  TRY_VOID(send_header(socket_.get(), header, fds));
-  return write_all(socket_.get(), body);
+  return send_frame(socket_.get(), header, body, fds);
 }
 
 Result<void> ControlClient::send_data(ByteView bytes) {
   SPATTER_ASSERT(bytes.size() <= control_data_bytes_max);
   auto header = frame_header(FrameKind::data, bytes.size());
-  TRY_VOID(write_all(socket_.get(), header));
-  return write_all(socket_.get(), bytes);
+  return send_frame(socket_.get(), header, bytes, {});
 }
 
 Result<ControlClient::Frame> ControlClient::receive() {

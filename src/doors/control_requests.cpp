@@ -104,19 +104,64 @@ Task<Result<void>> clear_link(Volume& volume, const std::string& path) {
   co_return Result<void>{};
 }
 
+/// Tells a waiting caller how much is left, twice a second, until it is cancelled.
+Task<void> tell_backlog(Asked& asked) {
+  for (;;) {
+    co_await asked.runtime.sleep(std::chrono::milliseconds(500));
+    auto left = asked.server.keeper().report().backlog_bytes;
+    Json event = {{"event", "progress"}, {"remaining_bytes", left}};
+    auto sent = co_await asked.connection.send(std::move(event));
+    if (!sent) co_return;
+  }
+}
+
+Task<Result<void>> wait_with_backlog(Asked& asked, PackPosition position, Level level) {
+  using namespace asio::experimental::awaitable_operators;
+  auto both = co_await (asked.server.wait_for(position, level) || tell_backlog(asked));
+  if (both.index() == 1) co_return fail(Errc::unavailable, "the caller has hung up");
+  co_return std::get<0>(std::move(both));
+}
+
+Result<Level> level_at(const Json& message, const char* key, const char* otherwise) {
+  std::string name = otherwise;
+  if (auto at = message.find(key); at != message.end() && at->is_string()) name = at->get<std::string>();
+  if (name == "local") return Level::local;
+  if (name == "safe") return Level::safe;
+  if (name == "full") return Level::full;
+  return fail(Errc::invalid, "'{}' is no level to wait for", name);
+}
+
+/// Where a file goes is found out by trying, which costs nothing when `path` is free or a file: a
+/// folder takes it under `name` if there is one, a link makes way.
+Task<Result<PackPosition>> store_as_cp(Asked& asked, std::string path, Attributes attributes, CommitOptions options,
+                                       Report report) {
+  Volume& volume = asked.server.volume();
+  auto stored = co_await store_file(asked.runtime, volume, asked.fds[0], path, attributes, options, report);
+  if (!stored && stored.error().code == Errc::is_directory && asked.request.contains("name")) {
+    CO_TRY(auto name, binary_at(asked.request, "name"));
+    path += (path.ends_with('/') ? "" : "/") + name;
+    stored = co_await store_file(asked.runtime, volume, asked.fds[0], path, attributes, options, report);
+    if (!stored && stored.error().code == Errc::is_directory)
+      co_return fail(Errc::is_directory, "{} is a folder and can't be replaced by a file", path);
+  }
+  if (stored || stored.error().code != Errc::exists) co_return stored;
+  CO_TRY_VOID(co_await clear_link(volume, path));
+  co_return co_await store_file(asked.runtime, volume, asked.fds[0], path, attributes, options, report);
+}
+
 Answer put_file(Asked& asked) {
   CO_TRY_VOID(asked.server.may_write());
   CO_TRY(auto path, binary_at(asked.request, "path"));
   CO_TRY(auto attributes, attributes_at(asked.request, 0100000));
+  CO_TRY(auto level, level_at(asked.request, "wait", "local"));
   if (asked.fds.size() != 1) co_return fail(Errc::invalid, "put_file needs one descriptor, not {}", asked.fds.size());
-  CO_TRY_VOID(co_await clear_link(asked.server.volume(), path));
   ControlConnection* connection = &asked.connection;
   Report report = [connection](std::uint64_t bytes) -> Task<Result<void>> {
     return connection->send(Json{{"event", "progress"}, {"bytes", bytes}});
   };
-  CO_TRY(auto position, co_await store_file(asked.runtime, asked.server.volume(), asked.fds[0], path, attributes,
-                                           {.cut = flag_at(asked.request, "cut")}, report));
-  (void)position;
+  const bool cut = flag_at(asked.request, "cut") || level != Level::local;
+  CO_TRY(auto position, co_await store_as_cp(asked, std::move(path), std::move(attributes), {.cut = cut}, std::move(report)));
+  if (level != Level::local) CO_TRY_VOID(co_await wait_with_backlog(asked, position, level));
   co_return Json::object();
 }
 
@@ -205,28 +250,8 @@ Answer rename(Asked& asked) {
   co_return Json::object();
 }
 
-/// Tells a waiting caller how much is left, twice a second, until it is cancelled.
-Task<void> tell_backlog(Asked& asked) {
-  for (;;) {
-    auto left = asked.server.keeper().report().backlog_bytes;
-    Json event = {{"event", "progress"}, {"remaining_bytes", left}};
-    auto sent = co_await asked.connection.send(std::move(event));
-    if (!sent) co_return;
-    co_await asked.runtime.sleep(std::chrono::milliseconds(500));
-  }
-}
-
-Task<Result<void>> wait_with_backlog(Asked& asked, PackPosition position, Level level) {
-  using namespace asio::experimental::awaitable_operators;
-  auto both = co_await (asked.server.wait_for(position, level) || tell_backlog(asked));
-  if (both.index() == 1) co_return fail(Errc::unavailable, "the caller has hung up");
-  co_return std::get<0>(std::move(both));
-}
-
 Answer wait(Asked& asked) {
-  std::string name = asked.request.value("level", "full");
-  if (name != "local" && name != "safe" && name != "full") co_return fail(Errc::invalid, "'{}' is no level to wait for", name);
-  Level level = name == "local" ? Level::local : name == "safe" ? Level::safe : Level::full;
+  CO_TRY(auto level, level_at(asked.request, "level", "full"));
   CO_TRY(auto position, co_await asked.server.volume().flush({.cut = level != Level::local}));
   if (flag_at(asked.request, "silent")) {
     CO_TRY_VOID(co_await asked.server.wait_for(position, level));

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -28,6 +29,14 @@ Result<Buffer> read_piece(int fd, std::uint64_t offset, std::size_t length) {
     got += static_cast<std::size_t>(n);
   }
   return piece.slice(0, got);
+}
+
+/// The whole of a small file if the system has it in memory, without waiting for a disk.
+std::optional<Buffer> read_cached(int fd, std::size_t size) {
+  Buffer bytes = Buffer::allocate(size);
+  iovec piece{bytes.mutable_data(), size};
+  if (::preadv2(fd, &piece, 1, 0, RWF_NOWAIT) != static_cast<ssize_t>(size)) return std::nullopt;
+  return bytes;
 }
 
 Result<void> write_piece(int fd, std::uint64_t offset, ByteView bytes) {
@@ -104,8 +113,11 @@ Task<Result<PackPosition>> store_file(Runtime& runtime, Volume& volume, const De
   int source = fd.get();
   Reporter reporter(std::move(report));
   if (size <= small_bytes_max) {
-    CO_TRY(auto bytes, co_await runtime.blocking([source, size] { return read_piece(source, 0, size); }));
-    co_return co_await volume.put_small(std::move(path), std::move(attributes), std::move(bytes), options);
+    auto cached = read_cached(source, size);
+    if (!cached) {
+      CO_TRY(cached, co_await runtime.blocking([source, size] { return read_piece(source, 0, size); }));
+    }
+    co_return co_await volume.put_small(std::move(path), std::move(attributes), std::move(*cached), options);
   }
   CO_TRY(auto writer, co_await volume.write_file(std::move(path), std::move(attributes)));
   std::uint64_t at = 0;

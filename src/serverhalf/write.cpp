@@ -172,7 +172,7 @@ Task<Result<wire::Contract>> ShardStore::Impl::put(Asker asker, wire::Signed des
   if (!room && room.error().code != Errc::no_space) co_return fail(room.error());
   Staged staged{.size = shard.size(), .bytes = shard};
   if (shard.size() > shard_inline_bytes_max && room) staged.tmp = next_tmp();
-  auto offer = co_await runtime_.blocking([&]() -> Result<Offer> {
+  const auto check = [&]() -> Result<Offer> {
     staged.leaves = leaf_hashes(shard);
     TRY(Offer checked, examine(asker, descriptor, contract, staged));
     if (!staged.tmp.empty()) {
@@ -181,7 +181,9 @@ Task<Result<wire::Contract>> ShardStore::Impl::put(Asker asker, wire::Signed des
       TRY_VOID(seal(staged, checked));
     }
     return checked;
-  });
+  };
+  // A few hashes and signatures take less than going to another thread and back.
+  auto offer = shard.size() <= shard_inline_bytes_max ? check() : co_await runtime_.blocking(check);
   if (!offer) co_return co_await give_up(std::move(staged), offer.error());
   co_return co_await keep(std::move(*offer), std::move(staged), std::move(room));
 }

@@ -74,15 +74,19 @@ Task<Client::End> Client::change(Change change, Level level) {
   last_error_.reset();
   // Shared, for the work may be cut off while this frame waits elsewhere.
   const auto result = std::make_shared<std::optional<Result<PackPosition>>>();
-  const auto run = [result, change, folder = folder_, level](Server& server) -> Task<void> {
+  const auto safe = std::make_shared<bool>(false);
+  const auto run = [result, safe, change, folder = folder_, level](Server& server) -> Task<void> {
     Attributes attributes;
     attributes.mode = 0040755;
     if (!co_await server.volume().stat(folder))
       (void)co_await server.volume().make_directory(folder, attributes, true);
     *result = co_await change(server);
-    if (**result && level != Level::local) (void)co_await server.wait_for(***result, level);
+    if (!**result || level == Level::local) co_return;
+    const auto waited = co_await server.wait_for(***result, level);
+    if (waited) *safe = true;
   };
   const bool whole = co_await fleet_.run_on(server_, run);
+  if (*safe && options_.on_safe) options_.on_safe(server_);
   if (result->has_value() && result->value()) {
     ++acknowledged_;  // whatever came after: it was acknowledged
     co_return End::acknowledged;

@@ -20,6 +20,7 @@ struct ClientOptions {
   std::uint64_t file_bytes_max = 4 << 20;
   unsigned paths = 12;          ///< it works on so many
   bool puts_only = false;
+  std::function<void(unsigned server)> on_safe;  ///< called when a put is as safe as it was to be
 };
 
 class Client {

@@ -18,6 +18,7 @@ constexpr Kind kinds[] = {
     {Fault::crashes, "crashes", 25s}, {Fault::kills, "kills", 25s},
     {Fault::full, "full", 40s},       {Fault::rot, "rot", 60s},
     {Fault::clock, "clock", 30s},     {Fault::garbage, "garbage", 30s},
+    {Fault::acks, "acks", 0s},  // struck by what clients are told
 };
 
 }  // namespace
@@ -62,7 +63,7 @@ Faults::Faults(World& world, Network& network, Fleet& fleet, Problems& problems,
 
 void Faults::begin() {
   for (const Kind& kind : kinds)
-    if (kinds_.contains(kind.fault)) tasks_.spawn(repeat(kind.fault, kind.mean));
+    if (kinds_.contains(kind.fault) && kind.mean > 0s) tasks_.spawn(repeat(kind.fault, kind.mean));
 }
 
 Duration Faults::random_duration(Duration mean) {
@@ -135,9 +136,7 @@ Task<void> Faults::strike(Fault fault) {
     }
     case Fault::crashes:
     case Fault::kills:
-      fleet_.crash(index, fault == Fault::crashes);
-      co_await world_.sleep(random_duration(10s));
-      co_await revive(index);
+      co_await crash(index, fault == Fault::crashes);
       break;
     case Fault::full:
       world_.note(fmt::format("m{} disk full", index));
@@ -159,7 +158,20 @@ Task<void> Faults::strike(Fault fault) {
       co_await world_.sleep(random_duration(5s));
       network_.set_garbage(index, 0);
       break;
+    case Fault::acks: break;
   }
+}
+
+Task<void> Faults::crash(unsigned index, bool power) {
+  fleet_.crash(index, power);
+  co_await world_.sleep(random_duration(10s));
+  co_await revive(index);
+}
+
+void Faults::acknowledged(unsigned index) {
+  if (!kinds_.contains(Fault::acks) || tasks_.stopping() || world_.random().below(8) != 0) return;
+  ++struck_;
+  tasks_.spawn(crash(index, world_.random().below(2) == 0));
 }
 
 void Faults::rot_now(unsigned bits) {

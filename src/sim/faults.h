@@ -9,7 +9,7 @@
 
 namespace spatter::sim {
 
-enum class Fault { cuts, delay, partitions, stalls, crashes, kills, full, rot, clock, garbage };
+enum class Fault { cuts, delay, partitions, stalls, crashes, kills, full, rot, clock, garbage, acks };
 
 Result<std::set<Fault>> parse_faults(std::string_view list);  ///< "cuts,crashes", "all", "none"
 std::string to_text(const std::set<Fault>& faults);
@@ -23,12 +23,17 @@ class Faults {
   Task<void> end();
   std::uint64_t struck() const { return struck_; }
 
+  /// A server has just told its client that what it wrote is as safe as asked: now and then that is
+  /// the moment when its power fails, or its process is killed.
+  void acknowledged(unsigned index);
+
   /// Flips `bits` bits in shard files of one machine: all damage a stripe must bear at once.
   void rot_now(unsigned bits);
 
  private:
   Task<void> repeat(Fault fault, Duration mean);
   Task<void> strike(Fault fault);
+  Task<void> crash(unsigned index, bool power);
   Task<void> revive(unsigned index);
   Duration random_duration(Duration mean);
   std::optional<unsigned> victim();

@@ -30,9 +30,10 @@ struct Stage {
   TaskGroup background;
 
   void add_clients(unsigned server) {
+    ClientOptions client;
+    client.on_safe = [this](unsigned index) { faults.acknowledged(index); };
     for (unsigned i = 0; i < clients_per_server; ++i)
-      clients.push_back(std::make_unique<Client>(world, fleet, problems, server, i,
-                                                 ClientOptions{}));
+      clients.push_back(std::make_unique<Client>(world, fleet, problems, server, i, client));
   }
 };
 

@@ -198,8 +198,9 @@ bool Keeper::is_full(const PackId& pack) const {
   const auto info = state.packs.find(pack);
   if (!info) return false;
   const auto& view = state.view();
-  return covered_until(state.context.table.of_pack(pack), 0, [&](const Stripe& stripe) {
-           return is_complete(stripe, view);
+  const auto& table = state.context.table;
+  return covered_until(table.of_pack(pack), 0, [&](const Stripe& stripe) {
+           return is_complete(stripe, view) && table.is_recorded(stripe.id);
          }) >= info->length;
 }
 

@@ -80,7 +80,8 @@ struct Keeper::State {
    public:
     explicit Source(PackStore& packs) : packs_(packs) {}
     Task<Result<Buffer>> read(PackId pack, std::uint64_t offset, std::uint64_t length) override {
-      return packs_.read(pack, offset, length);
+      if (auto bytes = packs_.newest(pack, offset, length)) co_return std::move(*bytes);
+      co_return co_await packs_.read(pack, offset, length);
     }
 
    private:

@@ -9,6 +9,9 @@ namespace spatter {
 namespace {
 
 constexpr std::size_t descriptors_cached_max = 256;
+/// New rows wait so long for others to share their commit.
+constexpr Duration record_within = std::chrono::milliseconds(20);
+constexpr Duration record_again_after = std::chrono::seconds(1);
 
 // version 1. A shard's row is its receipt: index and holder, and the contract with both signatures.
 // state 0: stands; 1: lost (a rebuilt copy replaces it).
@@ -90,14 +93,22 @@ Result<void> insert_release(Connected& db, const ReleasedShard& shard) {
 }  // namespace
 
 Task<Result<std::unique_ptr<StripeTable>>> StripeTable::open(Runtime& runtime, std::string path) {
-  std::unique_ptr<StripeTable> table(new StripeTable);
+  std::unique_ptr<StripeTable> table(new StripeTable(runtime));
   CO_TRY(table->database_, co_await Database::open(runtime, std::move(path), {migration_1}));
   CO_TRY_VOID(co_await table->load());
   co_return std::move(table);
 }
 
+StripeTable::StripeTable(Runtime& runtime)
+    : runtime_(runtime), flushing_(runtime.executor()), recorder_(runtime.executor()) {}
+
 Task<void> StripeTable::close() {
-  if (database_) co_await database_->close();
+  co_await recorder_.stop();
+  if (!database_) co_return;
+  if (const auto flushed = co_await flush(); !flushed)
+    runtime_.log().warning("stripes written last are not recorded and will be written again: {}",
+                           flushed.error().message);
+  co_await database_->close();
   database_.reset();
 }
 
@@ -176,21 +187,52 @@ void StripeTable::notify() {
 
 Task<Result<void>> StripeTable::add(Stripe stripe, Bytes descriptor,
                                     std::vector<ShardReceipt> receipts) {
+  if (refused_) CO_TRY_VOID(co_await flush());
   stripe.shards.clear();
   for (const auto& receipt : receipts)
     stripe.shards.push_back({.index = receipt.index, .holder = receipt.holder});
-  Database::Work work = [&](Connected& db) -> Result<void> {
-    TRY_VOID(insert_stripe(db, insert_new, stripe, descriptor));
-    for (const auto& receipt : receipts) TRY_VOID(insert_receipt(db, stripe.id, receipt));
-    return {};
-  };
-  CO_TRY_VOID(co_await database_->write(std::move(work)));
-  put(std::move(stripe));
+  unrecorded_.insert(stripe.id);
+  put(stripe);
+  pending_.push_back({std::move(stripe), std::move(descriptor), std::move(receipts)});
+  if (!std::exchange(recording_, true)) recorder_.spawn(record_soon());
   notify();
   co_return Result<void>{};
 }
 
+Task<void> StripeTable::record_soon() {
+  while (!pending_.empty()) {
+    co_await runtime_.sleep(refused_ ? record_again_after : record_within);
+    if (const auto flushed = co_await flush(); !flushed)
+      runtime_.log().warning("stripes could not be recorded: {}", flushed.error().message);
+  }
+  recording_ = false;
+}
+
+/// One at a time, so that when it returns what others have taken is recorded as well.
+Task<Result<void>> StripeTable::flush() {
+  const auto turn = co_await flushing_.lock();
+  if (pending_.empty()) co_return Result<void>{};
+  auto taken = std::exchange(pending_, {});
+  Database::Work work = [&](Connected& db) -> Result<void> {
+    for (const auto& [stripe, descriptor, receipts] : taken) {
+      TRY_VOID(insert_stripe(db, insert_new, stripe, descriptor));
+      for (const auto& receipt : receipts) TRY_VOID(insert_receipt(db, stripe.id, receipt));
+    }
+    return {};
+  };
+  const auto written = co_await database_->write(std::move(work));
+  refused_ = !written;
+  if (written) {
+    for (const auto& added : taken) unrecorded_.erase(added.stripe.id);
+    co_return Result<void>{};
+  }
+  pending_.insert(pending_.begin(), std::make_move_iterator(taken.begin()),
+                  std::make_move_iterator(taken.end()));
+  co_return fail(written.error());
+}
+
 Task<Result<void>> StripeTable::add_all(std::vector<NewStripe> stripes) {
+  CO_TRY_VOID(co_await flush());
   Database::Work work = [&](Connected& db) -> Result<void> {
     for (const auto& [stripe, descriptor, receipts] : stripes) {
       TRY_VOID(insert_stripe(db, insert_or_replace, stripe, descriptor));
@@ -211,11 +253,18 @@ Task<Result<void>> StripeTable::add_all(std::vector<NewStripe> stripes) {
 
 Task<Result<void>> StripeTable::add_shards(StripeId id, std::vector<ShardReceipt> receipts) {
   if (!find(id)) co_return fail(Errc::not_found, "stripe {} is no longer known", id);
-  Database::Work work = [&](Connected& db) -> Result<void> {
-    for (const auto& receipt : receipts) TRY_VOID(insert_receipt(db, id, receipt));
-    return {};
-  };
-  CO_TRY_VOID(co_await database_->write(std::move(work)));
+  const auto pending = std::find_if(pending_.begin(), pending_.end(), [&](const NewStripe& added) {
+    return added.stripe.id == id;
+  });
+  if (pending != pending_.end()) {
+    pending->receipts.insert(pending->receipts.end(), receipts.begin(), receipts.end());
+  } else {
+    Database::Work work = [&](Connected& db) -> Result<void> {
+      for (const auto& receipt : receipts) TRY_VOID(insert_receipt(db, id, receipt));
+      return {};
+    };
+    CO_TRY_VOID(co_await database_->write(std::move(work)));
+  }
   const auto known = find(id);
   if (!known) {
     // Removed while we wrote: what was just placed goes the way of the others.
@@ -237,6 +286,8 @@ Task<Result<void>> StripeTable::add_shards(StripeId id, std::vector<ShardReceipt
 }
 
 Task<Result<void>> StripeTable::drop_shards(std::vector<ReleasedShard> shards, bool release) {
+  for (const auto& shard : shards)
+    if (!is_recorded(shard.stripe)) CO_TRY_VOID(co_await flush());
   Database::Work work = [&](Connected& db) -> Result<void> {
     for (const auto& shard : shards) {
       TRY(auto drop, db.prepare("DELETE FROM shards WHERE stripe = ? AND shard = ? AND holder = ?"));
@@ -264,6 +315,7 @@ Task<Result<void>> StripeTable::drop_shards(std::vector<ReleasedShard> shards, b
 }
 
 Task<Result<void>> StripeTable::mark(StripeId id, std::uint16_t index, ServerId holder, bool lost) {
+  if (!is_recorded(id)) CO_TRY_VOID(co_await flush());
   Database::Work work = [&](Connected& db) -> Result<void> {
     TRY(auto update,
         db.prepare("UPDATE shards SET state = ? WHERE stripe = ? AND shard = ? AND holder = ?"));
@@ -293,6 +345,8 @@ Task<Result<void>> StripeTable::mark_found(StripeId stripe, std::uint16_t index,
 }
 
 Task<Result<void>> StripeTable::remove(std::vector<StripeId> stripes) {
+  for (const auto& id : stripes)
+    if (!is_recorded(id)) CO_TRY_VOID(co_await flush());
   Database::Work work = [&](Connected& db) -> Result<void> {
     for (const auto& id : stripes) {
       TRY(auto queue, db.prepare("INSERT OR IGNORE INTO releases(holder, stripe, shard) "
@@ -405,6 +459,7 @@ std::vector<PackId> StripeTable::packs() const {
 Task<Result<Bytes>> StripeTable::descriptor(StripeId id) {
   if (const auto cached = descriptors_.find(id); cached != descriptors_.end())
     co_return cached->second;
+  if (!is_recorded(id)) CO_TRY_VOID(co_await flush());
   std::function<Result<Bytes>(Connected&)> work = [=](Connected& db) -> Result<Bytes> {
     TRY(auto row, db.prepare("SELECT descriptor FROM stripes WHERE stripe = ?"));
     TRY(const bool found, row.bind_blob(1, id.view()).step());
@@ -421,6 +476,7 @@ Task<Result<Bytes>> StripeTable::descriptor(StripeId id) {
 }
 
 Task<Result<std::vector<StripeTable::Contracted>>> StripeTable::contracts(std::size_t limit) {
+  CO_TRY_VOID(co_await flush());
   std::function<Result<std::vector<Contracted>>(Connected&)> work =
       [=](Connected& db) -> Result<std::vector<Contracted>> {
     std::vector<Contracted> result;
@@ -437,7 +493,7 @@ Task<Result<std::vector<StripeTable::Contracted>>> StripeTable::contracts(std::s
       result.push_back(std::move(contract));
     }
   };
-  return database_->read_for<std::vector<Contracted>>(std::move(work));
+  co_return co_await database_->read_for<std::vector<Contracted>>(std::move(work));
 }
 
 Task<Result<void>> StripeTable::renew(std::vector<Contracted> contracts) {

@@ -21,6 +21,9 @@ using std::chrono::seconds;
 /// trip; larger ones stream by.
 constexpr std::uint64_t small_stripe_bytes = 12 << 20;
 constexpr std::uint64_t small_shard_bytes = 1 << 20;
+/// Copies of this much, and the few signatures of any copies, are made on the executor: going to
+/// another thread and back takes longer.
+constexpr std::uint64_t tiny_stripe_bytes = 64 << 10;
 constexpr std::uint64_t rows_per_segment = 4;  ///< 256 KiB of every column
 constexpr std::size_t segments_in_flight = 3;
 /// Pieces of one shard under way at a time: the next one travels while the last one is written.
@@ -443,6 +446,12 @@ Task<Result<void>> StripeWriter::encode_whole(std::shared_ptr<Job> job) {
          co_await packs_.read(job->label.pack, job->label.offset, job->label.length));
   const auto size = job->layout.shard_size();
   std::vector<std::vector<Digest>> leaves(job->shape.n);
+  if (job->shape.k == 1 && bytes.size() == size && size <= tiny_stripe_bytes) {
+    job->whole.assign(job->shape.n, bytes);
+    hash_columns({bytes}, {&leaves[0]});
+    std::fill(leaves.begin() + 1, leaves.end(), leaves[0]);
+    co_return take_roots(*job, leaves);
+  }
   co_await context_.runtime.blocking([&] {
     auto memory = Buffer::allocate(size * job->shape.n);
     std::vector<std::uint8_t*> columns;
@@ -576,7 +585,7 @@ Task<Result<void>> StripeWriter::stream(std::shared_ptr<Job> job,
 Task<Result<void>> StripeWriter::sign(std::shared_ptr<Job> job,
                                       std::vector<std::shared_ptr<Target>> targets) {
   const auto now = context_.runtime.wall_ms();
-  co_await context_.runtime.blocking([&] {
+  const auto make = [&] {
     if (job->descriptor.body().empty()) {
       const auto& facts = *job->facts;
       wire::StripeDescriptor message;
@@ -599,7 +608,11 @@ Task<Result<void>> StripeWriter::sign(std::shared_ptr<Job> job,
     for (const auto& target : targets)
       target->offer = offer_contract(context_.identity.server_key, *job->facts, target->index,
                                      target->holder, now, now + contract_term_ms);
-  });
+  };
+  if (job->shape.k == 1)
+    make();
+  else
+    co_await context_.runtime.blocking(make);
   co_return Result<void>{};
 }
 

@@ -180,6 +180,7 @@ Result<PackPosition> PackFiles::append(
     return fail(std::move(error));
   }
   std::lock_guard lock(mutex_);
+  tail_.append(pack->info.id, at, memory);
   pack->end = at + bytes;
   pack->dirty = true;
   pack->unrecorded = true;
@@ -274,6 +275,7 @@ Result<void> PackFiles::begin_commit(std::uint64_t last_log) {
     TRY_VOID(entry.pack->file->write_at(entry.offset, sealed));
     {
       std::lock_guard table(mutex_);
+      tail_.clear();
       entry.pack->dirty = true;
     }
     unconfirmed_.pop_front();

@@ -17,6 +17,7 @@
 #include <unordered_map>
 
 #include "base/sync.h"
+#include "pack_tail.h"
 #include "userhalf/pack_store.h"
 
 namespace spatter {
@@ -44,6 +45,8 @@ class PackFiles final : public PackStore {
   std::uint64_t limit_bytes() const override;
   Task<Result<Buffer>> read(PackId pack, std::uint64_t offset, std::uint64_t length,
                             ReadFrom from) override;
+  std::optional<Buffer> newest(const PackId& pack, std::uint64_t offset,
+                               std::uint64_t length) const override;
   Task<Result<PackPosition>> cut() override;
   Task<Result<PackPosition>> seal() override;
   Task<void> forget_cached(PackId pack) override;
@@ -149,6 +152,7 @@ class PackFiles final : public PackStore {
   std::shared_ptr<Pack> open_;
   std::uint64_t next_sequence_ = 1;
   std::uint64_t used_ = 0;
+  PackTail tail_;
   bool folder_dirty_ = false;
   std::list<std::pair<PackId, std::shared_ptr<File>>> handles_;  // newest first
 };

@@ -166,6 +166,14 @@ Task<Result<Buffer>> PackFiles::read(PackId pack, std::uint64_t offset, std::uin
   co_return bytes;
 }
 
+std::optional<Buffer> PackFiles::newest(const PackId& pack, std::uint64_t offset,
+                                        std::uint64_t length) const {
+  std::lock_guard lock(mutex_);
+  const auto found = by_id_.find(pack);
+  if (found == by_id_.end() || offset + length > found->second->info.length) return std::nullopt;
+  return tail_.read(pack, offset, length);
+}
+
 // ---- cutting and sealing ----
 
 Task<Result<PackPosition>> PackFiles::close_off(bool seal) {

@@ -116,6 +116,9 @@ class TestPacks final : public PackStore {
     }
     co_return fail(Errc::not_found, "no pack {}", id);
   }
+  std::optional<Buffer> newest(const PackId&, std::uint64_t, std::uint64_t) const override {
+    return std::nullopt;
+  }
   Task<Result<PackPosition>> cut() override {
     auto& pack = packs_.rbegin()->second;
     const auto rest = pack.info.length % pack_align_bytes;

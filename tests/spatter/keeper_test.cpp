@@ -350,6 +350,80 @@ TEST(Keeper, ContractsAreRenewedFromTwoThirdsOfTheirTermOnWithoutMovingBytes) {
   EXPECT_EQ(k.kept_shards(), sent);
   EXPECT_EQ(k.owner->report().full, k.owner->report().total);
   k.owner->expect_reads_back(pack.pack);
+
+TEST(Keeper, WhoWaitsForSafeDoesNotWaitForTheTable) {
+  Kept k(6);
+  auto& own = *k.servers[0];
+  const auto position = k.owner->packs.append(20480);
+  ASSERT_TRUE(k.wait_for(position, Level::safe));
+  const auto stripes = k.table().of_pack(position.pack);
+  ASSERT_EQ(stripes.size(), 1u);
+  EXPECT_FALSE(k.table().is_recorded(stripes[0]->id));
+  k.world.run_for(50ms);
+  EXPECT_TRUE(k.table().is_recorded(stripes[0]->id));
+  k.wait(own.table->close());
+  own.table = k.wait(StripeTable::open(own.runtime(), "user/stripes.db")).value();
+  ASSERT_NE(k.table().find(stripes[0]->id), nullptr);
+  EXPECT_EQ(k.table().find(stripes[0]->id)->shards.size(), 3u);
+}
+
+TEST(Keeper, APackIsNotCalledFullBeforeItsRowsAreDurable) {
+  Kept k(6);
+  const auto position = k.owner->packs.add_sealed(20480);
+  ASSERT_TRUE(k.wait_for(position, Level::full));
+  const auto& stripes = k.table().of_pack(position.pack);
+  ASSERT_EQ(stripes.size(), 1u);
+  EXPECT_EQ(k.owner->keeper->is_full(position.pack), k.table().is_recorded(stripes[0]->id));
+  ASSERT_TRUE(k.wait(k.table().flush()));
+  EXPECT_TRUE(k.owner->keeper->is_full(position.pack));
+}
+
+TEST(Keeper, WhatWasCalledSafeIsWithOthersWhenThePowerFailsAtThatMoment) {
+  for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+    Kept k(6, seed);
+    auto& own = *k.servers[0];
+    std::vector<PackPosition> positions;
+    for (unsigned i = 0; i <= seed % 3; ++i) {
+      positions.push_back(k.owner->packs.append(4096 * (1 + seed)));
+      ASSERT_TRUE(k.wait_for(positions.back(), Level::safe));
+    }
+    const auto expected = k.owner->packs.bytes(positions.back().pack);
+    own.machine.crash(true);
+    k.owner.reset();
+    k.kill(own);
+    // Two of the three holders of the last slice may be gone as well: any one shard is a copy.
+    auto& fresh = k.add(own.person);
+    Owner heir(k, fresh);
+    const auto found = k.wait(recover_stripes(fresh.context(), heir.owned()));
+    ASSERT_TRUE(found.has_value()) << found.error().message;
+    ASSERT_EQ(found->packs.size(), 1u);
+    EXPECT_EQ(found->packs[0].length, positions.back().offset);
+    for (const auto& stripe : fresh.table->of_pack(positions.back().pack))
+      EXPECT_GE(stripe->shards.size(), 2u);
+    const auto back = k.wait(heir.reader.read(positions.back().pack, 0, positions.back().offset));
+    ASSERT_TRUE(back.has_value()) << back.error().message;
+    EXPECT_TRUE(std::ranges::equal(back->view(), expected));
+  }
+}
+
+TEST(StripeTable, RowsThatTheDiskRefusesAreTriedAgainAndNewOnesRefusedMeanwhile) {
+  Kept k(6);
+  auto& own = *k.servers[0];
+  const auto position = k.owner->packs.append(20480);
+  ASSERT_TRUE(k.wait_for(position, Level::safe));
+  const auto id = k.table().of_pack(position.pack).front()->id;
+  auto& disk = own.machine.disk();
+  disk.set_foreign_bytes(disk.capacity_bytes() - disk.used_bytes());
+  EXPECT_FALSE(k.wait(k.table().flush()));
+  EXPECT_FALSE(k.table().is_recorded(id));
+  ASSERT_NE(k.table().find(id), nullptr);
+  Stripe another = *k.table().find(id);
+  another.id.bytes[0] ^= 1;
+  EXPECT_FALSE(k.wait(k.table().add(another, {}, {})));
+  EXPECT_EQ(k.table().find(another.id), nullptr);
+  disk.set_foreign_bytes(0);
+  k.world.run_for(2s);
+  EXPECT_TRUE(k.table().is_recorded(id));
 }
 
 TEST(Recover, EveryPackComesBackFromTheSecretAlone) {

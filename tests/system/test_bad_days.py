@@ -41,6 +41,34 @@ class Crashes(NetworkTest):
             owner.run("get", "--remote", "/" + name, self.path("back"))
             self.assert_same_file(source, self.path("back"))
 
+    def test_what_was_called_safe_survives_a_kill_at_that_moment(self):
+        servers = self.network(5)
+        owner = servers[0]
+        owner.run("mkdir", "/safe")
+        acknowledged = {}
+        for round in range(12):
+            name = "f%d" % round
+            acknowledged[name] = self.file(name, self.random.choice([0, 100, 16384, 200_000]))
+            # Into the folder, or under a name of its own: the server finds out.
+            owner.run("put", acknowledged[name], self.random.choice(["/safe", "/safe/" + name]), "--wait", "safe")
+            owner.kill()
+            owner.up()
+            owner.run("get", "/safe/" + name, self.path("back"))
+            self.assert_same_file(acknowledged[name], self.path("back"))
+            self.assertEqual(owner.json("fsck", "--deep")["findings"], [])
+        owner.kill()
+        heir = Server(self.path("heir"))
+        words = self.path("words")
+        with open(words, "w") as f:
+            f.write(owner.words)
+        # Nothing of the owner's machine is needed, not even what it did not live to write down.
+        heir.run("recover", servers[1].json("invite")["link"], "--words-file", words, "--size", self.SIZE)
+        self.servers.append(heir)
+        heir.up()
+        for name, source in acknowledged.items():
+            heir.run("get", "/safe/" + name, self.path("back"))
+            self.assert_same_file(source, self.path("back"))
+
     def test_too_many_dead_gives_a_prompt_clear_list_and_no_partial_file(self):
         servers = self.network(5)
         owner = servers[0]

@@ -18,10 +18,34 @@ std::string default_drive() {
   return std::string(home && *home ? home : ".") + "/spatter";
 }
 
+using namespace spatter::doors;
+
+struct Command {
+  std::string_view name;
+  void (*add)(CLI::App&, Context&);
+};
+
+constexpr Command commands[] = {
+    {"init", add_init}, {"up", add_up}, {"invite", add_invite}, {"join", add_join},
+    {"recover", add_recover}, {"put", add_put}, {"get", add_get}, {"cat", add_cat},
+    {"ls", add_ls}, {"du", add_du}, {"rm", add_rm}, {"mv", add_mv}, {"mkdir", add_mkdir},
+    {"status", add_status}, {"contracts", add_contracts},
+    {"volumes", add_volumes}, {"fsck", add_fsck}, {"chance", add_chance}, {"try", add_try}};
+
+/// Only commands whose names are among the arguments, since a command may run for a millisecond and
+/// making them all takes longer; all of them when none is (for help, or an error that lists them).
+void add_commands(CLI::App& app, Context& context, const std::vector<std::string_view>& arguments) {
+  const auto is_named = [&](const Command& command) {
+    return std::find(arguments.begin(), arguments.end(), command.name) != arguments.end();
+  };
+  const bool any = std::any_of(std::begin(commands), std::end(commands), is_named);
+  for (const Command& command : commands)
+    if (!any || is_named(command)) command.add(app, context);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  using namespace spatter::doors;
   ::signal(SIGPIPE, SIG_IGN);
   Context context;
   context.drive = default_drive();
@@ -33,25 +57,7 @@ int main(int argc, char** argv) {
   app.fallthrough();
   app.footer("Start here: spatter init, spatter up, spatter invite. 'spatter COMMAND --help' tells more.");
 
-  add_init(app, context);
-  add_up(app, context);
-  add_invite(app, context);
-  add_join(app, context);
-  add_recover(app, context);
-  add_put(app, context);
-  add_get(app, context);
-  add_cat(app, context);
-  add_ls(app, context);
-  add_du(app, context);
-  add_rm(app, context);
-  add_mv(app, context);
-  add_mkdir(app, context);
-  add_status(app, context);
-  add_contracts(app, context);
-  add_volumes(app, context);
-  add_fsck(app, context);
-  add_chance(app, context);
-  add_try(app, context);
+  add_commands(app, context, {argv + 1, argv + argc});
 
   try {
     app.parse(argc, argv);

@@ -171,21 +171,59 @@ Result<void> put_stream(ControlClient& client, const std::string& dest, bool wai
   }
 }
 
+/// `most` is what was left at first.
+void show_backlog(const Json& event, Progress& progress, std::uint64_t& most) {
+  auto left = event.value("remaining_bytes", std::uint64_t{0});
+  if (left > most) {
+    most = left;
+    progress.restart("spattering", most);
+  }
+  progress.set_done(most - left);
+}
+
 /// Until everything put so far is as safe as asked.
 Result<void> wait_for(ControlClient& client, const std::string& level, Progress& progress) {
   std::uint64_t total = 0;
   auto on_event = [&](ControlClient::Frame frame) -> Result<void> {
-    auto left = frame.message.value("remaining_bytes", std::uint64_t{0});
-    if (left > total) {
-      total = left;
-      progress.restart("spattering", total);
-    }
-    progress.set_done(total - left);
+    show_backlog(frame.message, progress, total);
     return {};
   };
   TRY(auto done, client.request({{"op", "wait"}, {"level", level}}, {}, on_event));
   (void)done;
   return {};
+}
+
+/// `item` in one request, which also waits: the server decides, as cp would, whether it goes to
+/// `dest` or into it.
+Result<void> put_lone_file(ControlClient& client, const LocalItem& item, const std::string& dest,
+                           const std::string& level, Progress& progress) {
+  TRY(auto path, volume_path(dest));
+  Descriptor fd(::open(item.source.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!fd) return fail(from_errno(errno, "open " + item.source));
+  Json request = attributes_of(item.info);
+  request["op"] = "put_file";
+  request["path"] = to_binary(path);
+  request["name"] = to_binary(base_name(item.source));
+  request["wait"] = level;
+  std::uint64_t most = 0;
+  auto on_event = [&](ControlClient::Frame frame) -> Result<void> {
+    show_backlog(frame.message, progress, most);
+    return {};
+  };
+  auto done = client.request(request, {fd.get()}, on_event);
+  if (!done) return fail(done.error().during(item.source));
+  return {};
+}
+
+/// The one source if it is a small file and `dest` may be its new name: what needs no survey.
+std::optional<LocalItem> lone_file(const std::vector<std::string>& sources, const std::string& dest) {
+  if (sources.size() != 1 || sources.front() == "-" || dest.ends_with('/')) return std::nullopt;
+  LocalItem item;
+  item.source = sources.front();
+  const bool found = ::lstat(item.source.c_str(), &item.info) == 0;
+  if (!found || !S_ISREG(item.info.st_mode) || item.info.st_size > static_cast<off_t>(small_bytes_max))
+    return std::nullopt;
+  return item;
 }
 
 Result<void> put_tree(const Context& context, ControlClient& client,
@@ -207,6 +245,7 @@ Result<void> run(const Context& context, const PutOptions& options) {
   const std::string& dest = options.words.back();
   TRY(auto client, context.connect());
   Progress progress("storing", 0);
+  if (auto item = lone_file(sources, dest)) return put_lone_file(client, *item, dest, options.wait, progress);
   std::vector<std::string> skipped;
   if (sources.size() == 1 && sources[0] == "-") {
     TRY_VOID(put_stream(client, dest, options.wait != "local", progress));

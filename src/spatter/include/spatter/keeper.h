@@ -48,7 +48,8 @@ class Keeper {
   Task<Result<void>> wait_for(PackPosition position, Level level);
 
   SafetyReport report() const;
-  /// True for a pack whose every byte is full in the network: it may be evicted.
+  /// True for a pack whose every byte is full in the network, by stripes whose rows are durable: it
+  /// may be evicted.
   bool is_full(const PackId& pack) const;
   /// Nothing left to ship, move, rebuild or release as far as can be done now.
   bool idle() const;

@@ -3,20 +3,24 @@
 // and judge stripes is mirrored in memory.
 //
 // Crash rules: a row exists only for stripes that reached `safe` (or all that could be had), with
-// their receipts. Shards sent before a crash without a row are unknown to their owner: the keeper
-// finds them by listing and releases them. Stripes of packs the volume no longer knows are
-// released; pack ranges without a stripe are shipped (again).
+// their receipts. Nobody waits for a new row to be durable: what makes bytes safe is that they are
+// on this disk and that holders signed for them. Rows follow within milliseconds, many in one
+// commit. Shards sent before a crash without a row are unknown to their owner: the keeper ships
+// their pack range again, and only then, when listing shows them, releases them. Stripes of packs
+// the volume no longer knows are released.
 #pragma once
 
 #include <deque>
 #include <functional>
 #include <memory>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "base/database.h"
 #include "base/ids.h"
 #include "base/runtime.h"
+#include "base/sync.h"
 
 namespace spatter {
 
@@ -54,19 +58,24 @@ struct ShardReceipt {
   Bytes contract;  ///< a wire::Contract with both signatures
 };
 
-/// All calls on the executor. Changes are durable, and visible in memory, when they complete.
+/// All calls on the executor. Changes are durable, and visible in memory, when they complete, but for
+/// add() and what add_shards() adds to a stripe not yet recorded: those are visible, and durable soon.
 class StripeTable {
  public:
   static Task<Result<std::unique_ptr<StripeTable>>> open(Runtime& runtime, std::string path);
-  Task<void> close();
+  Task<void> close();  ///< what is not yet durable is made so
 
-  /// `descriptor` is the serialized wire::Signed.
+  /// `descriptor` is the serialized wire::Signed. While the disk refuses rows, new ones are refused.
   Task<Result<void>> add(Stripe stripe, Bytes descriptor, std::vector<ShardReceipt> receipts);
   struct NewStripe {
     Stripe stripe;
     Bytes descriptor;
     std::vector<ShardReceipt> receipts;
   };
+  /// Makes durable what add() has left to be. On an error it is tried again by itself.
+  Task<Result<void>> flush();
+  /// Whether the row of this stripe is on stable storage (and is not on its way there).
+  bool is_recorded(const StripeId& id) const { return !unrecorded_.contains(id); }
   /// Many at once, as when recovering; those known already are replaced.
   Task<Result<void>> add_all(std::vector<NewStripe> stripes);
   /// More shards stand; an index that had another holder keeps both until drop_shards.
@@ -108,14 +117,22 @@ class StripeTable {
   void on_change(std::function<void()> call) { changed_ = std::move(call); }
 
  private:
-  StripeTable() = default;
+  explicit StripeTable(Runtime& runtime);
   Task<Result<void>> load();
+  Task<void> record_soon();
   Task<Result<void>> mark(StripeId stripe, std::uint16_t index, ServerId holder, bool lost);
   void put(Stripe stripe);
   void notify();
   void erase(const StripeId& id);
 
+  Runtime& runtime_;
   std::unique_ptr<Database> database_;
+  std::vector<NewStripe> pending_;           ///< added, and not yet handed to the database
+  std::unordered_set<StripeId> unrecorded_;  ///< those, and those being written
+  Mutex flushing_;                           ///< held by who writes what was pending
+  bool recording_ = false;
+  bool refused_ = false;                     ///< the last flush failed
+  TaskGroup recorder_;
   std::unordered_map<StripeId, StripePtr> stripes_;
   std::unordered_map<PackId, std::vector<StripePtr>> by_pack_;
   std::unordered_map<ServerId, std::uint64_t> waiting_;

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/database.h"
@@ -96,6 +97,11 @@ class PackStore {
   /// Exactly [offset, offset + length), which must lie in the pack's durable bytes.
   virtual Task<Result<Buffer>> read(PackId pack, std::uint64_t offset, std::uint64_t length,
                                     ReadFrom from = ReadFrom::anywhere) = 0;
+
+  /// Durable bytes of the open pack that are still in memory because they were written just now;
+  /// nothing for others.
+  virtual std::optional<Buffer> newest(const PackId& pack, std::uint64_t offset,
+                                       std::uint64_t length) const = 0;
 
   /// Pads the open pack to a multiple of 4 KiB and makes all of it durable: where a slice ends, so
   /// that its size says little. Cheap when nothing was appended since the last cut.
