@@ -350,6 +350,7 @@ TEST(Keeper, ContractsAreRenewedFromTwoThirdsOfTheirTermOnWithoutMovingBytes) {
   EXPECT_EQ(k.kept_shards(), sent);
   EXPECT_EQ(k.owner->report().full, k.owner->report().total);
   k.owner->expect_reads_back(pack.pack);
+}
 
 TEST(Keeper, WhoWaitsForSafeDoesNotWaitForTheTable) {
   Kept k(6);
