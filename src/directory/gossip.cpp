@@ -577,6 +577,10 @@ Task<Result<RpcReply>> GossipMembers::handle_join(Caller caller, RpcRequest requ
     co_return fail(Errc::denied, "server {} brought the record of server {}", caller.server,
                    entry.member.id);
 
+  // Wrong words are somebody's right ones: without this they would leave a member that nobody wants.
+  if (message.recover() && check_recovery)
+    CO_TRY_VOID(co_await check_recovery(entry.member.person));
+
   // Everything is tried on a copy first: an invite is not spent on what would be refused.
   Roster trial = roster_;
   std::optional<MemberStore::AdmissionRow> admission;

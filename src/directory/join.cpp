@@ -35,7 +35,8 @@ Result<Joined> check_reply(const wire::JoinReply& reply, const Identity& identit
 }  // namespace
 
 Task<Result<Joined>> join_network(Runtime& runtime, Rpc& rpc, Invite invite,
-                                  const Identity& identity, std::uint64_t capacity_bytes) {
+                                  const Identity& identity, std::uint64_t capacity_bytes,
+                                  bool recover) {
   SPATTER_ASSERT(invite.network == identity.network);
   const auto now = runtime.wall_ms();
   if (invite.expires_ms < now - 24 * 3600 * 1000)  // clocks differ: the inviter decides on less
@@ -45,6 +46,7 @@ Task<Result<Joined>> join_network(Runtime& runtime, Rpc& rpc, Invite invite,
   wire::JoinRequest request;
   request.set_secret(invite.secret.data(), invite.secret.size());
   *request.mutable_record() = record;
+  request.set_recover(recover);
 
   Error last{Errc::unavailable, "the invite names no address"};
   for (const auto& address : invite.addresses) {
@@ -54,7 +56,8 @@ Task<Result<Joined>> join_network(Runtime& runtime, Rpc& rpc, Invite invite,
     if (!answer) {
       last = std::move(answer).error();
       // The inviter itself has spoken: other addresses lead to the same answer.
-      if (last.code == Errc::denied || last.code == Errc::no_space) co_return fail(last);
+      if (last.code == Errc::denied || last.code == Errc::no_space || last.code == Errc::not_found)
+        co_return fail(last);
       last = last.during(address.text());
       continue;
     }

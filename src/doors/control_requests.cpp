@@ -398,15 +398,16 @@ Json status_json(const ServerStatus& status, const Members& members) {
           {"mode", status.mode},
           {"note", status.note},
           {"backlog_bytes", safety.backlog_bytes},
-          {"settled", status.idle},
+          {"settled", status.settled},
           {"held", std::move(held)}};
 }
 
 Json checkup_json(const ServerCheckup& checkup) {
   Json findings = Json::array();
   for (auto& one : checkup.findings)
-    findings.push_back({{"where", to_string(one.where)}, {"what", one.what}, {"mended", one.mended}, {"fatal", one.fatal}});
-  return {{"findings", std::move(findings)}, {"shards", checkup.shards}, {"bytes", checkup.bytes}};
+    findings.push_back({{"where", to_string(one.where)}, {"what", one.what}, {"mended", one.mended}, {"fatal", one.fatal},
+                        {"done", one.done.empty() ? std::string(one.mended ? "mended" : "") : one.done}});
+  return {{"findings", std::move(findings)}, {"packs", checkup.packs}, {"shards", checkup.shards}, {"bytes", checkup.bytes}};
 }
 
 }  // namespace spatter::doors

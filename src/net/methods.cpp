@@ -17,6 +17,7 @@ std::string_view method_name(std::uint16_t number) {
     case method::shard_release: return "shard.release";
     case method::shard_check: return "shard.check";
     case method::shard_renew: return "shard.renew";
+    case method::shard_lost: return "shard.lost";
     case method::root_put: return "root.put";
     case method::root_get: return "root.get";
     default: return "unknown";

@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "directory/roster.h"
+#include "node/drive_parts.h"
 
 namespace spatter {
 namespace {
@@ -148,6 +149,22 @@ Task<Result<Drive>> prepare_drive(Runtime& runtime, NewDrive options) {
   co_return Drive{std::move(*keyring), std::move(config), {}};
 }
 
+Task<Result<void>> abandon_drive(Runtime& runtime) {
+  CO_TRY(const bool complete, co_await drive_is_complete(runtime));
+  if (complete) co_return Result<void>{};
+  co_return co_await runtime.blocking([&]() -> Result<void> {
+    auto& disk = runtime.disk();
+    for (const auto* path : {drive_path::keyring, drive_path::config, drive_path::packs, "user",
+                             "network", drive_path::server}) {
+      auto removed = disk.remove(path);
+      if (!removed && removed.error().code != Errc::not_found &&
+          removed.error().code != Errc::not_empty)
+        return removed;
+    }
+    return disk.sync_directory("");
+  });
+}
+
 Task<Result<NetworkId>> found_network(Runtime& runtime, const Drive& drive) {
   const auto person_key = drive.keyring.person.signing_key();
   const auto now = runtime.wall_ms();
@@ -159,11 +176,13 @@ Task<Result<NetworkId>> found_network(Runtime& runtime, const Drive& drive) {
   contents.records.push_back(make_server_record(
       identity, {}, 0, 0, static_cast<std::uint64_t>(std::max<WallMs>(now, 1))));
   CO_TRY_VOID(co_await put_network_in(runtime, std::move(contents)));
+  CO_TRY_VOID(co_await make_databases(runtime, drive));
   CO_TRY_VOID(co_await runtime.blocking([&] { return complete(runtime.disk()); }));
   co_return genesis.network;
 }
 
-Task<Result<void>> adopt_network(Runtime& runtime, const Drive&, MemberStore::Contents contents,
+Task<Result<void>> adopt_network(Runtime& runtime, const Drive& drive,
+                                 MemberStore::Contents contents,
                                  std::optional<Recovery> recovery) {
   // The mark first: a drive that is complete but not yet recovered must not open as an empty one.
   if (recovery) {
@@ -174,6 +193,7 @@ Task<Result<void>> adopt_network(Runtime& runtime, const Drive&, MemberStore::Co
     }));
   }
   CO_TRY_VOID(co_await put_network_in(runtime, std::move(contents)));
+  CO_TRY_VOID(co_await make_databases(runtime, drive));
   co_return co_await runtime.blocking([&] { return complete(runtime.disk()); });
 }
 

@@ -49,7 +49,7 @@ Task<Result<NetworkId>> join_with_drive(Runtime& runtime, Transport& transport, 
 
   Rpc rpc(runtime, transport, NetworkId{});
   auto joined = co_await join_network(runtime, rpc, std::move(invite), identity,
-                                      halves.server_bytes);
+                                      halves.server_bytes, recovery.has_value());
   co_await rpc.stop();
   if (!joined) co_return fail(std::move(joined).error());
   CO_TRY_VOID(co_await adopt_network(runtime, drive, std::move(joined->contents),

@@ -1,18 +1,24 @@
 #include "root_keeper.h"
 
+#include <asio/experimental/awaitable_operators.hpp>
+
 #include "node/drive.h"
-#include "spatter/recover.h"
+#include "root_check.h"
+#include "spatter/roots.h"
 #include "trust/signed.h"
 
 namespace spatter {
 namespace {
 
 constexpr std::uint64_t root_file_bytes_max = 256 * 1024;
-constexpr auto retry_after = std::chrono::seconds(10);
+/// A member that just came up may take a moment until it knows us.
+constexpr Duration retry_after_min = std::chrono::milliseconds(100);
+constexpr Duration retry_after_max = std::chrono::seconds(10);
+constexpr Duration known_within = std::chrono::seconds(30);
 
 }  // namespace
 
-Task<Result<std::optional<wire::RootRecord>>> load_root(Runtime& runtime, VolumeId volume) {
+Task<Result<std::optional<wire::RootRecord>>> load_root(Runtime& runtime) {
   auto bytes = co_await runtime.blocking([&] {
     return read_file(runtime.disk(), drive_path::root, root_file_bytes_max);
   });
@@ -24,18 +30,25 @@ Task<Result<std::optional<wire::RootRecord>>> load_root(Runtime& runtime, Volume
   if (!record.ParseFromArray(bytes->data(), static_cast<int>(bytes->size())))
     co_return fail(Errc::corrupt, "{} cannot be read", drive_path::root);
   CO_TRY(auto root, open_signed<wire::RootRecord>(record, kind::root));
-  if (root.volume() != volume.raw()) co_return std::nullopt;
   co_return root;
+}
+
+std::size_t roots_wanted(std::size_t others_up, Level level) {
+  if (others_up == 0) return 0;
+  return (level == Level::full ? 2 * others_up / 3 : others_up / 3) + 1;
 }
 
 RootKeeper::RootKeeper(SpatterContext context, Volume& volume, const VolumeKeys& keys,
                        std::uint64_t number, std::uint64_t last_version)
     : context_(context), volume_(volume), keys_(keys), number_(number), version_(last_version),
-      publishing_(context.runtime.executor()), wanted_(context.runtime.executor()),
+      wanted_(context.runtime.executor()), progress_(context.runtime.executor()),
       tasks_(context.runtime.executor()) {}
 
 void RootKeeper::start() {
-  subscription_ = context_.members.subscribe([this] { wanted_.set(); });
+  subscription_ = context_.members.subscribe([this] {
+    wanted_.set();
+    progress_.wake_all();
+  });
   wanted_.set();
   tasks_.spawn(publish_loop());
 }
@@ -51,43 +64,138 @@ void RootKeeper::changed() {
 }
 
 Result<void> RootKeeper::may_write() const {
-  if (fenced_) return fail(*fenced_);
+  if (refused_) return fail(*refused_);
   return {};
 }
 
-std::set<ServerId> RootKeeper::servers_up() const {
-  std::set<ServerId> up;
+void RootKeeper::refuse(Error why) {
+  if (refused_) return;
+  context_.runtime.log().error("{}", why.message);
+  refused_ = std::move(why);
+  progress_.wake_all();
+}
+
+std::vector<ServerId> RootKeeper::servers_up() const {
+  std::vector<ServerId> up;
   for (const auto& member : context_.members.others()) {
-    if (member.up) up.insert(member.id);
+    if (member.up) up.push_back(member.id);
   }
   return up;
 }
 
-Task<Result<void>> RootKeeper::ensure_known() {
-  CO_TRY_VOID(may_write());
-  if (!known_to_.empty() || servers_up().empty()) co_return Result<void>{};
-  co_return co_await publish();
+bool RootKeeper::is_known(Level level) const {
+  const auto up = servers_up();
+  const auto knowing = std::ranges::count_if(up, [&](const ServerId& id) {
+    const auto at = told_.find(id);
+    return at != told_.end() && at->second.knows;
+  });
+  return static_cast<std::size_t>(knowing) >= roots_wanted(up.size(), level);
+}
+
+Task<Result<void>> RootKeeper::ensure_known(Level level) {
+  using namespace asio::experimental::awaitable_operators;
+  const auto until = context_.runtime.now() + known_within;
+  while (true) {
+    CO_TRY_VOID(may_write());
+    if (is_known(level)) co_return Result<void>{};
+    if (context_.runtime.now() >= until)
+      co_return fail(Errc::unavailable, "too few of the {} other servers that are up take the "
+                     "volume's root record: a new machine might not find it", servers_up().size());
+    wanted_.set();
+    co_await (progress_.wait() || context_.runtime.sleep_until(until));
+  }
+}
+
+Task<Result<void>> RootKeeper::may_release(ServerId holder) {
+  for (const auto& id : servers_up()) {
+    if (id == holder) continue;
+    if (auto compared = co_await compare(id); !compared && compared.error().code != Errc::fenced)
+      context_.runtime.log().debug("root record of server {}: {}", id, compared.error().message);
+  }
+  CO_TRY_VOID(co_await compare(holder));
+  co_return may_write();
 }
 
 Task<void> RootKeeper::publish_loop() {
   for (;;) {
     co_await wanted_.wait();
     wanted_.reset();
-    if (fenced_) continue;
-    const auto up = servers_up();
-    const bool all_know = std::ranges::includes(known_to_, up);
-    if (up.empty() || (all_know && !stale_)) continue;
-    // A member that just came up may take a moment until it knows us.
-    co_await context_.runtime.sleep(std::chrono::milliseconds(500));
-    if (auto done = co_await publish(); !done)
-      context_.runtime.log().warning("root record: {}", done.error().message);
-    if (fenced_ || std::ranges::includes(known_to_, servers_up())) continue;
-    co_await context_.runtime.sleep(retry_after);
-    wanted_.set();
+    if (refused_) continue;
+    if (stale_ || !record_) {
+      stale_ = false;
+      if (auto made = co_await make_record(); !made) {
+        stale_ = true;
+        context_.runtime.log().warning("root record: {}", made.error().message);
+        co_await context_.runtime.sleep(retry_after_max);
+        wanted_.set();
+        continue;
+      }
+    }
+    auto members = servers_up();
+    members.push_back(context_.identity.server);
+    for (const auto& member : members) {
+      auto& told = told_[member];
+      if (told.busy || (told.knows && told.version == record_version_)) continue;
+      told.busy = true;
+      tasks_.spawn(tell(member));
+    }
   }
 }
 
-Task<Result<wire::Signed>> RootKeeper::make_record() {
+/// Gives the newest record to one member; after a failure again when a while has passed.
+Task<void> RootKeeper::tell(ServerId member) {
+  auto done = co_await tell_once(member);
+  auto& told = told_[member];
+  progress_.wake_all();
+  if (!done && !refused_) {
+    context_.runtime.log().debug("root record: server {}: {}", member, done.error().message);
+    told.pause = std::clamp(2 * told.pause, retry_after_min, retry_after_max);
+    co_await context_.runtime.sleep(told.pause);
+  }
+  if (done) told.pause = {};
+  told.busy = false;
+  if (!done || told.version != record_version_) wanted_.set();
+}
+
+Task<Result<void>> RootKeeper::tell_once(ServerId member) {
+  CO_TRY_VOID(co_await compare(member));
+  const auto version = record_version_;
+  auto given = co_await give_root(context_, member, *record_);
+  if (!given) {
+    // Something newer than it had when we looked, or another of the same version.
+    if (given.error().code == Errc::fenced || given.error().code == Errc::exists)
+      told_[member].compared = false;
+    if (given.error().code == Errc::exists) changed();
+    co_return given;
+  }
+  told_[member].knows = true;
+  told_[member].version = version;
+  co_return Result<void>{};
+}
+
+/// Looks at what a member has, once in a run. What goes beyond the index here ends all writing.
+Task<Result<void>> RootKeeper::compare(ServerId member) {
+  CO_TRY_VOID(may_write());
+  if (told_[member].compared) co_return Result<void>{};
+  CO_TRY(const auto known, co_await ask_roots(context_, member));
+  for (const auto& root : known.roots) {
+    const OwnIndex own{volume_.id(), context_.identity.server, number_, volume_.log_state()};
+    if (auto good = check_index(root, own, keys_.metadata); !good) {
+      refuse(good.error());
+      co_return good;
+    }
+    if (root.volume() != volume_.id().raw() || root.number() != number_) continue;
+    told_[member].knows = true;
+    if (root.version() <= version_) continue;
+    // The file with our own last record was lost or set back: the next goes beyond theirs.
+    version_ = root.version();
+    changed();
+  }
+  told_[member].compared = true;
+  co_return Result<void>{};
+}
+
+Task<Result<void>> RootKeeper::make_record() {
   const auto state = volume_.log_state();
   wire::RootContent content;
   content.set_snapshot(state.snapshot);
@@ -97,12 +205,13 @@ Task<Result<wire::Signed>> RootKeeper::make_record() {
   const auto plain = content.SerializeAsString();
   const auto sealed = keys_.metadata.seal(volume_.id().view(), as_bytes(plain));
 
+  const auto version = version_ + 1;
   wire::RootRecord root;
   root.set_person(context_.identity.person.raw());
   root.set_volume(volume_.id().raw());
   root.set_number(number_);
   root.set_writer(context_.identity.server.raw());
-  root.set_version(version_ + 1);
+  root.set_version(version);
   root.set_sealed(sealed.data(), sealed.size());
   root.set_made_ms(static_cast<std::uint64_t>(std::max<WallMs>(context_.runtime.wall_ms(), 0)));
   auto record = sign_message(context_.identity.person_key, kind::root, root);
@@ -110,38 +219,14 @@ Task<Result<wire::Signed>> RootKeeper::make_record() {
   CO_TRY_VOID(co_await context_.runtime.blocking([&] {
     return write_file_durably(context_.runtime.disk(), drive_path::root, as_bytes(bytes));
   }));
-  ++version_;
-  co_return record;
-}
-
-Task<Result<void>> RootKeeper::publish() {
-  auto turn = co_await publishing_.lock();
-  if (stale_ || !record_) {
-    stale_ = false;
-    auto made = co_await make_record();
-    if (!made) {
-      stale_ = true;
-      co_return fail(std::move(made).error());
-    }
-    record_ = std::move(*made);
-    known_to_.clear();
+  // A member may have shown a higher version meanwhile: then another is made at once.
+  if (version <= version_) {
+    stale_ = true;
+    wanted_.set();
   }
-  auto up = servers_up();
-  if (up.empty()) co_return Result<void>{};
-  auto taken = co_await publish_root(context_, *record_);
-  if (!taken) {
-    if (taken.error().code == Errc::fenced)
-      fenced_ = Error{Errc::fenced, "another server has taken this volume over (as `spatter "
-                      "recover` does); here it can only be read"};
-    co_return fail(fenced_ ? *fenced_ : taken.error());
-  }
-  if (*taken == 0) co_return fail(Errc::unavailable, "no other server took the root record");
-  // Who took it is not said; with any missing, everybody gets it again later.
-  if (*taken >= up.size()) {
-    known_to_ = std::move(up);
-    co_return Result<void>{};
-  }
-  known_to_ = {*up.begin()};
+  version_ = std::max(version_, version);
+  record_version_ = version;
+  record_ = std::move(record);
   co_return Result<void>{};
 }
 

@@ -125,9 +125,9 @@ Task<Result<void>> Salvage::bring_back(VolumeId volume) {
   auto& log = context.runtime.log();
   CO_TRY_VOID(parts_.may_write());
   co_await wait_for_members(context.runtime, context.members);
-  CO_TRY(const auto volumes, co_await find_volumes(context));
-  const auto known = std::ranges::find(volumes, volume, &KnownVolume::volume);
-  if (known == volumes.end())
+  CO_TRY(const auto found, co_await find_volumes(context));
+  const auto known = std::ranges::find(found.volumes, volume, &KnownVolume::volume);
+  if (known == found.volumes.end())
     co_return fail(Errc::unavailable, "no member that answers knows volume {}", volume);
   if (known->has_server()) {
     log.info("volume {}: its server {} is back, so it is left to it", volume, known->writer);

@@ -1,7 +1,12 @@
 #include "node/server.h"
 
+#include "net/methods.h"
+#include "node/drive_parts.h"
+#include "root_check.h"
 #include "serverhalf/service.h"
 #include "server_state.h"
+#include "spatter/roots.h"
+#include "proto/holder.pb.h"
 
 namespace spatter {
 namespace {
@@ -67,10 +72,12 @@ Task<Result<void>> Server::State::open_volume(std::uint64_t number, std::uint64_
   volume_options.packs.folder = drive_path::packs;
   volume_options.packs.limit_bytes = halves.user_bytes;
   keys.emplace(VolumeKeys::derive(drive.keyring.person, volume_options.volume));
+  std::optional<wire::RootRecord> own_root;
   if (number == 0) {
-    CO_TRY(auto root, co_await load_root(runtime, volume_options.volume));
-    number = root ? root->number() : 1;
-    version = root ? root->version() : 0;
+    CO_TRY(own_root, co_await load_root(runtime));
+    const bool same = own_root && own_root->volume() == volume_options.volume.raw();
+    number = same ? own_root->number() : 1;
+    version = same ? own_root->version() : 0;
   }
   CO_TRY(volume, co_await Volume::open(runtime, *database, *keys, volume_options));
   if (!reader) reader = std::make_unique<StripeReader>(context());
@@ -79,12 +86,56 @@ Task<Result<void>> Server::State::open_volume(std::uint64_t number, std::uint64_
                                     OwnedVolume{volume->id(), number, keys->labels},
                                     volume->packs(), *reader, options.keeper);
   roots = std::make_unique<RootKeeper>(context(), *volume, *keys, number, version);
+  keeper->set_may_release([this](ServerId holder) { return roots->may_release(holder); });
+  keeper->on_behind([this](Error why) { roots->refuse(std::move(why)); });
+  // What this server last told the others lies beside the index: a part of the drive that was set
+  // back shows here already.
+  if (own_root) {
+    const OwnIndex own{volume->id(), identity->server, number, volume->log_state()};
+    if (auto good = check_index(*own_root, own, keys->metadata); !good) {
+      if (!options.offline) co_return good;
+      roots->refuse(good.error());
+    }
+  }
   co_return Result<void>{};
+}
+
+/// Whether anybody here keeps a root record of the person.
+Task<Result<void>> Server::State::check_recovery(PersonId person) {
+  if (!shards || !stripes) co_return fail(Errc::unavailable, "this server is not serving yet");
+  const auto own = co_await shards->roots(person);
+  if (own && !own->empty()) co_return Result<void>{};
+  std::size_t asked = 1;
+  std::size_t silent = 0;
+  for (const auto& member : members->others()) {
+    Result<KnownRoots> known = fail(Errc::unavailable, "it is not up");
+    if (member.up) known = co_await ask_roots(context(), member.id, person);
+    if (!known) {
+      ++silent;
+      continue;
+    }
+    ++asked;
+    if (!known->roots.empty()) co_return Result<void>{};
+  }
+  co_return fail(Errc::not_found, "none of the {} servers that answer keeps a volume of the person of "
+                 "these words ({}): are they the right words, and the right network?{}", asked, person,
+                 silent == 0 ? "" : fmt::format(" {} servers could not be asked", silent));
+}
+
+/// A holder says that it lost shards of ours.
+Task<Result<RpcReply>> Server::State::take_loss_notice(Caller caller) {
+  if (!members->person_of(caller.server))
+    co_return fail(Errc::denied, "server {} is not a member of this network", caller.server);
+  if (!keeper) co_return fail(Errc::unavailable, "this server is stopping");
+  keeper->holder_lost_some(caller.server);
+  co_return RpcReply{wire::ShardLostReply().SerializeAsString(), {}};
 }
 
 Task<Result<void>> Server::start() {
   auto& state = *state_;
   const auto run = [this](Server::State& state) -> Task<Result<void>> {
+    CO_TRY(const auto missing, co_await check_databases(state.runtime, state.drive, false));
+    if (!missing.empty()) co_return fail(Errc::corrupt, "{}", missing.front().what);
     CO_TRY_VOID(co_await state.open_network());
     CO_TRY_VOID(co_await state.open_halves());
 
@@ -93,6 +144,9 @@ Task<Result<void>> Server::start() {
         return members->person_of(id);
       });
       CO_TRY(state.listening, state.rpc->listen(state.drive.config.listen));
+      state.members->check_recovery = [&state](PersonId person) {
+        return state.check_recovery(person);
+      };
       state.members->start();
       state.members->publish_own(state.addresses(), state.halves.server_bytes,
                                  state.shards->usage().free);
@@ -112,9 +166,10 @@ Task<Result<void>> Server::start() {
       CO_TRY(state.stripes, co_await StripeTable::open(state.runtime, drive_path::stripes));
     }
     CO_TRY_VOID(co_await state.open_volume(number, version));
+    if (!state.options.offline) state.roots->start();
     if (recovering) {
       // From here on the volume is this server's; the mark goes when the others know it.
-      if (auto known = co_await state.roots->ensure_known(); !known)
+      if (auto known = co_await state.roots->ensure_known(Level::full); !known)
         state.runtime.log().warning("root record: {}", known.error().message);
       CO_TRY_VOID(co_await state.runtime.blocking([&]() -> Result<void> {
         TRY_VOID(state.runtime.disk().remove(drive_path::recovering));
@@ -129,7 +184,6 @@ Task<Result<void>> Server::start() {
         state.options.housekeeping_every});
     state.members->on_observed_host = [&state] { state.housekeeper->publish(); };
     state.keeper->start();
-    state.roots->start();
     state.housekeeper->start();
     CO_TRY(auto lost, co_await Salvage::load(state.runtime));
     state.salvage = std::make_unique<Salvage>(
@@ -141,6 +195,14 @@ Task<Result<void>> Server::start() {
     state.expiry = std::make_unique<Expiry>(
         Expiry::Parts{state.runtime, *state.members, *state.shards});
     state.expiry->start();
+    state.rpc->serve(method::shard_lost, [&state](Caller caller, RpcRequest) {
+      return state.take_loss_notice(std::move(caller));
+    });
+    state.loss_notice = std::make_unique<LossNotice>(
+        LossNotice::Parts{state.runtime, *state.rpc, *state.members, *state.shards, [&state] {
+                            state.keeper->holder_lost_some(state.identity->server);
+                          }});
+    state.loss_notice->start();
     co_return Result<void>{};
   };
   auto started = co_await run(state);
@@ -150,7 +212,11 @@ Task<Result<void>> Server::start() {
 
 Task<void> Server::stop() {
   auto& state = *state_;
-  if (state.members) state.members->on_observed_host = nullptr;
+  if (state.members) {
+    state.members->on_observed_host = nullptr;
+    state.members->check_recovery = nullptr;
+  }
+  if (state.loss_notice) co_await state.loss_notice->stop();
   if (state.expiry) co_await state.expiry->stop();
   if (state.salvage) co_await state.salvage->stop();
   if (state.housekeeper) co_await state.housekeeper->stop();
@@ -163,6 +229,7 @@ Task<void> Server::stop() {
     co_await state.volume->stop();
   }
   if (state.reader) co_await state.reader->stop();
+  state.loss_notice.reset();
   state.expiry.reset();
   state.salvage.reset();
   state.housekeeper.reset();
@@ -196,7 +263,7 @@ Task<Result<void>> Server::wait_for(PackPosition position, Level level) {
   if (level == Level::local) co_return co_await state_->keeper->wait_for(position, level);
   CO_TRY_VOID(may_write());
   CO_TRY_VOID(co_await state_->keeper->wait_for(position, level));
-  co_return co_await state_->roots->ensure_known();
+  co_return co_await state_->roots->ensure_known(level);
 }
 
 Task<Result<std::string>> Server::invite(Duration valid_for) {

@@ -1,4 +1,6 @@
 // Bringing a person's volumes back from the network onto a new machine.
+#include <asio/experimental/awaitable_operators.hpp>
+
 #include "recovery_choice.h"
 #include "server_state.h"
 #include "volume_restore.h"
@@ -8,7 +10,12 @@ namespace {
 
 /// A writer that was cut off is noticed by the others within so long.
 constexpr auto writers_wait_max = std::chrono::seconds(30);
-constexpr auto writers_wait_step = std::chrono::seconds(1);
+/// So long is asked for when nobody has said yet that he knows a volume.
+constexpr auto answers_wait_max = std::chrono::seconds(90);
+/// When so long nobody more has answered, those who are missing are probably gone.
+constexpr auto answers_settled_after = std::chrono::seconds(4);
+/// Unless something changes before.
+constexpr auto ask_again_after = std::chrono::seconds(1);
 constexpr std::uint64_t recovering_bytes_max = 4096;
 
 Result<void> remove_if_there(Disk& disk, const std::string& path) {
@@ -33,7 +40,8 @@ Task<Result<std::optional<Recovery>>> Server::State::wanted_recovery() {
   co_return recovery;
 }
 
-/// An earlier try may have been interrupted anywhere.
+/// An earlier try may have been interrupted anywhere. Pack files stay: they may hold what nobody else
+/// has, and opening the volume removes those that it has no use for.
 Task<Result<void>> Server::State::clear_user_half() {
   co_return co_await runtime.blocking([&]() -> Result<void> {
     auto& disk = runtime.disk();
@@ -43,30 +51,56 @@ Task<Result<void>> Server::State::clear_user_half() {
     }
     TRY_VOID(remove_if_there(disk, drive_path::root));
     TRY_VOID(remove_if_there(disk, drive_path::salvage));
-    TRY(auto files, disk.list(drive_path::packs));
-    for (const auto& file : files)
-      TRY_VOID(remove_if_there(disk, std::string(drive_path::packs) + "/" + file.name));
     return {};
   });
 }
 
-/// The person's volumes. Unless one was chosen, those whose server this one can't reach but others
-/// still do are asked about again until it is clear whether they have just been lost.
+/// The person's volumes. Members are asked again, as they come up, until a volume is found and all have
+/// answered or no more do, or all say that there is none. Unless one was chosen, those whose server
+/// this one can't reach but others still do are asked about until it is clear whether they have just
+/// been lost.
 Task<Result<std::vector<KnownVolume>>> Server::State::survey_volumes(bool chosen) {
-  co_await wait_for_members(runtime, *members);
-  const auto until = runtime.now() + writers_wait_max;
-  std::vector<KnownVolume> volumes;
+  using namespace asio::experimental::awaitable_operators;
+  struct Watch {
+    Members& members;
+    Event changed;
+    Members::Subscription subscription;
+    explicit Watch(Runtime& runtime, Members& watched)
+        : members(watched), changed(runtime.executor()),
+          subscription(members.subscribe([this] { changed.set(); })) {}
+    ~Watch() { members.unsubscribe(subscription); }
+  } watch(runtime, *members);
+  const auto started = runtime.now();
+  auto newest = started;  // when somebody answered who had not before
+  std::size_t silent_before = members->others().size();
+  FoundVolumes found;
   while (true) {
-    CO_TRY(volumes, co_await find_volumes(context()));
-    const bool unclear = std::ranges::any_of(volumes, [](const KnownVolume& volume) {
-      return volume.writer_seen && !volume.writer_up;
-    });
-    if (chosen || !unclear || runtime.now() >= until) break;
-    co_await runtime.sleep(writers_wait_step);
+    watch.changed.reset();
+    CO_TRY(found, co_await find_volumes(context()));
+    const auto now = runtime.now();
+    if (found.silent.size() < silent_before) newest = now;
+    silent_before = found.silent.size();
+    if (found.volumes.empty()) {
+      if (found.silent.empty() || now - started >= answers_wait_max) break;
+    } else {
+      const bool unclear = !chosen && now - started < writers_wait_max &&
+                           std::ranges::any_of(found.volumes, [](const KnownVolume& volume) {
+                             return volume.writer_seen && !volume.writer_up;
+                           });
+      const bool settled = found.silent.empty() || now - newest >= answers_settled_after;
+      if (settled && !unclear) break;
+    }
+    co_await (watch.changed.wait() || runtime.sleep(ask_again_after));
   }
-  const auto others = members->others();
-  if (volumes.empty() && !std::ranges::any_of(others, &Member::up))
-    co_return fail(Errc::unavailable, "no member of the network can be reached");
+  auto& volumes = found.volumes;
+  if (volumes.empty()) {
+    const auto answered = members->others().size() - found.silent.size();
+    if (answered == 0) co_return fail(Errc::unavailable, "no member of the network can be reached");
+    co_return fail(Errc::not_found, "none of the {} members that answer keeps a volume of person {}{}",
+                   answered, identity->person,
+                   found.silent.empty() ? "" : fmt::format("; those that could not be asked may: {}",
+                                                           brief_list(found.silent)));
+  }
   const auto lost = std::ranges::count_if(
       volumes, [](const KnownVolume& volume) { return !volume.has_server(); });
   if (!chosen && lost > 1)
@@ -76,7 +110,7 @@ Task<Result<std::vector<KnownVolume>>> Server::State::survey_volumes(bool chosen
                        volume.has_server() ? ", which is up"
                        : volume.empty      ? ": without a server, and empty"
                                            : ": without a server");
-  co_return volumes;
+  co_return std::move(volumes);
 }
 
 Task<Result<std::uint64_t>> Server::State::recover_volume(Recovery recovery) {
@@ -85,6 +119,9 @@ Task<Result<std::uint64_t>> Server::State::recover_volume(Recovery recovery) {
   CO_TRY(stripes, co_await StripeTable::open(runtime, drive_path::stripes));
   runtime.log().info("recovering: looking for the members of the network");
   CO_TRY(const auto volumes, co_await survey_volumes(!recovery.volume.empty()));
+  // A drive that lost its index, or whose recovery was interrupted late, goes on with its own volume.
+  const auto own = std::ranges::find(volumes, identity->server, &KnownVolume::writer);
+  if (recovery.volume.empty() && own != volumes.end()) recovery.volume = own->volume.hex();
   CO_TRY(const auto choice, choose_recovery(volumes, recovery.volume));
   if (!choice.take_over) {
     std::vector<VolumeId> lost;
@@ -99,7 +136,12 @@ Task<Result<std::uint64_t>> Server::State::recover_volume(Recovery recovery) {
   const auto volume_keys = VolumeKeys::derive(drive.keyring.person, known.volume);
   reader = std::make_unique<StripeReader>(context());
   CO_TRY(const auto restored, co_await restore_from_network(context(), known, number, volume_keys,
-                                                            *database, *reader));
+                                                            *database, *reader, drive_path::packs));
+  // Its own shards, that an incomplete index doesn't know, would look superfluous to it.
+  if (known.writer == identity->server && !restored.missing.empty())
+    co_return fail(Errc::unavailable, "the volume of this drive cannot be rebuilt whole now: {}; start "
+                   "the servers that are missing and try again, or bring back what there is on a new "
+                   "drive with `spatter recover`", restored.missing);
   note = restored.missing;
   runtime.log().info("recovering: {} files are back", restored.files);
   co_return number;

@@ -1,5 +1,6 @@
 // What a server says of itself: status, contracts, fsck.
 #include "server_state.h"
+#include "node/drive_parts.h"
 #include "spatter/recover.h"
 #include "trust/contract.h"
 
@@ -38,6 +39,7 @@ Task<Result<ServerStatus>> Server::status() {
   }
   status.safety = state.keeper->report();
   status.idle = state.keeper->idle();
+  status.settled = status.idle && status.safety.at_risk == 0 && status.safety.lost == 0;
   status.note = state.note;
   if (state.salvage && !state.salvage->is_done()) {
     status.idle = false;
@@ -45,7 +47,7 @@ Task<Result<ServerStatus>> Server::status() {
   }
   status.mode = state.options.offline ? "offline" : "serving";
   if (auto writes = state.roots->may_write(); !writes) {
-    status.mode = "fenced";
+    status.mode = state.roots->index_is_behind() ? "behind" : "fenced";
     status.note = writes.error().message;
   }
   co_return status;
@@ -91,7 +93,7 @@ Task<Result<std::vector<ServerContract>>> Server::contracts(std::size_t limit) {
 Task<Result<std::vector<ServerVolume>>> Server::volumes() {
   CO_TRY(const auto known, co_await find_volumes(state_->context()));
   std::vector<ServerVolume> result;
-  for (const auto& volume : known)
+  for (const auto& volume : known.volumes)
     result.push_back({volume.volume, volume.writer,
                       volume.has_server() || volume.writer == state_->identity->server,
                       static_cast<WallMs>(volume.root.made_ms())});
@@ -103,30 +105,40 @@ Task<Result<ServerCheckup>> Server::fsck(bool deep, bool mend, Progress progress
   ServerCheckup checkup;
   using Where = ServerFinding::Where;
 
+  CO_TRY(checkup.findings, co_await check_databases(state.runtime, state.drive, false));
+  if (state.roots->index_is_behind()) {
+    if (mend) CO_TRY_VOID(co_await mark_for_recovery(state.runtime));
+    checkup.findings.push_back({Where::user_half, state.roots->may_write().error().message, mend, true});
+  }
+
   // The user half first: what it mends may come from the network, and from the own server half.
   std::vector<Finding> findings;
-  std::uint64_t fixed = 0;
   if (mend) {
-    CO_TRY(findings, co_await state.volume->mend(deep, fixed));
+    CO_TRY(findings, co_await state.volume->mend(deep));
   } else {
     CO_TRY(findings, co_await state.volume->check(deep));
   }
   for (auto& finding : findings) {
     auto what = std::move(finding.what);
     if (!finding.path.empty()) what += fmt::format(" ({})", finding.path);
-    // mend() says only how many it put right: all of them, or we don't claim any.
-    checkup.findings.push_back({Where::user_half, std::move(what),
-                                mend && fixed >= findings.size(), finding.fatal});
+    checkup.findings.push_back({Where::user_half, std::move(what), finding.mended, finding.fatal});
   }
+  for (const auto& pack : state.volume->packs().list()) checkup.packs += pack.local;
 
   CO_TRY(auto shards, co_await state.shards->fsck(deep, mend, std::move(progress)));
   checkup.shards = shards.shards;
   checkup.bytes = shards.bytes;
+  std::set<PersonId> told;
+  if (mend && state.loss_notice) told = co_await state.loss_notice->tell();
   for (auto& damage : shards.damage) {
     const bool harmless = damage.kind == ShardDamage::Kind::orphan ||
                           damage.kind == ShardDamage::Kind::leftover;
-    checkup.findings.push_back(
-        {Where::server_half, std::move(damage.text), damage.mended, !harmless});
+    ServerFinding finding{Where::server_half, std::move(damage.text), damage.mended, !harmless};
+    if (!damage.person.is_zero())
+      finding.done = told.contains(damage.person)
+                         ? "dropped; its owner has been told and sends it anew"
+                         : "dropped; its owner will be told as soon as he can be reached";
+    checkup.findings.push_back(std::move(finding));
   }
 
   if (!state.options.offline) {

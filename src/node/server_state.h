@@ -3,6 +3,7 @@
 
 #include "expiry.h"
 #include "housekeeper.h"
+#include "loss_notice.h"
 #include "node/server.h"
 #include "root_keeper.h"
 #include "salvage.h"
@@ -38,6 +39,7 @@ struct Server::State {
   std::unique_ptr<Housekeeper> housekeeper;
   std::unique_ptr<Salvage> salvage;
   std::unique_ptr<Expiry> expiry;
+  std::unique_ptr<LossNotice> loss_notice;
 
   SpatterContext context() {
     return SpatterContext{runtime, *rpc, *members, *shards, *identity, *stripes};
@@ -55,6 +57,8 @@ struct Server::State {
   /// What the drive was made to recover, if that has still to be done.
   Task<Result<std::optional<Recovery>>> wanted_recovery();
   Task<Result<void>> clear_user_half();
+  Task<Result<RpcReply>> take_loss_notice(Caller caller);
+  Task<Result<void>> check_recovery(PersonId person);
 };
 
 }  // namespace spatter

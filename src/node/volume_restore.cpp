@@ -1,5 +1,7 @@
 #include "volume_restore.h"
 
+#include "userhalf/local_packs.h"
+
 namespace spatter {
 namespace {
 
@@ -8,14 +10,6 @@ constexpr auto members_wait_max = std::chrono::seconds(30);
 /// When so long nobody more has come up, those who are missing are probably gone.
 constexpr auto members_settled_after = std::chrono::seconds(4);
 constexpr auto members_wait_step = std::chrono::milliseconds(200);
-
-std::string brief_list(const std::vector<ServerId>& servers) {
-  std::string text;
-  for (std::size_t i = 0; i < servers.size() && i < 5; ++i)
-    text += (i ? ", " : "") + servers[i].brief();
-  if (servers.size() > 5) text += fmt::format(" and {} more", servers.size() - 5);
-  return text;
-}
 
 /// How far the log went when the root was made.
 std::uint64_t last_log_of(const KnownVolume& known, const VolumeKeys& keys) {
@@ -26,6 +20,14 @@ std::uint64_t last_log_of(const KnownVolume& known, const VolumeKeys& keys) {
 }
 
 }  // namespace
+
+std::string brief_list(const std::vector<ServerId>& servers) {
+  std::string text;
+  for (std::size_t i = 0; i < servers.size() && i < 5; ++i)
+    text += (i ? ", " : "") + servers[i].brief();
+  if (servers.size() > 5) text += fmt::format(" and {} more", servers.size() - 5);
+  return text;
+}
 
 Task<void> wait_for_members(Runtime& runtime, Members& members) {
   const auto until = runtime.now() + members_wait_max;
@@ -45,7 +47,8 @@ Task<void> wait_for_members(Runtime& runtime, Members& members) {
 
 Task<Result<RestoredVolume>> restore_from_network(SpatterContext context, const KnownVolume& known,
                                                   std::uint64_t number, const VolumeKeys& keys,
-                                                  Database& database, StripeReader& reader) {
+                                                  Database& database, StripeReader& reader,
+                                                  std::string packs_folder) {
   auto& log = context.runtime.log();
   CO_TRY(const auto found,
          co_await recover_stripes(context, OwnedVolume{known.volume, number, keys.labels}));
@@ -55,8 +58,14 @@ Task<Result<RestoredVolume>> restore_from_network(SpatterContext context, const 
   for (const auto& pack : found.packs)
     packs.push_back({pack.pack, pack.sequence, pack.length, pack.sealed, pack.has_log,
                      pack.has_snapshot});
+  if (!packs_folder.empty()) {
+    CO_TRY(auto local, co_await find_local_packs(context.runtime, packs_folder, keys, known.volume));
+    log.info("volume {}: {} packs are on this disk", known.volume, local.size());
+    packs = merge_packs(std::move(packs), std::move(local));
+  }
+  LocalFirst source(context.runtime, packs_folder, packs, reader);
   auto restored = co_await Volume::restore(context.runtime, database, keys, known.volume,
-                                           std::move(packs), reader);
+                                           std::move(packs), source);
   if (!restored) {
     auto error = restored.error().during(fmt::format("bringing back volume {}", known.volume));
     if (!found.silent.empty())

@@ -17,9 +17,13 @@ struct RestoredVolume {
 };
 
 /// `known` is the volume with its newest root, `number` this server's as its writer, `reader` that of
-/// `context`. Errors name the servers that did not answer, if any.
+/// `context`. Pack files in `packs_folder` (unless empty) go before the network's bytes, and stay.
+/// Errors name the servers that did not answer, if any.
 Task<Result<RestoredVolume>> restore_from_network(SpatterContext context, const KnownVolume& known,
                                                   std::uint64_t number, const VolumeKeys& keys,
-                                                  Database& database, StripeReader& reader);
+                                                  Database& database, StripeReader& reader,
+                                                  std::string packs_folder = {});
+
+std::string brief_list(const std::vector<ServerId>& servers);
 
 }  // namespace spatter

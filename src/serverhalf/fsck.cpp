@@ -12,6 +12,7 @@ Task<Result<ShardCheckup>> ShardStore::Impl::fsck(
   CO_TRY_VOID(co_await fsck_roots(mend, checkup));
   CO_TRY_VOID(co_await fsck_files(mend, checkup));
   CO_TRY_VOID(co_await look({}, true));
+  if (on_lost && lost_ > 0) on_lost();
   co_return checkup;
 }
 
@@ -49,6 +50,7 @@ Task<Result<void>> ShardStore::Impl::fsck_entries(
         }
         CO_TRY_VOID(co_await drop_lost(listed.key));
         damage->mended = true;
+        damage->person = look->entry.person;
       }
       if (damage) checkup.damage.push_back(std::move(*damage));
       done += look->entry.size;

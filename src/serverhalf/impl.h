@@ -57,9 +57,12 @@ class ShardStore::Impl {
     co_return std::move(*slot->result);
   }
 
+  Task<Result<std::map<PersonId, std::uint64_t>>> lost_of_persons();
+
   ShardUsage usage() const;
   serverhalf::Ledger& ledger() { return ledger_; }
   ShardStoreOptions& options() { return options_; }
+  std::function<void()> on_lost;
 
  private:
   using Entry = serverhalf::index::Entry;

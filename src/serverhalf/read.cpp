@@ -182,6 +182,16 @@ Task<void> ShardStore::Impl::suspect(ShardKey key) {
   }
   ++lost_;
   runtime_.log().warning("server half: {}: {}", to_string(damage->kind), damage->text);
+  if (on_lost) on_lost();
+}
+
+Task<Result<std::map<PersonId, std::uint64_t>>> ShardStore::Impl::lost_of_persons() {
+  CO_TRY(const auto sums, co_await database_->read_for<std::vector<index::Sums>>(
+                              [](Connected& db) { return index::sums(db); }));
+  std::map<PersonId, std::uint64_t> lost;
+  for (const auto& one : sums)
+    if (one.lost > 0) lost[one.person] += one.lost;
+  co_return lost;
 }
 
 Task<Result<std::vector<bool>>> ShardStore::Impl::check(std::vector<ShardKey> keys, bool deep) {

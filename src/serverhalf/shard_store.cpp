@@ -102,6 +102,11 @@ void ShardStore::set_standing(std::function<Standing(PersonId)> standing) {
   impl_->options().standing = std::move(standing);
 }
 
+void ShardStore::on_lost(std::function<void()> call) { impl_->on_lost = std::move(call); }
+Task<Result<std::map<PersonId, std::uint64_t>>> ShardStore::lost_of_persons() {
+  return impl_->apart(impl_->lost_of_persons());
+}
+
 Task<Result<ShardCheckup>> ShardStore::fsck(
     bool deep, bool mend, std::function<void(std::uint64_t, std::uint64_t)> progress) {
   return impl_->apart(impl_->fsck(deep, mend, std::move(progress)));

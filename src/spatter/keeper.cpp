@@ -13,6 +13,7 @@ using std::chrono::seconds;
 
 constexpr Duration look_again = seconds(60);
 constexpr Duration view_lives = milliseconds(250);
+constexpr Duration inventory_pause = seconds(5);
 
 }  // namespace
 
@@ -39,9 +40,9 @@ const NetworkView& Keeper::State::view() {
   fresh.own = context.identity.server;
   for (const auto& member : context.members.others()) {
     if (!member.up && now - member.since > options.grace) continue;
-    const bool accepts = member.up && member.capacity_bytes > 0 && !writer.is_avoided(member.id);
-    fresh.holders.push_back(candidate_of(member, accepts));
-    if (accepts) ++fresh.width;
+    const bool present = member.up && member.capacity_bytes > 0;
+    fresh.holders.push_back(candidate_of(member, present && !writer.is_avoided(member.id)));
+    if (present) ++fresh.width;
   }
   const auto key = [](const NetworkView& view) {
     std::vector<std::tuple<ServerId, std::uint32_t, bool>> result;
@@ -49,7 +50,7 @@ const NetworkView& Keeper::State::view() {
       result.emplace_back(holder.server, holder.weight, holder.accepts);
     return result;
   };
-  if (key(fresh) != key(view_)) {
+  if (key(fresh) != key(view_) || fresh.width != view_.width) {
     in_shape.clear();
     scan_wanted = true;
     packs.set_target_bytes(stripe_bytes_max(fresh.shape().k));
@@ -61,17 +62,7 @@ const NetworkView& Keeper::State::view() {
 }
 
 Task<void> Keeper::State::run() {
-  // Stripes of packs that were removed while a crash came between. No packs at all means that the
-  // volume is not there yet; nothing is concluded from that.
-  const auto known = packs.list();
-  if (!known.empty()) {
-    std::set<PackId> ids;
-    for (const auto& pack : known) ids.insert(pack.id);
-    std::vector<StripeId> garbage;
-    for (const auto& stripe : context.table.all())
-      if (!ids.contains(stripe->pack)) garbage.push_back(stripe->id);
-    co_await remove_stripes(std::move(garbage));
-  }
+  co_await remove_garbage();
   while (true) {
     work.reset();
     const auto next = co_await sweep();
@@ -81,6 +72,29 @@ Task<void> Keeper::State::run() {
     // Many reasons to look at once cost one look.
     co_await context.runtime.sleep(milliseconds(4));
   }
+}
+
+/// Stripes of packs that were removed while a crash came between. Those of packs that the volume never
+/// knew stay: then it is the volume's index that is wrong. No packs at all means that the volume is
+/// not there yet; nothing is concluded from that.
+Task<void> Keeper::State::remove_garbage() {
+  std::set<PackId> ids;
+  for (const auto& pack : packs.list()) ids.insert(pack.id);
+  if (ids.empty()) co_return;
+  std::vector<StripeId> garbage;
+  std::vector<StripeId> doubtful;
+  for (const auto& stripe : context.table.all()) {
+    if (!ids.contains(stripe->pack)) garbage.push_back(stripe->id);
+    if (const auto pack = packs.find(stripe->pack); !pack || stripe->end() > pack->length)
+      doubtful.push_back(stripe->id);
+  }
+  for (const auto& id : doubtful) {
+    const auto bytes = co_await context.table.descriptor(id);
+    wire::Signed descriptor;
+    if (!bytes || !descriptor.ParseFromArray(bytes->data(), static_cast<int>(bytes->size()))) co_return;
+    if (!check_pack_known(descriptor)) co_return;
+  }
+  co_await remove_stripes(std::move(garbage));
 }
 
 /// Starts what is due, within the bounds; each task pokes when it ends. Returns when to look again
@@ -133,6 +147,9 @@ Task<void> Keeper::State::remove_all_of(PackId pack) {
   co_await remove_stripes(std::move(ids));
 }
 
+void Keeper::set_may_release(MayRelease call) { state_->may_release = std::move(call); }
+void Keeper::on_behind(std::function<void(Error)> call) { state_->on_behind = std::move(call); }
+
 void Keeper::start() {
   auto& state = *state_;
   for (const auto& pack : state.packs.list())
@@ -172,6 +189,16 @@ Task<Result<void>> Keeper::wait_for(PackPosition position, Level level) {
   return state_->wait_for(position, level);
 }
 
+void Keeper::holder_lost_some(ServerId holder) {
+  auto& state = *state_;
+  // Not more often than after a failure, whatever it says.
+  const auto begun = state.inventory_begun.find(holder);
+  const auto now = state.context.runtime.now();
+  state.inventory_at[holder] =
+      begun == state.inventory_begun.end() ? now : std::max(now, begun->second + inventory_pause);
+  state.poke();
+}
+
 void Keeper::poke() {
   state_->view_changed();
   state_->scan_wanted = true;
@@ -185,11 +212,13 @@ SafetyReport Keeper::report() const {
       [&](const ServerId& server) { return state.context.members.is_up(server); },
       state.view().width);
   report.backlog_bytes = state.backlog();
-  if (report.backlog_bytes > 0)
+  if (report.backlog_bytes > 0) {
+    report.can_lose = 0;  // some of it is with nobody else
     report.backlog_seconds = state.shipped_per_second > 0
                                  ? static_cast<double>(report.backlog_bytes) /
                                        state.shipped_per_second
                                  : std::numeric_limits<double>::infinity();
+  }
   return report;
 }
 

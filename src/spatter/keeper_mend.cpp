@@ -18,6 +18,7 @@ constexpr Duration inventory_again_after = seconds(20);
 constexpr std::size_t scan_stretch = 128;  ///< stripes looked at before others get a turn
 constexpr unsigned release_page = 512;
 constexpr unsigned list_page = 512;
+constexpr unsigned described_page = 96;  ///< descriptors are up to 5 KiB each
 
 }  // namespace
 
@@ -108,6 +109,10 @@ Task<void> Keeper::State::mend(StripeId id) {
       if (!placed)
         context.runtime.log().info("stripe {} could not be mended yet: {}", id,
                                    placed.error().message);
+      // The pack's bytes here are not those that were signed.
+      if (!placed && placed.error().code == Errc::corrupt)
+        if (auto whole = co_await packs.make_whole(stripe->pack); !whole)
+          context.runtime.log().warning("pack {}: {}", stripe->pack, whole.error().message);
     }
   }
   stripe = context.table.find(id);
@@ -152,6 +157,14 @@ Task<void> Keeper::State::release(ServerId holder) {
       state.changed.wake_all();
     }
   } done{*this, holder};
+  if (may_release) {
+    if (const auto allowed = co_await may_release(holder); !allowed) {
+      release_again_at[holder] = context.runtime.now() + release_again_after;
+      context.runtime.log().debug("nothing is released at server {}: {}", holder,
+                                  allowed.error().message);
+      co_return;
+    }
+  }
   while (true) {
     const auto shards = co_await context.table.releases(holder, release_page);
     if (!shards || shards->empty()) break;
@@ -208,8 +221,10 @@ Task<void> Keeper::State::inventory(ServerId holder) {
       state.poke();
     }
   } done{*this};
-  inventory_at[holder] = context.runtime.now() + inventory_again_after;
+  const auto begun = inventory_begun[holder] = context.runtime.now();
+  const auto again = inventory_at[holder] = begun + inventory_again_after;
   const auto taken = co_await take_inventory(holder);
+  if (inventory_at[holder] != again) co_return;  // it was asked for anew meanwhile
   if (taken) {
     inventory_at[holder] = context.runtime.now() + options.check_every;
   } else {
@@ -270,17 +285,68 @@ Task<Result<void>> Keeper::State::take_inventory(ServerId holder) {
                                   id);
     co_await mark_lost(id, index, holder);
   }
-  // What a crash kept out of the table may be the only copies but the local one: they go after the
-  // pack bytes without a stripe have been shipped anew.
-  if (!unknown.empty() && backlog() > 0)
-    co_return fail(Errc::busy, "{} shards of writes that were cut short are kept until the backlog "
-                   "is in the network", unknown.size());
-  if (!unknown.empty()) {
-    context.runtime.log().info("server {} keeps {} shards of writes that were cut short", holder,
-                               unknown.size());
-    CO_TRY_VOID(co_await context.table.queue_releases(std::move(unknown)));
+  if (!unknown.empty()) CO_TRY_VOID(co_await release_unknown(holder, std::move(unknown)));
+  co_return Result<void>{};
+}
+
+/// What a crash kept out of the table may be the only copies but the local one: they go after the
+/// pack bytes without a stripe have been shipped anew, and what the table knows is complete without
+/// them. And they go only if it is really the table that is right.
+Task<Result<void>> Keeper::State::release_unknown(ServerId holder,
+                                                  std::vector<ReleasedShard> unknown) {
+  const bool needed = std::ranges::any_of(unknown, [&](const ReleasedShard& shard) {
+    const auto stripe = context.table.find(shard.stripe);
+    return stripe && !is_complete(*stripe, view());
+  });
+  if (needed || backlog() > 0)
+    co_return fail(Errc::busy, "{} shards of writes that were cut short are kept until all else is "
+                   "in the network", unknown.size());
+  if (may_release) CO_TRY_VOID(co_await may_release(holder));
+  std::set<StripeId> stripes;
+  for (const auto& shard : unknown) stripes.insert(shard.stripe);
+  CO_TRY_VOID(co_await check_packs_known(holder, std::move(stripes)));
+  context.runtime.log().info("server {} keeps {} shards of writes that were cut short", holder,
+                             unknown.size());
+  co_return co_await context.table.queue_releases(std::move(unknown));
+}
+
+/// check_pack_known() for stripes that a holder lists.
+Task<Result<void>> Keeper::State::check_packs_known(ServerId holder, std::set<StripeId> unknown) {
+  std::optional<ShardKey> after;
+  while (!unknown.empty()) {
+    CO_TRY(const auto page, co_await link.list(holder, after, described_page, true));
+    if (page.entries().empty()) break;
+    for (const auto& entry : page.entries()) {
+      CO_TRY(const auto id, StripeId::from(entry.stripe()));
+      const ShardKey key{id, entry.index()};
+      if (after && key <= *after)
+        co_return fail(Errc::invalid, "server {} lists its shards out of order", holder);
+      after = key;
+      if (unknown.erase(id) > 0) CO_TRY_VOID(check_pack_known(entry.stripe_descriptor()));
+    }
+    if (!page.more()) break;
   }
   co_return Result<void>{};
+}
+
+/// An error when the stripe encodes more than the volume here knows of: a pack that comes after all of
+/// its own, or a place behind a pack's end.
+Result<void> Keeper::State::check_pack_known(const wire::Signed& descriptor) {
+  TRY(const auto facts, check_descriptor(descriptor));
+  TRY(const auto label, open_label(volume.labels, facts.stripe, as_bytes(facts.label)));
+  const auto known = packs.list();
+  const auto newest = known.empty() ? 0 : known.back().sequence;
+  const auto pack = packs.find(label.pack);
+  if (label.pack_sequence <= newest && (!pack || label.offset + label.length <= pack->length)) return {};
+  Error behind{Errc::corrupt,
+               fmt::format("stripe {} in the network encodes bytes {} to {} of pack number {}, the "
+                           "index here ends at {} of pack number {}: it is older than what was "
+                           "written; nothing is written or released from here; `spatter fsck --mend` "
+                           "has the next start bring it back from the packs here and from the others",
+                           facts.stripe, label.offset, label.offset + label.length,
+                           label.pack_sequence, pack ? pack->length : 0, newest)};
+  if (on_behind) on_behind(behind);
+  return fail(std::move(behind));
 }
 
 }  // namespace spatter

@@ -80,6 +80,10 @@ Task<void> Keeper::State::ship(PackInfo pack) {
 /// One new stripe. Not complete is no error here (mending goes on with it), but who waits for full
 /// learns why it isn't.
 Task<Result<void>> Keeper::State::write_range(PackInfo pack, ByteRange range, Shape shape) {
+  // What stands already is about to be replaced: not by bytes that have rotted on this disk since.
+  const auto& stripes = context.table.of_pack(pack.id);
+  if (covered_until(stripes, range.begin, [](const Stripe&) { return true; }) > range.begin)
+    CO_TRY_VOID(co_await packs.make_whole(pack.id));
   const auto written = co_await writer.write(label_of(pack, range), shape, [this] {
     changed.wake_all();
   });
@@ -89,9 +93,8 @@ Task<Result<void>> Keeper::State::write_range(PackInfo pack, ByteRange range, Sh
   if (!written->full) {
     mend_again_at[written->stripe] = context.runtime.now() + again_after_failure;
     if (mend_queued.insert(written->stripe).second) to_mend.push_back(written->stripe);
-    failed({Errc::unavailable,
-            fmt::format("stripe {} has only {} of {} shards: too few servers take them now",
-                        written->stripe, written->receipts, shape.full_at())});
+    failed(written->missing.during(fmt::format("stripe {} has only {} of {} shards", written->stripe,
+                                               written->receipts, shape.full_at())));
   }
   if (!context.table.find(written->stripe) || !packs.find(pack.id)) {
     // The pack was removed while we wrote.

@@ -47,6 +47,7 @@ struct Keeper::State {
   };
   Task<Result<void>> wait_for(PackPosition position, Level level);
   bool reached(const PackPosition& position, Level level);
+  bool is_stuck(Level level);
   bool counts(const Stripe& stripe, Level level);
   void cut_if_wanted();
   Task<void> cut();
@@ -74,6 +75,10 @@ struct Keeper::State {
   Task<Result<void>> take_inventory(ServerId holder);
   Task<void> renew(ServerId holder, std::vector<ShardKey> due);
   Task<Result<void>> renew_some(ServerId holder, std::span<const ShardKey> keys);
+  Task<Result<void>> release_unknown(ServerId holder, std::vector<ReleasedShard> unknown);
+  Task<Result<void>> check_packs_known(ServerId holder, std::set<StripeId> unknown);
+  Result<void> check_pack_known(const wire::Signed& descriptor);
+  Task<void> remove_garbage();
   Task<void> mark_lost(StripeId stripe, std::uint16_t index, ServerId holder);
 
   class Source final : public PackBytes {
@@ -100,6 +105,8 @@ struct Keeper::State {
   Event work;        ///< something may be to do
   WaitQueue changed; ///< a stripe got safer, something ended or failed
   std::optional<Members::Subscription> subscription;
+  Keeper::MayRelease may_release;
+  std::function<void(Error)> on_behind;
   bool stopping = false;
   unsigned removing = 0;  ///< packs whose stripes are being forgotten
 
@@ -136,6 +143,7 @@ struct Keeper::State {
   std::set<ServerId> releasing;
   std::map<ServerId, TimePoint> release_again_at;
   std::map<ServerId, TimePoint> inventory_at;  ///< next time
+  std::map<ServerId, TimePoint> inventory_begun;  ///< last time
   std::optional<ServerId> taking_inventory;
 };
 

@@ -10,6 +10,8 @@ constexpr std::size_t cuts_at_once = 8;
 /// and a fraction of the signatures. They are merged into wide stripes soon after.
 constexpr std::uint64_t narrow_slice_bytes = 1 << 20;
 constexpr unsigned tries = 3;
+constexpr Duration look_at_least = std::chrono::seconds(1);
+constexpr Duration stuck_after = std::chrono::seconds(3);
 
 }  // namespace
 
@@ -46,6 +48,20 @@ bool Keeper::State::reached(const PackPosition& position, Level level) {
   return true;
 }
 
+/// Whether a sealed pack that somebody waits for stands short of the level, and nothing is under way or
+/// due that would change it: nobody takes what is missing.
+bool Keeper::State::is_stuck(Level level) {
+  const auto& mark = marks[level];
+  const auto pack = packs.find(mark.pack);
+  if (!pack || !pack->sealed || !in_shape.contains(pack->id) || shipping.contains(pack->id)) return false;
+  const auto& stripes = context.table.of_pack(pack->id);
+  return std::ranges::any_of(stripes, [&](const StripePtr& stripe) {
+    return stripe->offset <= mark.offset && stripe->end() > mark.offset && !counts(*stripe, level) &&
+           !mending.contains(stripe->id) && !mend_queued.contains(stripe->id) &&
+           upkeep_of(*stripe, view()).add.empty();
+  });
+}
+
 Task<Result<void>> Keeper::State::wait_for(PackPosition position, Level level) {
   if (level == Level::local || position.sequence == 0) co_return Result<void>{};
   const auto place = waiters.insert(waiters.end(), {position, level});
@@ -56,13 +72,22 @@ Task<Result<void>> Keeper::State::wait_for(PackPosition position, Level level) {
   } leave{waiters, place};
 
   const auto failures_before = failures;
+  std::optional<TimePoint> stuck_since;
   while (!reached(position, level)) {
     if (stopping) co_return fail(Errc::cancelled, "the server is stopping");
     if (failures >= failures_before + tries) co_return fail(last_failure);
     cut_if_wanted();
     const auto open = packs.end();
     if (open.sequence > position.sequence) poke();
-    co_await changed.wait();
+    const auto now = context.runtime.now();
+    if (!is_stuck(level)) {
+      stuck_since.reset();
+    } else if (now - stuck_since.value_or(now) >= stuck_after) {
+      co_return fail(writer.why_missing());
+    } else {
+      stuck_since = stuck_since.value_or(now);
+    }
+    co_await wait_until(context.runtime, changed, now + look_at_least);
   }
   co_return Result<void>{};
 }
@@ -148,7 +173,12 @@ Task<void> Keeper::State::cut() {
   auto written = co_await write_range(pack, place->range, shape);
   cuts.erase(place);
   const bool narrow = shape.k == 1 && view().shape().k > 1;
-  if (!written) failed(std::move(written).error());
+  if (!written) {
+    // Those who wait try again, or give up; without them nobody would stop trying what fails at once.
+    failed(std::move(written).error());
+    poke();
+    co_return;
+  }
   if (!narrow) co_await tidy(pack.id);
   changed.wake_all();
   cut_if_wanted();

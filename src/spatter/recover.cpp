@@ -17,12 +17,6 @@ namespace {
 constexpr unsigned list_page = 96;  ///< descriptors are up to 5 KiB each
 constexpr std::size_t stripes_per_write = 512;
 
-std::vector<Member> reachable_others(SpatterContext context) {
-  auto others = context.members.others();
-  std::erase_if(others, [](const Member& member) { return !member.up; });
-  return others;
-}
-
 /// What holders say of one stripe: versions of its descriptor (there should be one) and who claims
 /// which shard of each.
 struct Found {
@@ -95,32 +89,6 @@ class Collector {
 };
 
 }  // namespace
-
-Task<Result<unsigned>> publish_root(SpatterContext context, wire::Signed root) {
-  unsigned taken = 0;
-  std::optional<Error> fenced;
-  wire::RootPutRequest request;
-  *request.mutable_root() = root;
-  const auto body = request.SerializeAsString();
-  for (const auto& member : reachable_others(context)) {
-    const auto reply =
-        co_await context.rpc.call(member.id, {.method = method::root_put, .body = body});
-    if (reply) {
-      ++taken;
-    } else if (reply.error().code == Errc::fenced) {
-      fenced = reply.error();
-    }
-  }
-  const auto own = co_await context.own_store.put_root(
-      {context.identity.server, context.identity.person}, std::move(root));
-  if (own) {
-    ++taken;
-  } else if (own.error().code == Errc::fenced) {
-    fenced = own.error();
-  }
-  if (fenced) co_return fail(std::move(*fenced));
-  co_return taken;
-}
 
 Task<Result<Recovered>> recover_stripes(SpatterContext context, OwnedVolume volume) {
   Recovered result;

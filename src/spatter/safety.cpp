@@ -31,16 +31,18 @@ std::map<ServerId, unsigned> shards_by_holder(
 }  // namespace
 
 StripeSafety judge(const Stripe& stripe, const std::function<bool(const ServerId&)>& reachable,
-                   unsigned full_at, unsigned safe_at) {
+                   const Shape& shape, const ServerId& own) {
   StripeSafety result;
   std::vector<unsigned> counts;
+  unsigned standing = 0;
   for (const auto& [holder, count] : shards_by_holder(stripe, reachable)) {
     counts.push_back(count);
     result.reachable += count;
+    if (holder != own || shape.own_copy) standing += count;
   }
   if (result.reachable < stripe.k) return result;
-  result.health = result.reachable >= full_at   ? StripeHealth::full
-                  : result.reachable >= safe_at ? StripeHealth::safe
+  result.health = standing >= shape.full_at()   ? StripeHealth::full
+                  : standing >= shape.safe_at() ? StripeHealth::safe
                                                 : StripeHealth::at_risk;
   // The worst that can happen is that those who hold most die first.
   std::sort(counts.rbegin(), counts.rend());
@@ -72,7 +74,7 @@ SafetyReport judge_all(const std::vector<StripePtr>& stripes, const ServerId& ow
   bool first = true;
   for (const auto& stripe : stripes) {
     const auto shape = standing_shape(*stripe, width);
-    const auto safety = judge(*stripe, there, shape.full_at(), shape.safe_at());
+    const auto safety = judge(*stripe, there, shape, own);
     ++report.total;
     switch (safety.health) {
       case StripeHealth::full: ++report.full; break;

@@ -18,11 +18,14 @@ std::uint64_t stripe_bytes_max(unsigned k) { return k * shard_bytes_max; }
 
 namespace {
 
+/// A copy in the own server half counts while the network is so small that it should be there.
 unsigned standing(const Stripe& stripe, const NetworkView& view) {
+  const bool own_counts = standing_shape(stripe, view.width).own_copy;
   std::bitset<256> indices;
   std::vector<const ServerId*> holders;  // of k = 1: a handful
   for (const auto& shard : stripe.shards) {
     if (shard.lost || !view.keeps(shard.holder)) continue;
+    if (shard.holder == view.own && !own_counts) continue;
     indices.set(shard.index & 255);
     if (stripe.k == 1 && std::none_of(holders.begin(), holders.end(), [&](const ServerId* holder) {
           return *holder == shard.holder;

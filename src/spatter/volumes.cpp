@@ -6,6 +6,7 @@
 #include "net/methods.h"
 #include "proto/holder.pb.h"
 #include "spatter/recover.h"
+#include "spatter/roots.h"
 #include "trust/contract.h"
 
 namespace spatter {
@@ -14,29 +15,19 @@ namespace {
 
 constexpr unsigned list_page = 96;  ///< descriptors are up to 5 KiB each
 
-/// A root record that the person signed; nullopt for anything else.
-std::optional<wire::RootRecord> person_root(const wire::Signed& record, const PersonId& person) {
-  if (as_text(person.view()) != record.key()) return std::nullopt;
-  auto root = open_signed<wire::RootRecord>(record, kind::root);
-  if (!root || root->person() != record.key()) return std::nullopt;
-  return std::move(*root);
-}
-
 using Volumes = std::map<VolumeId, KnownVolume>;
 
-void take(Volumes& volumes, const wire::Signed& record, const PersonId& person) {
-  auto root = person_root(record, person);
-  if (!root) return;
-  const auto volume = VolumeId::from(root->volume());
-  const auto writer = ServerId::from(root->writer());
+void take(Volumes& volumes, const wire::RootRecord& root) {
+  const auto volume = VolumeId::from(root.volume());
+  const auto writer = ServerId::from(root.writer());
   if (!volume || !writer) return;
   auto& known = volumes[*volume];
-  if (!known.volume.is_zero() && std::pair(root->number(), root->version()) <=
+  if (!known.volume.is_zero() && std::pair(root.number(), root.version()) <=
                                      std::pair(known.root.number(), known.root.version()))
     return;
   known.volume = *volume;
   known.writer = *writer;
-  known.root = std::move(*root);
+  known.root = root;
 }
 
 /// The volumes in `wanted` of which this page shows a stripe, proven by a label that only the person
@@ -79,28 +70,25 @@ Task<Result<void>> look_at(SpatterContext context, HolderLink& link, ServerId ho
 
 }  // namespace
 
-Task<Result<std::vector<KnownVolume>>> find_volumes(SpatterContext context) {
+Task<Result<FoundVolumes>> find_volumes(SpatterContext context) {
+  FoundVolumes found;
   Volumes volumes;
   std::set<std::string> seen;
   for (const auto& member : context.members.others()) {
-    if (!member.up) continue;
-    wire::RootGetRequest request;
-    request.set_person(context.identity.person.raw());
-    const auto reply = co_await context.rpc.call(
-        member.id, {.method = method::root_get, .body = request.SerializeAsString()});
-    wire::RootGetReply roots;
-    if (!reply || !roots.ParseFromString(reply->body)) {
-      context.runtime.log().info("server {} could not be asked for root records: {}", member.id,
-                                 reply ? "its answer cannot be read" : reply.error().message);
+    Result<KnownRoots> known = fail(Errc::unavailable, "it is not up");
+    if (member.up) known = co_await ask_roots(context, member.id);
+    if (!known) {
+      context.runtime.log().debug("server {} could not be asked for root records: {}", member.id,
+                                  known.error().message);
+      found.silent.push_back(member.id);
       continue;
     }
-    for (const auto& record : roots.roots()) take(volumes, record, context.identity.person);
-    seen.insert(roots.writers_up().begin(), roots.writers_up().end());
+    for (const auto& root : known->roots) take(volumes, root);
+    seen.insert(known->writers_up.begin(), known->writers_up.end());
   }
-  if (const auto own = co_await context.own_store.roots(context.identity.person))
-    for (const auto& record : *own) take(volumes, record, context.identity.person);
+  if (const auto own = co_await ask_roots(context, context.identity.server))
+    for (const auto& root : own->roots) take(volumes, root);
 
-  std::vector<KnownVolume> result;
   for (auto& [id, volume] : volumes) {
     const auto& writer = volume.writer;
     // A server that is no member (any more) writes nothing, whoever may be connected with it.
@@ -109,12 +97,12 @@ Task<Result<std::vector<KnownVolume>>> find_volumes(SpatterContext context) {
       volume.writer_up = context.members.is_up(writer);
       volume.writer_seen = seen.contains(writer.raw());
     }
-    result.push_back(std::move(volume));
+    found.volumes.push_back(std::move(volume));
   }
-  std::ranges::stable_sort(result, [](const KnownVolume& a, const KnownVolume& b) {
+  std::ranges::stable_sort(found.volumes, [](const KnownVolume& a, const KnownVolume& b) {
     return a.root.made_ms() > b.root.made_ms();
   });
-  co_return result;
+  co_return found;
 }
 
 Task<Result<void>> find_empty_volumes(SpatterContext context, const PersonSecret& person,

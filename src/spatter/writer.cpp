@@ -133,7 +133,7 @@ struct StripeWriter::Job {
   unsigned receipts = 0;
   bool in_table = false;
   Error last_error{Errc::unavailable, "no other server can hold"};
-  std::shared_ptr<std::unordered_map<ServerId, TimePoint>> avoid_until;
+  std::shared_ptr<std::unordered_map<ServerId, Avoided>> avoided;
   WaitQueue progress;
 
   bool is_small() const {
@@ -152,10 +152,11 @@ struct StripeWriter::Job {
     context.runtime.log().debug("stripe {}: shard {} passed over at server {}: {}", id,
                                 target.index, target.holder, error.message);
     refused.insert(target.holder);
-    if (target.holder != context.identity.server)
-      (*avoid_until)[target.holder] =
-          context.runtime.now() +
-          (error.code == Errc::no_space ? avoid_when_full : avoid_after_failure);
+    if (target.holder != context.identity.server) {
+      const bool full = error.code == Errc::no_space;
+      (*avoided)[target.holder] = {
+          context.runtime.now() + (full ? avoid_when_full : avoid_after_failure), full};
+    }
     if (last_error.code != Errc::fenced) last_error = std::move(error);
     settle(target, Target::State::failed);
   }
@@ -227,7 +228,7 @@ StripeWriter::StripeWriter(SpatterContext context, OwnedVolume volume, PackBytes
     : context_(context),
       volume_(std::move(volume)),
       packs_(packs),
-      avoid_until_(std::make_shared<std::unordered_map<ServerId, TimePoint>>()),
+      avoided_(std::make_shared<std::unordered_map<ServerId, Avoided>>()),
       writing_(std::make_shared<std::unordered_multiset<StripeId>>()),
       streaming_(context.runtime.executor(), streams_at_once),
       groups_(std::make_unique<TaskGroups>(context.runtime.executor())) {}
@@ -237,8 +238,8 @@ StripeWriter::~StripeWriter() = default;
 Task<void> StripeWriter::stop() { co_await groups_->stop(); }
 
 bool StripeWriter::is_avoided(const ServerId& server) const {
-  const auto at = avoid_until_->find(server);
-  return at != avoid_until_->end() && at->second > context_.runtime.now();
+  const auto at = avoided_->find(server);
+  return at != avoided_->end() && at->second.until > context_.runtime.now();
 }
 
 std::vector<Candidate> StripeWriter::candidates() const {
@@ -259,17 +260,33 @@ Task<Result<Written>> StripeWriter::write(StripeLabel label, Shape shape,
   job->shape = shape;
   job->created_ms = context_.runtime.wall_ms();
   job->on_safe = std::move(on_safe);
-  job->avoid_until = avoid_until_;
+  job->avoided = avoided_;
   job->candidates = candidates();
   auto done = co_await run(job);
   if (!done || !job->in_table) {
     co_await give_up(job);
     if (!done) co_return fail(std::move(done).error());
-    co_return fail(Error{job->last_error.code,
-                         fmt::format("only {} of {} shards were taken: {}", job->receipts,
-                                     shape.safe_at(), job->last_error.message)});
+    co_return fail(why_missing(job->last_error).during(
+        fmt::format("only {} of {} shards were taken", job->receipts, shape.full_at())));
   }
-  co_return Written{job->id, job->receipts, job->receipts >= shape.full_at()};
+  Written written{job->id, job->receipts, job->receipts >= shape.full_at()};
+  if (!written.full) written.missing = why_missing(job->last_error);
+  co_return written;
+}
+
+Error StripeWriter::why_missing(Error otherwise) const {
+  if (otherwise.code == Errc::fenced) return otherwise;
+  std::size_t up = 0;
+  std::size_t full = 0;
+  for (const auto& member : context_.members.others()) {
+    if (!member.up) continue;
+    ++up;
+    const auto at = avoided_->find(member.id);
+    full += at != avoided_->end() && at->second.full && at->second.until > context_.runtime.now();
+  }
+  if (full == 0) return otherwise;
+  return {Errc::no_space, fmt::format("the server halves are full: {} of the {} other servers that "
+                                      "are up have no room for more; add servers", full, up)};
 }
 
 Task<Result<std::vector<StripeWriter::Extra>>> StripeWriter::extend(StripePtr stripe,
@@ -282,7 +299,7 @@ Task<Result<std::vector<StripeWriter::Extra>>> StripeWriter::extend(StripePtr st
   job->label.length = stripe->length;
   job->shape.k = stripe->k;
   job->shape.n = job->shape.placed = stripe->n;
-  job->avoid_until = avoid_until_;
+  job->avoided = avoided_;
   job->extras = std::move(extras);
   job->in_table = true;
   CO_TRY(const auto bytes, co_await context_.table.descriptor(stripe->id));

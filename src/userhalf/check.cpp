@@ -274,8 +274,7 @@ Task<Result<std::vector<Finding>>> VolumeImpl::check(bool deep) {
   co_return findings;
 }
 
-Task<Result<std::vector<Finding>>> VolumeImpl::mend(bool deep, std::uint64_t& fixed) {
-  fixed = 0;
+Task<Result<std::vector<Finding>>> VolumeImpl::mend(bool deep) {
   CO_TRY(auto findings, co_await check(deep));
   bool index = false;
   for (Finding& finding : findings) {
@@ -283,11 +282,9 @@ Task<Result<std::vector<Finding>>> VolumeImpl::mend(bool deep, std::uint64_t& fi
       index = true;
       continue;
     }
-    auto pack = store_->find(*finding.pack);
-    if (!pack) continue;
-    auto fetched = co_await store_->fetch_local(pack->id);
-    if (fetched) ++fixed;
-    else finding.what += fmt::format("; it could not be fetched: {}", fetched.error().message);
+    auto whole = co_await store_->make_whole(*finding.pack);
+    finding.mended = whole.has_value();
+    if (!whole) finding.what += fmt::format("; it could not be mended: {}", whole.error().message);
   }
   if (!index) co_return findings;
   CO_TRY_VOID(co_await database_.write([](Connected& db) -> Result<void> {
@@ -302,11 +299,11 @@ Task<Result<std::vector<Finding>>> VolumeImpl::mend(bool deep, std::uint64_t& fi
     return recount_uses(db);
   }));
   orphaned_.set();
-  CO_TRY(auto left, co_await check(false));
-  std::uint64_t before = 0, after = 0;
-  for (const Finding& finding : findings) before += !finding.pack;
-  for (const Finding& finding : left) after += !finding.pack;
-  fixed += before - std::min(before, after);
+  CO_TRY(const auto left, co_await check(false));
+  std::set<std::string> still;
+  for (const Finding& finding : left) still.insert(finding.what);
+  for (Finding& finding : findings)
+    if (!finding.pack) finding.mended = !still.contains(finding.what);
   co_return findings;
 }
 

@@ -52,6 +52,7 @@ class PackFiles final : public PackStore {
   Task<void> forget_cached(PackId pack) override;
   Task<Result<void>> drop_local(PackId pack) override;
   Task<Result<void>> fetch_local(PackId pack) override;
+  Task<Result<void>> make_whole(PackId pack) override;
 
   std::optional<PackInfo> find_sequence(std::uint64_t sequence) const;
   RemotePacks* remote() const { return remote_; }
@@ -102,6 +103,7 @@ class PackFiles final : public PackStore {
     bool sealed = false;
     bool dirty = false;     // has writes that were not synced
     bool unrecorded = true; // its row differs
+    bool missing = false;   // should be here, and its file is not
     std::shared_ptr<File> file;  // until sealed and recorded
   };
   struct LogEntryPlace {
@@ -127,7 +129,11 @@ class PackFiles final : public PackStore {
   Result<Buffer> read_file(const PackId& pack, std::uint64_t offset, std::uint64_t length);
   Task<void> publish();
   Task<Result<PackPosition>> close_off(bool seal);
-  Task<Result<void>> write_fetched(PackInfo info, std::string temporary);
+  struct Window;
+  Task<Result<Buffer>> entry_at(PackInfo info, std::uint64_t at, Window& window);
+  Task<Result<void>> write_anew(PackInfo info, bool with_own);
+  Result<void> check_entry(const PackId& pack, std::uint64_t at, const EntryHeader& header,
+                           ByteView body) const;
 
   Runtime& runtime_;
   Database& database_;

@@ -12,16 +12,6 @@ Task<Result<std::unique_ptr<PackFiles>>> PackFiles::open(Runtime& runtime, Datab
   PackFiles* self = store.get();
   CO_TRY_VOID(co_await database.read([self](Connected& db) { return self->load(db); }));
   CO_TRY_VOID(co_await runtime.blocking([self] { return self->match_files(); }));
-  std::vector<std::int64_t> missing;
-  for (const auto& [sequence, pack] : store->packs_)
-    if (!pack->info.local) missing.push_back(i64(sequence));
-  CO_TRY_VOID(co_await database.write([missing](Connected& db) -> Result<void> {
-    for (std::int64_t sequence : missing) {
-      TRY(auto update, db.prepare("UPDATE packs SET local = 0 WHERE sequence = ? AND local = 1"));
-      TRY_VOID(update.bind(1, sequence).run());
-    }
-    return {};
-  }));
   co_return store;
 }
 
@@ -77,13 +67,14 @@ Result<void> PackFiles::match_files() {
     if (!pack->info.local) continue;
     auto size = sizes.find(pack->info.id);
     if (size == sizes.end() || size->second < pack->info.length) {
-      runtime_.log().error("pack {} is {} on this disk; it is read from the network instead",
-                           pack->info.id, size == sizes.end() ? "missing" : "cut short");
-      // A short file is of no use, and an open pack can't go on from it.
-      if (size != sizes.end()) TRY_VOID(disk.remove(path_of(pack->info.id)));
-      pack->info.local = false;
+      runtime_.log().error("pack {} is {} on this disk; what is missing is read from the network, "
+                           "`spatter fsck --mend` puts it back", pack->info.id,
+                           size == sizes.end() ? "missing" : "cut short");
+      // An open pack can't go on from here.
+      pack->missing = size == sizes.end();
       pack->sealed = true;
       pack->unrecorded = !pack->info.sealed;
+      used_ += pack->info.length;
       continue;
     }
     used_ += pack->info.length;
@@ -136,11 +127,12 @@ Result<Buffer> PackFiles::read_file(const PackId& pack, std::uint64_t offset,
 
 Task<Result<Buffer>> PackFiles::read(PackId pack, std::uint64_t offset, std::uint64_t length,
                                      ReadFrom from) {
-  bool local;
+  bool local, missing;
   {
     std::lock_guard lock(mutex_);
     auto found = by_id_.find(pack);
     if (found == by_id_.end()) co_return fail(Errc::not_found, "no pack {}", pack);
+    missing = found->second->missing;
     PackInfo& info = found->second->info;
     if (offset > info.length || length > info.length - offset)
       co_return fail(Errc::invalid, "pack {} has {} bytes, not {} at {}", pack, info.length, length,
@@ -149,7 +141,9 @@ Task<Result<Buffer>> PackFiles::read(PackId pack, std::uint64_t offset, std::uin
     local = info.local;
   }
   if (length == 0) co_return Buffer();
-  if (local && from != ReadFrom::network) {
+  if (missing && from == ReadFrom::local)
+    co_return fail(Errc::not_found, "the file of pack {} is missing on this disk", pack);
+  if (local && !missing && from != ReadFrom::network) {
     auto bytes = co_await runtime_.blocking([&] { return read_file(pack, offset, length); });
     if (bytes || from == ReadFrom::local || !remote_) co_return bytes;
     runtime_.log().warning("reading from the network instead: {}", bytes.error().message);
@@ -253,7 +247,8 @@ Task<Result<void>> PackFiles::drop_local(PackId pack) {
   // Should this fail or the machine stop first, the file goes at the next start.
   auto removed =
       co_await runtime_.blocking([&] { return runtime_.disk().remove(path_of(pack)); });
-  if (!removed) runtime_.log().warning("evicted pack {}: {}", pack, removed.error().message);
+  if (!removed && removed.error().code != Errc::not_found)
+    runtime_.log().warning("evicted pack {}: {}", pack, removed.error().message);
   co_return Result<void>{};
 }
 
@@ -264,83 +259,6 @@ void PackFiles::mark_not_local(std::uint64_t sequence) {
   found->second->info.local = false;
   used_ -= found->second->end;
   handles_.remove_if([&](const auto& entry) { return entry.first == found->second->info.id; });
-}
-
-Task<Result<void>> PackFiles::fetch_local(PackId pack) {
-  auto info = find(pack);
-  if (!info) co_return fail(Errc::not_found, "no pack {}", pack);
-  if (!info->sealed) co_return fail(Errc::invalid, "pack {} is still open", pack);
-  if (!remote_) co_return fail(Errc::unavailable, "pack {}: the network can't be asked", pack);
-  if (!info->local) CO_TRY_VOID(check_room(info->length, false));
-  const std::string temporary = path_of(pack) + ".tmp";
-  auto written = co_await write_fetched(*info, temporary);
-  if (!written) {
-    co_await runtime_.blocking([&] { (void)runtime_.disk().remove(temporary); });
-    co_return written;
-  }
-  CO_TRY_VOID(co_await runtime_.blocking([&]() -> Result<void> {
-    TRY_VOID(runtime_.disk().rename(temporary, path_of(pack)));
-    return runtime_.disk().sync_directory(options_.folder);
-  }));
-  const std::int64_t sequence = i64(info->sequence);
-  CO_TRY_VOID(co_await database_.write([sequence](Connected& db) -> Result<void> {
-    TRY(auto update, db.prepare("UPDATE packs SET local = 1 WHERE sequence = ?"));
-    return update.bind(1, sequence).run();
-  }));
-  std::lock_guard lock(mutex_);
-  handles_.remove_if([&](const auto& entry) { return entry.first == pack; });
-  auto found = by_id_.find(pack);
-  if (found == by_id_.end() || found->second->info.local) co_return Result<void>{};
-  found->second->info.local = true;
-  used_ += found->second->end;
-  co_return Result<void>{};
-}
-
-// Every entry is checked before the file takes its place.
-Task<Result<void>> PackFiles::write_fetched(PackInfo info, std::string temporary) {
-  constexpr std::uint64_t piece = 4 << 20;
-  std::unique_ptr<File> file;
-  Bytes pending;  // from the beginning of the first entry that is not whole yet
-  std::uint64_t at = 0, checked = 0;
-  while (at < info.length) {
-    const std::uint64_t length = std::min(piece, info.length - at);
-    CO_TRY(Buffer bytes, co_await remote_->read(info.id, at, length));
-    if (bytes.size() != length)
-      co_return fail(Errc::corrupt, "pack {}: the network gave {} bytes instead of {}", info.id,
-                     bytes.size(), length);
-    auto done = co_await runtime_.blocking([&]() -> Result<void> {
-      if (!file) {
-        (void)runtime_.disk().remove(temporary);
-        TRY(file, runtime_.disk().open(temporary, OpenMode::create_new));
-      }
-      TRY_VOID(file->write_at(at, bytes));
-      pending.insert(pending.end(), bytes.view().begin(), bytes.view().end());
-      std::size_t used = 0;
-      while (pending.size() - used >= pack_header_bytes) {
-        ByteView rest = ByteView(pending).subspan(used);
-        TRY(auto header, open_entry_header(keys_.metadata, info.id, checked + used,
-                                           rest.first(pack_header_bytes)));
-        if (rest.size() - pack_header_bytes < header.body_bytes) break;
-        ByteView body = rest.subspan(pack_header_bytes, header.body_bytes);
-        if (header.type == EntryType::chunk) {
-          ChunkId id;
-          id.bytes = header.id.bytes;
-          TRY_VOID(open_chunk(keys_.chunks, id, header.codec, header.plain_bytes, body));
-        } else {
-          TRY_VOID(open_entry_body(keys_.metadata, info.id, checked + used, header, body));
-        }
-        used += pack_header_bytes + header.body_bytes;
-      }
-      pending.erase(pending.begin(), pending.begin() + static_cast<std::ptrdiff_t>(used));
-      checked += used;
-      return {};
-    });
-    CO_TRY_VOID(std::move(done));
-    at += length;
-  }
-  if (!pending.empty())
-    co_return fail(Errc::corrupt, "pack {} ends inside the entry at {}", info.id, checked);
-  co_return co_await runtime_.blocking([&] { return file->sync(); });
 }
 
 void PackFiles::add_live(const std::map<std::uint64_t, std::int64_t>& deltas) {

@@ -33,6 +33,7 @@ namespace {
 constexpr std::uint64_t read_bytes_max = 16 << 20;
 constexpr std::uint64_t run_bytes_max = 4 << 20;    // read in one go
 constexpr std::uint64_t ahead_bytes = 12 << 20;
+constexpr std::size_t own_cache_bytes = ahead_bytes + 2 * run_bytes_max;
 constexpr std::size_t window_extents = 256;
 
 struct Extent {
@@ -68,14 +69,17 @@ Result<std::vector<Extent>> load_extents(Connected& db, std::uint64_t content,
   }
 }
 
-Task<void> load_in_background(VolumeImpl& volume, std::vector<ChunkPlace> run, ReadFrom from) {
-  co_await volume.load_run(std::move(run), from);
+Task<void> load_in_background(VolumeImpl& volume, std::vector<ChunkPlace> run, ReadFrom from,
+                              std::shared_ptr<ChunkCache> cache) {
+  co_await volume.load_run(std::move(run), from, std::move(cache));
 }
 
 class FileReaderImpl final : public FileReader {
  public:
   FileReaderImpl(VolumeImpl& volume, std::string path, Node node, ReadFrom from)
-      : volume_(volume), path_(std::move(path)), node_(std::move(node)), from_(from) {
+      : volume_(volume), path_(std::move(path)), node_(std::move(node)), from_(from),
+        cache_(from == ReadFrom::anywhere ? volume.cache()
+                                          : std::make_shared<ChunkCache>(own_cache_bytes)) {
     if (node_.content != 0) ++volume_.open_contents[node_.content];
   }
   ~FileReaderImpl() override;
@@ -101,6 +105,7 @@ class FileReaderImpl final : public FileReader {
   const std::string path_;
   const Node node_;
   const ReadFrom from_;
+  const std::shared_ptr<ChunkCache> cache_;
   Window window_;                // extents around the last read
   std::uint64_t window_from_ = 0;  // the window knows all from here
   std::uint64_t window_to_ = 0;    // to here
@@ -129,12 +134,12 @@ Task<Result<FileReaderImpl::Window>> FileReaderImpl::window_at(std::uint64_t off
 }
 
 Task<Result<Buffer>> FileReaderImpl::chunk_of(Extent extent) {
-  auto plain = co_await volume_.load_chunk(extent.chunk, from_);
+  auto plain = co_await volume_.load_chunk(extent.chunk, from_, cache_);
   if (!plain && plain.error().code == Errc::not_found) {
     // Its pack was rewritten meanwhile: ask where it is now.
     CO_TRY(Window window, co_await window_at(extent.offset, true));
     for (const Extent& moved : *window)
-      if (moved.offset == extent.offset) plain = co_await volume_.load_chunk(moved.chunk, from_);
+      if (moved.offset == extent.offset) plain = co_await volume_.load_chunk(moved.chunk, from_, cache_);
   }
   co_return plain;
 }
@@ -200,7 +205,7 @@ void FileReaderImpl::read_ahead(const Window& window, std::uint64_t offset, std:
   std::uint64_t run_end = 0;
   auto flush = [&] {
     if (run.empty()) return;
-    volume_.tasks().spawn(load_in_background(volume_, std::move(run), from_));
+    volume_.tasks().spawn(load_in_background(volume_, std::move(run), from_, cache_));
     run.clear();
   };
   for (const Extent& extent : *window) {
@@ -269,9 +274,10 @@ Task<Result<Buffer>> VolumeImpl::load_uncached(ChunkPlace place, ReadFrom from) 
   co_return fail(Errc::corrupt, "chunk {} can't be read", place.id);
 }
 
-Task<Result<Buffer>> VolumeImpl::load_chunk(ChunkPlace place, ReadFrom from) {
-  if (auto kept = cache_.find(place.id)) co_return *kept;
-  const auto key = std::pair(place.id, static_cast<int>(from));
+Task<Result<Buffer>> VolumeImpl::load_chunk(ChunkPlace place, ReadFrom from,
+                                            std::shared_ptr<ChunkCache> cache) {
+  if (auto kept = cache->find(place.id)) co_return *kept;
+  const LoadKey key(place.id, cache.get());
   if (auto other = loading_.find(key); other != loading_.end()) {
     auto loading = other->second;
     co_await loading->done.wait();
@@ -282,7 +288,7 @@ Task<Result<Buffer>> VolumeImpl::load_chunk(ChunkPlace place, ReadFrom from) {
   // However this ends (a caller may be cancelled), nobody is left waiting.
   struct Ended {
     VolumeImpl& volume;
-    std::pair<ChunkId, int> key;
+    LoadKey key;
     std::shared_ptr<Loading> loading;
     ~Ended() {
       volume.loading_.erase(key);
@@ -290,33 +296,34 @@ Task<Result<Buffer>> VolumeImpl::load_chunk(ChunkPlace place, ReadFrom from) {
     }
   } ended{*this, key, loading};
   loading->plain = co_await load_uncached(place, from);
-  if (loading->plain) cache_.put(place.id, *loading->plain);
+  if (loading->plain) cache->put(place.id, *loading->plain);
   co_return loading->plain;
 }
 
-Task<void> VolumeImpl::load_run(std::vector<ChunkPlace> run, ReadFrom from) {
-  const int kind = static_cast<int>(from);
+Task<void> VolumeImpl::load_run(std::vector<ChunkPlace> run, ReadFrom from,
+                                std::shared_ptr<ChunkCache> cache) {
+  const auto key_of = [&](const ChunkPlace& chunk) { return LoadKey(chunk.id, cache.get()); };
   std::erase_if(run, [&](const ChunkPlace& chunk) {
-    return cache_.find(chunk.id) || loading_.contains(std::pair(chunk.id, kind));
+    return cache->find(chunk.id) || loading_.contains(key_of(chunk));
   });
   if (run.empty()) co_return;
   std::uint64_t bytes = 0;
   struct Ended {
     VolumeImpl& volume;
-    int kind;
+    const ChunkCache* cache;
     std::vector<std::pair<ChunkPlace, std::shared_ptr<Loading>>> chunks;
     ~Ended() {
       for (auto& [chunk, loading] : chunks) {
         if (!loading) continue;
-        volume.loading_.erase(std::pair(chunk.id, kind));
+        volume.loading_.erase(LoadKey(chunk.id, cache));
         loading->done.set();
       }
     }
-  } ended{*this, kind, {}};
+  } ended{*this, cache.get(), {}};
   for (const ChunkPlace& chunk : run) {
-    if (loading_.contains(std::pair(chunk.id, kind))) continue;  // twice in the run
+    if (loading_.contains(key_of(chunk))) continue;  // twice in the run
     auto loading = std::make_shared<Loading>(runtime_.executor());
-    loading_[std::pair(chunk.id, kind)] = loading;
+    loading_[key_of(chunk)] = loading;
     ended.chunks.emplace_back(chunk, loading);
     bytes += chunk.plain_bytes + chunk.entry_bytes();
   }
@@ -339,8 +346,8 @@ Task<void> VolumeImpl::load_run(std::vector<ChunkPlace> run, ReadFrom from) {
     }
     // One by one it may still succeed: from elsewhere, or where it has moved.
     if (!sealed || !loading->plain) loading->plain = co_await load_uncached(chunk, from);
-    if (loading->plain) cache_.put(chunk.id, *loading->plain);
-    loading_.erase(std::pair(chunk.id, kind));
+    if (loading->plain) cache->put(chunk.id, *loading->plain);
+    loading_.erase(key_of(chunk));
     loading->done.set();
     loading.reset();
   }

@@ -216,9 +216,10 @@ Task<Result<void>> apply_log(Restore& restore) {
 Result<void> finish(Connected& db, Restore& restore) {
   for (auto& [sequence, info] : restore.infos) {
     TRY(auto put, db.prepare("INSERT INTO packs(sequence, id, length, sealed, local, first_log, "
-                             "last_log, snapshot, live) VALUES(?,?,?,1,0,?,?,?,0)"));
+                             "last_log, snapshot, live) VALUES(?,?,?,1,?,?,?,?,0)"));
     put.bind(1, i64(sequence)).bind_blob(2, info.id.view()).bind(3, i64(info.length));
-    put.bind(4, i64(info.first_log)).bind(5, i64(info.last_log)).bind(6, i64(info.snapshot));
+    put.bind(4, std::int64_t{info.local});
+    put.bind(5, i64(info.first_log)).bind(6, i64(info.last_log)).bind(7, i64(info.snapshot));
     TRY_VOID(put.run());
     restore.state.next_sequence = std::max(restore.state.next_sequence, sequence + 1);
   }
@@ -279,7 +280,8 @@ Task<Result<RestoreReport>> Volume::restore(Runtime& runtime, Database& database
                                                  std::move(packs)});
   Restore& restore = *owned;
   for (const RestorePack& pack : restore.packs) {
-    PackInfo info{.id = pack.id, .sequence = pack.sequence, .length = pack.length};
+    PackInfo info{.id = pack.id, .sequence = pack.sequence, .length = pack.length,
+                  .local = pack.local};
     if (!restore.infos.emplace(pack.sequence, info).second)
       co_return fail(Errc::corrupt, "two packs have number {}: {} is one of them", pack.sequence,
                      pack.id);

@@ -43,7 +43,7 @@ VolumeImpl::VolumeImpl(Runtime& runtime, Database& database, VolumeKeys keys,
       reaper_(runtime.executor()),
       flight_(runtime.executor(), options_.flight_bytes),
       read_flight_(runtime.executor(), std::max<std::size_t>(options_.cache_bytes, 8 << 20)),
-      cache_(options_.cache_bytes),
+      cache_(std::make_shared<ChunkCache>(options_.cache_bytes)),
       queued_(runtime.executor()),
       orphaned_(runtime.executor()) {}
 
@@ -130,7 +130,7 @@ Task<void> VolumeImpl::stop() {
   queued_.set();
   co_await tasks_.drain();
   co_await store_->stop();
-  cache_.clear();
+  cache_->clear();
 }
 
 Task<Result<PackPosition>> VolumeImpl::commit(Operation operation, CommitOptions options) {

@@ -31,7 +31,9 @@ struct PendingChunk {
   bool pinned = false;
 };
 
-/// Decrypted chunks, least recently used out first. Executor only.
+/// Decrypted chunks, least recently used out first. Executor only. One is shared by all who read from
+/// anywhere; who asks for the network's or the local bytes has one of his own, so that he gets no
+/// others.
 class ChunkCache {
  public:
   explicit ChunkCache(std::size_t bytes) : bytes_max_(bytes) {}
@@ -88,7 +90,7 @@ class VolumeImpl final : public Volume {
   std::vector<PackId> compaction_candidates(double live_share_max) const override;
   Task<Result<void>> rewrite_pack(PackId pack) override;
   Task<Result<std::vector<Finding>>> check(bool deep) override;
-  Task<Result<std::vector<Finding>>> mend(bool deep, std::uint64_t& fixed) override;
+  Task<Result<std::vector<Finding>>> mend(bool deep) override;
 
   // --- between the parts ---
 
@@ -107,9 +109,11 @@ class VolumeImpl final : public Volume {
   Sealed seal_chunk(const ChunkId& id, ByteView plain) const;
 
   /// The chunk's plaintext, from the cache, the local pack or the network.
-  Task<Result<Buffer>> load_chunk(ChunkPlace place, ReadFrom from);
+  Task<Result<Buffer>> load_chunk(ChunkPlace place, ReadFrom from,
+                                  std::shared_ptr<ChunkCache> cache);
   /// Several, laid one after another in one pack: one read for all. Into the cache.
-  Task<void> load_run(std::vector<ChunkPlace> run, ReadFrom from);
+  Task<void> load_run(std::vector<ChunkPlace> run, ReadFrom from,
+                      std::shared_ptr<ChunkCache> cache);
 
   /// A content that no reader has open any more may be an orphan.
   void reader_closed() { orphaned_.set(); }
@@ -123,7 +127,7 @@ class VolumeImpl final : public Volume {
   TaskGroup& tasks() { return tasks_; }
   Semaphore& flight() { return flight_; }
   Semaphore& read_flight() { return read_flight_; }
-  ChunkCache& cache() { return cache_; }
+  const std::shared_ptr<ChunkCache>& cache() { return cache_; }
 
   std::map<ChunkId, std::weak_ptr<PendingChunk>> pending;
   std::map<std::uint64_t, unsigned> pins;      ///< uses of packs by uncommitted files, by sequence
@@ -159,8 +163,9 @@ class VolumeImpl final : public Volume {
   TaskGroup reaper_;
   Semaphore flight_;       ///< bytes of chunks being stored
   Semaphore read_flight_;  ///< bytes of chunks being read ahead
-  ChunkCache cache_;
-  std::map<std::pair<ChunkId, int>, std::shared_ptr<Loading>> loading_;
+  std::shared_ptr<ChunkCache> cache_;
+  using LoadKey = std::pair<ChunkId, const ChunkCache*>;
+  std::map<LoadKey, std::shared_ptr<Loading>> loading_;
 
   std::deque<std::shared_ptr<Commit>> queue_;
   bool committing_ = false;

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "node/drive_parts.h"
 #include "node/join.h"
 #include "sim/machine.h"
 #include "sim/network.h"
@@ -262,6 +263,173 @@ TEST_F(ServerTest, EveryFileComesBackFromTheWordsAlone) {
     for (int i = 0; i < 300 && lost.server->may_write(); ++i) co_await test.world.sleep(100ms);
     EXPECT_EQ(lost.server->may_write().error().code, Errc::fenced);
     co_return co_await test.expect(lost, "file 0", bytes_of(0, 100'000), ReadFrom::anywhere);
+  }(*this));
+}
+
+std::uint64_t shards_at_others(ServerTest& test) {
+  std::uint64_t sum = 0;
+  for (std::size_t i = 1; i < test.nodes.size(); ++i)
+    if (test.nodes[i]->server) sum += test.nodes[i]->server->shards().usage().shards;
+  return sum;
+}
+
+// A drive without the index of its files must not pass for one without files: the others' shards of
+// them are all there is.
+TEST_F(ServerTest, ADriveThatLostItsIndexIsRefusedAndRebuilt) {
+  run([](ServerTest& test) -> Task<Result<void>> {
+    CO_TRY_VOID(co_await test.make_network(5));
+    auto& node = *test.nodes[0];
+    CO_TRY_VOID(co_await test.put(node, "shared", bytes_of(1, 9 << 20), Level::full));
+    CO_TRY_VOID(co_await test.put(node, "mine", bytes_of(2, 300'000), Level::local));
+    const auto volume = node.server->volume().id();
+    co_await node.down();
+    const auto kept = shards_at_others(test);
+    auto& disk = node.machine.disk();
+    for (const auto& lost : {drive_path::volume, drive_path::stripes}) {
+      for (const auto& file : disk.files())
+        if (file.starts_with(lost)) CO_TRY_VOID(disk.remove(file));
+      auto refused = co_await node.up();
+      EXPECT_EQ(refused.error().code, Errc::corrupt);
+      EXPECT_NE(refused.error().message.find(lost), std::string::npos) << refused.error().message;
+      co_await node.down();
+
+      auto drive = co_await open_drive(node.runtime(), {});
+      CO_TRY(auto findings, co_await check_databases(node.runtime(), *drive, false));
+      EXPECT_EQ(findings.size(), 1u);
+      EXPECT_FALSE(findings[0].mended);
+      CO_TRY(findings, co_await check_databases(node.runtime(), *drive, true));
+      EXPECT_EQ(findings.size(), 1u);
+      EXPECT_TRUE(findings[0].mended);
+      CO_TRY_VOID(co_await node.up());
+      EXPECT_EQ(node.server->volume().id(), volume);
+      CO_TRY_VOID(co_await test.expect(node, "shared", bytes_of(1, 9 << 20), ReadFrom::network));
+      CO_TRY_VOID(co_await test.expect(node, "mine", bytes_of(2, 300'000), ReadFrom::anywhere));
+      CO_TRY_VOID(co_await test.put(node, "more", bytes_of(3, 100'000), Level::full));
+      co_await test.world.sleep(2min);
+      CO_TRY_VOID(co_await test.expect(node, "mine", bytes_of(2, 300'000), ReadFrom::network));
+      EXPECT_GE(shards_at_others(test), kept);
+      co_await node.down();
+    }
+    co_return Result<void>{};
+  }(*this));
+}
+
+/// The drive's files below a folder, as they are now.
+std::map<std::string, Bytes> copy_of(Node& node, std::string_view below) {
+  std::map<std::string, Bytes> files;
+  auto& disk = node.machine.disk();
+  for (const auto& file : disk.files())
+    if (file.starts_with(below)) files[file] = read_file(disk, file, 1 << 30).value();
+  return files;
+}
+void set_back(Node& node, std::string_view below, const std::map<std::string, Bytes>& files) {
+  auto& disk = node.machine.disk();
+  for (const auto& file : disk.files())
+    if (file.starts_with(below)) static_cast<void>(disk.remove(file));
+  for (const auto& [path, bytes] : files) ASSERT_TRUE(write_file_durably(disk, path, bytes));
+}
+
+TEST_F(ServerTest, AnIndexThatWasSetBackReleasesAndWritesNothing) {
+  run([](ServerTest& test) -> Task<Result<void>> {
+    CO_TRY_VOID(co_await test.make_network(5));
+    auto& node = *test.nodes[0];
+    CO_TRY_VOID(co_await test.put(node, "old", bytes_of(1, 100'000), Level::full));
+    co_await node.down();
+    const auto whole = copy_of(node, "user/");
+    const auto index = copy_of(node, "user/volume.db");
+    CO_TRY_VOID(co_await node.up());
+    CO_TRY_VOID(co_await test.put(node, "new", bytes_of(2, 20 << 20), Level::full));
+    CO_TRY(auto state, co_await node.server->volume().snapshot());
+    static_cast<void>(state);
+    co_await node.down();
+    CO_TRY_VOID(co_await node.up());  // what it says of itself to the others is newer now
+    co_await test.world.sleep(30s);
+    co_await node.down();
+    const auto kept = shards_at_others(test);
+
+    // The index alone: what this server told the others lies beside it.
+    set_back(node, "user/volume.db", index);
+    auto refused = co_await node.up();
+    EXPECT_EQ(refused.error().code, Errc::corrupt);
+    co_await node.down();
+
+    // All of it: the others know better.
+    set_back(node, "user/", whole);
+    CO_TRY_VOID(co_await node.up());
+    for (int i = 0; i < 600 && node.server->may_write(); ++i) co_await test.world.sleep(100ms);
+    EXPECT_EQ(node.server->may_write().error().code, Errc::corrupt);
+    CO_TRY(const auto status, co_await node.server->status());
+    EXPECT_NE(status.note.find("older"), std::string::npos) << status.note;
+    EXPECT_FALSE((co_await test.put(node, "third", bytes_of(3, 1000), Level::full)).has_value());
+    co_await test.world.sleep(10min);
+    EXPECT_GE(shards_at_others(test), kept);
+    CO_TRY(const auto checkup, co_await node.server->fsck(false, true));
+    EXPECT_TRUE(std::ranges::any_of(checkup.findings, &ServerFinding::fatal));
+    co_await node.down();
+    CO_TRY_VOID(co_await node.up());
+    CO_TRY_VOID(co_await test.expect(node, "new", bytes_of(2, 20 << 20), ReadFrom::anywhere));
+    co_return co_await test.put(node, "third", bytes_of(3, 1000), Level::full);
+  }(*this));
+}
+
+// Any two thirds of the others may die once a file is full, at once: the one that is left must know
+// whose volume it is.
+TEST_F(ServerTest, WhatIsFullIsFoundByANewMachineAtEveryMemberThatMayBeTheLast) {
+  run([](ServerTest& test) -> Task<Result<void>> {
+    CO_TRY_VOID(co_await test.make_network(4));
+    auto& owner = *test.nodes[0];
+    CO_TRY_VOID(co_await test.put(owner, "a", bytes_of(1, 1000), Level::full));
+    const auto person = owner.server->identity().person;
+    for (std::size_t i = 1; i < 4; ++i) {
+      CO_TRY(const auto roots, co_await test.nodes[i]->server->shards().roots(person));
+      EXPECT_EQ(roots.size(), 1u) << i;
+    }
+    co_return Result<void>{};
+  }(*this));
+}
+
+TEST_F(ServerTest, WhoseWordsAreNoMembersLeavesNoTrace) {
+  run([](ServerTest& test) -> Task<Result<void>> {
+    CO_TRY_VOID(co_await test.make_network(3));
+    CO_TRY(auto link, co_await test.invite(*test.nodes[1]));
+    SeededRandom random(77);
+    auto& stranger = test.node();
+    auto joined = co_await stranger.join(link, PersonSecret::generate(random), Recovery{});
+    EXPECT_EQ(joined.error().code, Errc::not_found);
+    test.nodes.pop_back();
+    for (auto& node : test.nodes) EXPECT_EQ(node->server->members().all().size(), 3u);
+    // The invite is not spent, and the folder is free for other words.
+    auto& fresh = test.node();
+    SeededRandom other(78);
+    CO_TRY_VOID(co_await fresh.join(link, PersonSecret::generate(other)));
+    co_return co_await fresh.up();
+  }(*this));
+}
+
+TEST_F(ServerTest, AHolderTellsTheOwnerWhatItLost) {
+  run([](ServerTest& test) -> Task<Result<void>> {
+    CO_TRY_VOID(co_await test.make_network(5));
+    auto& owner = *test.nodes[0];
+    CO_TRY_VOID(co_await test.put(owner, "a", bytes_of(1, 9 << 20), Level::full));
+    co_await owner.server->keeper().wait_idle();
+    auto& holder = *test.nodes[2];
+    auto& disk = holder.machine.disk();
+    for (const auto& file : disk.files())
+      if (file.starts_with("server/shards/"))
+        for (int bit = 0; bit < 50; ++bit) disk.flip_bit(file, test.world.random());
+    CO_TRY(const auto checkup, co_await holder.server->fsck(true, true));
+    EXPECT_FALSE(checkup.findings.empty());
+    for (const auto& finding : checkup.findings)
+      EXPECT_NE(finding.done.find("owner has been told"), std::string::npos) << finding.done;
+    EXPECT_GT(holder.server->shards().usage().lost, 0u);
+    co_await test.world.sleep(30s);
+    co_await owner.server->keeper().wait_idle();
+    EXPECT_EQ(holder.server->shards().usage().lost, 0u);
+    const auto report = owner.server->keeper().report();
+    EXPECT_EQ(report.full, report.total);
+    CO_TRY(const auto after, co_await holder.server->fsck(true, false));
+    EXPECT_TRUE(after.findings.empty());
+    co_return Result<void>{};
   }(*this));
 }
 

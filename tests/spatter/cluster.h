@@ -136,6 +136,7 @@ class TestPacks final : public PackStore {
     co_return Result<void>{};
   }
   Task<Result<void>> fetch_local(PackId) override { co_return Result<void>{}; }
+  Task<Result<void>> make_whole(PackId) override { co_return Result<void>{}; }
 
   /// More bytes in the open pack (a new one if there is none).
   PackPosition append(std::uint64_t bytes) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "cluster.h"
+#include "spatter/roots.h"
 
 namespace spatter {
 namespace {
@@ -176,6 +177,124 @@ TEST(Keeper, WaitersLearnWhyItCannotBe) {
   const auto result = k.wait_for(k.owner->packs.append(5000), Level::full);
   ASSERT_FALSE(result.has_value());
   EXPECT_EQ(result.error().code, Errc::no_space) << result.error().message;
+}
+
+// Members that are full are members still: a full network is not one with fewer machines, of which less
+// is asked.
+TEST(Keeper, FullServersMakeNothingFull) {
+  Kept k(4);
+  ASSERT_TRUE(k.wait_for(k.owner->packs.append(100'000), Level::full));
+  for (unsigned i = 1; i <= 4; ++i) k.servers[i]->store->set_budget(1);
+  for (const auto level : {Level::full, Level::safe}) {
+    const auto result = k.wait_for(k.owner->packs.append(5000), level);
+    ASSERT_FALSE(result.has_value());
+    EXPECT_EQ(result.error().code, Errc::no_space) << result.error().message;
+    EXPECT_NE(result.error().message.find("add servers"), std::string::npos) << result.error().message;
+  }
+  k.world.run_for(5min);
+  auto report = k.owner->report();
+  EXPECT_EQ(report.full, report.total);  // what was full before
+  EXPECT_GT(report.backlog_bytes, 0u);
+  EXPECT_EQ(report.can_lose, 0u) << "some of it is here alone";
+  EXPECT_EQ(k.servers[0]->store->usage().shards, 0u) << "nothing in the own server half counts";
+  EXPECT_FALSE(k.wait_for(k.owner->packs.end(), Level::full).has_value());
+  for (unsigned i = 1; i <= 4; ++i) k.servers[i]->store->set_budget(64ull << 30);
+  k.world.run_for(2min);
+  ASSERT_TRUE(k.wait_for(k.owner->packs.end(), Level::full));
+  EXPECT_EQ(k.owner->report().can_lose, 2u);
+}
+
+// A sealed pack of which the last holders took a part: nothing is under way any more, and who waits must
+// not wait for ever.
+TEST(Keeper, WhoWaitsForAPackThatNobodyTakesWholeIsTold) {
+  Kept k(3);
+  k.servers[2]->store->set_budget(1);
+  const auto begun = k.world.now();
+  const auto result = k.wait_for(k.owner->packs.add_sealed(3 << 20), Level::full);
+  ASSERT_FALSE(result.has_value());
+  EXPECT_EQ(result.error().code, Errc::no_space) << result.error().message;
+  EXPECT_LT(k.world.now() - begun, 1min);
+  EXPECT_EQ(k.owner->report().safe, 1u);
+  EXPECT_EQ(k.owner->report().full, 0u);
+}
+
+TEST(Keeper, NothingIsReleasedUnlessAllowed) {
+  Kept k(4);
+  const auto first = k.owner->packs.add_sealed(100'000);
+  k.owner->packs.add_sealed(100'000);
+  ASSERT_TRUE(k.wait_for(k.owner->packs.end(), Level::full));
+  k.wait_idle();
+  bool allowed = false;
+  k.owner->keeper->set_may_release([&](ServerId) -> Task<Result<void>> {
+    if (!allowed) co_return fail(Errc::corrupt, "the index is not the newest");
+    co_return Result<void>{};
+  });
+  k.owner->packs.remove(first.pack);
+  k.world.run_for(5min);
+  EXPECT_EQ(k.kept_shards(), 24u);
+  allowed = true;
+  k.world.run_for(1min);
+  EXPECT_EQ(k.kept_shards(), 12u);
+}
+
+// An index that was set back (an old copy of the drive's files) does not know the newest packs. It
+// must not take their shards for leftovers.
+TEST(Keeper, StripesOfPacksThatComeAfterAllKnownOnesAreLeftAlone) {
+  Kept k(4);
+  k.owner->packs.add_sealed(100'000);
+  const auto second = k.owner->packs.add_sealed(100'000);
+  ASSERT_TRUE(k.wait_for(second, Level::full));
+  k.wait_idle();
+  k.wait(k.owner->keeper->stop());
+  EXPECT_EQ(k.kept_shards(), 24u);
+  auto& own = *k.servers[0];
+  const auto forget_second = [&] {
+    k.owner->packs.on_removed = {};
+    k.owner->packs.remove(second.pack);
+  };
+  forget_second();
+  const auto run = [&] {
+    std::optional<Error> behind;
+    Keeper next(own.context(), k.owner->owned(), k.owner->packs, k.owner->reader);
+    next.on_behind([&](Error why) { behind = std::move(why); });
+    next.start();
+    k.world.run_for(5min);
+    EXPECT_EQ(k.kept_shards(), 24u);
+    EXPECT_TRUE(behind.has_value());
+    k.wait(next.stop());
+  };
+  run();  // with a table that still knows their stripes
+  k.wait(own.table->close());
+  for (const auto& file : own.machine.disk().files())
+    if (file.starts_with("user/")) static_cast<void>(own.machine.disk().remove(file));
+  own.table = k.wait(StripeTable::open(own.runtime(), "user/stripes.db")).value();
+  k.world.run_for(1s);
+  Keeper next(own.context(), k.owner->owned(), k.owner->packs, k.owner->reader);
+  bool behind = false;
+  next.on_behind([&](Error) { behind = true; });
+  next.start();
+  k.world.run_for(5min);
+  EXPECT_TRUE(behind);
+  EXPECT_GE(k.kept_shards(), 24u);
+  k.wait(next.stop());
+}
+
+TEST(Keeper, AHolderThatSaysItLostSomeIsAskedAtOnce) {
+  Kept k(5);
+  const auto position = k.owner->packs.add_sealed(4 << 20);
+  ASSERT_TRUE(k.wait_for(position, Level::full));
+  k.wait_idle();
+  k.world.run_for(1min);
+  auto& forgetful = *k.servers[2];
+  const auto page = k.wait(forgetful.store->list({})).value();
+  std::vector<ShardKey> keys;
+  for (const auto& shard : page.shards) keys.push_back(shard.key);
+  k.wait(forgetful.store->release({k.servers[0]->id(), k.servers[0]->identity.person}, keys, 1))
+      .value();
+  k.owner->keeper->holder_lost_some(forgetful.id());
+  k.world.run_for(10s);
+  k.wait_idle();
+  EXPECT_EQ(forgetful.store->usage().shards, 3u);
 }
 
 TEST(Keeper, ShardsThatAHolderLostAreRebuilt) {
@@ -447,16 +566,17 @@ TEST(Recover, EveryPackComesBackFromTheSecretAlone) {
     root.set_number(1);
     root.set_writer(old.id().raw());
     root.set_version(4);
-    const auto taken = cluster.wait(publish_root(
-        old.context(), sign_message(old.identity.person_key, kind::root, root)));
-    ASSERT_TRUE(taken.has_value()) << taken.error().message;
-    EXPECT_EQ(*taken, 6u);
+    const auto record = sign_message(old.identity.person_key, kind::root, root);
+    for (const auto& server : cluster.servers) {
+      const auto taken = cluster.wait(give_root(old.context(), server->id(), record));
+      ASSERT_TRUE(taken.has_value()) << taken.error().message;
+    }
   }
   cluster.kill(old);
   cluster.kill(*cluster.servers[2]);
 
   auto& fresh = cluster.add(secret);
-  auto volumes = cluster.wait(find_volumes(fresh.context())).value();
+  auto volumes = cluster.wait(find_volumes(fresh.context())).value().volumes;
   ASSERT_EQ(volumes.size(), 1u);
   EXPECT_EQ(volumes[0].volume, Owner::volume_id());
   EXPECT_EQ(volumes[0].writer, old.id());
@@ -482,7 +602,7 @@ TEST(Recover, EveryPackComesBackFromTheSecretAlone) {
   }
   // A stranger with another secret finds nothing.
   auto& stranger = cluster.add();
-  EXPECT_TRUE(cluster.wait(find_volumes(stranger.context()))->empty());
+  EXPECT_TRUE(cluster.wait(find_volumes(stranger.context()))->volumes.empty());
 }
 
 }  // namespace

@@ -34,6 +34,13 @@ unsigned can_lose_by_trying(const Stripe& stripe, unsigned servers, unsigned dow
   return best == 0 ? 0 : best - 1;
 }
 
+Shape shape_of(const Stripe& stripe) {
+  Shape shape;
+  shape.k = stripe.k;
+  shape.n = shape.placed = stripe.n;
+  return shape;
+}
+
 TEST(Safety, CanLoseIsExactWhenNothingIsBeingMoved) {
   EXPECT_TRUE(rc::check("can_lose equals brute force", [] {
     const auto servers = *rc::gen::inRange(1u, 9u);
@@ -51,8 +58,8 @@ TEST(Safety, CanLoseIsExactWhenNothingIsBeingMoved) {
     unsigned down = 0;
     for (unsigned i = 0; i < servers; ++i) down |= (*rc::gen::inRange(0, 5) == 0) << i;
     const auto safety = judge(
-        stripe, [&](const ServerId& id) { return !(down >> (id.bytes[0] - 1u) & 1); }, stripe.n,
-        2 * stripe.k);
+        stripe, [&](const ServerId& id) { return !(down >> (id.bytes[0] - 1u) & 1); },
+        shape_of(stripe), {});
     RC_ASSERT((safety.health != StripeHealth::lost) == readable(stripe, down));
     if (readable(stripe, down))
       RC_ASSERT(safety.can_lose == can_lose_by_trying(stripe, servers, down));
@@ -72,7 +79,7 @@ TEST(Safety, CanLoseNeverPromisesTooMuchWhileShardsMove) {
         stripe.shards.push_back({.index = static_cast<std::uint16_t>(i), .holder = server(second)});
     }
     const auto safety =
-        judge(stripe, [](const ServerId&) { return true; }, stripe.n, 2 * stripe.k);
+        judge(stripe, [](const ServerId&) { return true; }, shape_of(stripe), {});
     RC_ASSERT(safety.can_lose <= can_lose_by_trying(stripe, servers, 0));
   }));
 }
@@ -118,8 +125,7 @@ TEST(Safety, TheFirstMachinesAreFullWithWhatTheyCanHave) {
   alone.shards = {{.index = 2, .holder = server(0)}};
   const auto all = [](const ServerId&) { return true; };
   const auto judge_at = [&](const Stripe& stripe, unsigned width) {
-    const auto shape = standing_shape(stripe, width);
-    return judge(stripe, all, shape.full_at(), shape.safe_at());
+    return judge(stripe, all, standing_shape(stripe, width), server(0));
   };
   EXPECT_EQ(judge_at(alone, 0).health, StripeHealth::full);
   EXPECT_EQ(judge_at(alone, 1).health, StripeHealth::at_risk);
@@ -127,7 +133,12 @@ TEST(Safety, TheFirstMachinesAreFullWithWhatTheyCanHave) {
   two.shards.push_back({.index = 0, .holder = server(1)});
   EXPECT_EQ(judge_at(two, 1).health, StripeHealth::full);
   EXPECT_EQ(judge_at(two, 1).can_lose, 1u);
+  // Where there are more machines, a copy in the own server half is no copy with others.
+  EXPECT_EQ(judge_at(two, 7).health, StripeHealth::at_risk);
+  two.shards.push_back({.index = 1, .holder = server(2)});
+  EXPECT_EQ(judge_at(two, 2).health, StripeHealth::full);
   EXPECT_EQ(judge_at(two, 7).health, StripeHealth::safe);
+  EXPECT_EQ(judge_at(alone, 7).health, StripeHealth::at_risk);
 }
 
 }  // namespace

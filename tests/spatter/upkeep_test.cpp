@@ -158,15 +158,15 @@ TEST(Upkeep, OneRoundBringsAnyStripeToRestAndNeverBelowWhatItWas) {
     for (auto& shard : it.shards) shard.lost = random.below(8) == 0;
     const auto everyone = [&](const ServerId& id) { return view.keeps(id); };
     const auto shape = standing_shape(it, width);
-    const auto before = judge(it, everyone, shape.full_at(), shape.safe_at());
+    const auto before = judge(it, everyone, shape, view.own);
 
     const auto first = upkeep_of(it, view);
     apply_adds(it, first);
     const auto second = upkeep_of(it, view);
     RC_ASSERT(second.add.empty());
-    const auto with_both = judge(it, everyone, shape.full_at(), shape.safe_at());
+    const auto with_both = judge(it, everyone, shape, view.own);
     apply_drops(it, second);
-    const auto after = judge(it, everyone, shape.full_at(), shape.safe_at());
+    const auto after = judge(it, everyone, shape, view.own);
     RC_ASSERT(with_both.reachable >= before.reachable);
     RC_ASSERT(after.reachable >= std::min(before.reachable, 3u * it.k));
     RC_ASSERT(upkeep_of(it, view).empty());

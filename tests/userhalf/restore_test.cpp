@@ -1,6 +1,7 @@
 // A volume comes back from its packs alone, or says exactly what is missing.
 #include "crypto/hash.h"
 #include "fixture.h"
+#include "userhalf/local_packs.h"
 
 namespace spatter {
 namespace {
@@ -62,6 +63,54 @@ TEST_F(RestoreTest, FromTheLogAlone) {
   open();
   EXPECT_EQ(story(), before);
   EXPECT_THAT(problems(), IsEmpty());
+}
+
+TEST_F(RestoreTest, FromThePackFilesOfADriveThatLostItsIndex) {
+  fill(1, 20);
+  must(volume().packs().seal());
+  copy_packs();
+  const auto network = packs_for_restore();
+  fill(20, 40);  // nobody else has these
+  must(volume().flush());
+  const auto before = story();
+  const auto used = volume().packs().used_bytes();
+  close();
+  for (const auto* file : {"user/index.db", "user/index.db-wal", "user/index.db-shm"})
+    (void)runtime.disk().remove(file);
+  auto local = must(find_local_packs(runtime, options.packs.folder, test_keys(), test_volume_id()));
+  ASSERT_GT(local.size(), network.size());
+  const auto packs = merge_packs(network, local);
+  EXPECT_EQ(packs.size(), local.size());
+  remote.packs.clear();  // all of it is here
+  LocalFirst source(runtime, options.packs.folder, packs, remote);
+  {
+    auto database = must(Database::open(runtime, "user/index.db", volume_migrations()));
+    const auto report = run(Volume::restore(runtime, *database, test_keys(), test_volume_id(), packs,
+                                            source));
+    ASSERT_TRUE(report.has_value()) << report.error().message;
+    EXPECT_EQ(report->chunks_missing, 0u);
+    run(database->close());
+  }
+  open();
+  EXPECT_EQ(story(), before);
+  EXPECT_THAT(problems(), IsEmpty());
+  EXPECT_EQ(volume().packs().used_bytes(), used) << "the files stayed";
+  put("more", content(3));
+}
+
+TEST(LocalPacks, OfTwoThatKnowAPackTheOneThatReachesFartherCounts) {
+  PackId a, b, c;
+  a.bytes[0] = 1, b.bytes[0] = 2, c.bytes[0] = 3;
+  const auto merged = merge_packs({{.id = a, .sequence = 1, .length = 100},
+                                   {.id = b, .sequence = 2, .length = 100}},
+                                  {{.id = a, .sequence = 1, .length = 80, .local = true},
+                                   {.id = b, .sequence = 2, .length = 120, .local = true},
+                                   {.id = c, .sequence = 3, .length = 10, .local = true}});
+  ASSERT_EQ(merged.size(), 3u);
+  EXPECT_FALSE(merged[0].local);
+  EXPECT_TRUE(merged[1].local);
+  EXPECT_EQ(merged[1].length, 120u);
+  EXPECT_EQ(merged[2].id, c);
 }
 
 TEST_F(RestoreTest, FromSnapshotsAndTheLogAfterThem) {

@@ -134,13 +134,63 @@ TEST_F(TidyTest, RotIsFoundNamedReadAroundAndMended) {
   EXPECT_THAT(last_message, HasSubstr("chunk "));
   reader.reset();
   volume().packs().set_remote(&remote);
-  std::uint64_t fixed = 0;
-  must(volume().mend(true, fixed));
-  EXPECT_EQ(fixed, 1u);
+  findings = must(volume().mend(true));
+  ASSERT_THAT(findings, SizeIs(1));
+  EXPECT_TRUE(findings[0].mended);
   EXPECT_THAT(problems(), IsEmpty());
 }
 
-TEST_F(TidyTest, AMissingPackFileIsFetchedWhenMended) {
+TEST_F(TidyTest, RotInTheOpenPackIsMendedFromItsRangesInTheNetwork) {
+  put("a", random_bytes(600'000, 1));
+  put("b", random_bytes(600'000, 2));
+  must(volume().packs().cut());
+  copy_packs();
+  const PackInfo open_pack = volume().packs().list().back();
+  ASSERT_FALSE(open_pack.sealed);
+  put("c", random_bytes(100'000, 3));  // not in the network yet
+  reopen();
+  SeededRandom random(5);
+  {
+    auto file = std::move(runtime.disk().open(path_of(open_pack.id), OpenMode::read_write).value());
+    Bytes rot(64, 0xee);
+    ASSERT_TRUE(file->write_at(200'000, rot).has_value());
+    ASSERT_TRUE(file->write_at(900'000, rot).has_value());
+  }
+  ASSERT_THAT(must(volume().check(true)), SizeIs(1));
+  const auto findings = must(volume().mend(true));
+  ASSERT_THAT(findings, SizeIs(1));
+  EXPECT_TRUE(findings[0].mended) << findings[0].what;
+  EXPECT_THAT(problems(true), IsEmpty());
+  volume().packs().set_remote(nullptr);
+  EXPECT_EQ(get("a"), to_bytes(random_bytes(600'000, 1)));
+  EXPECT_EQ(get("b"), to_bytes(random_bytes(600'000, 2)));
+  EXPECT_EQ(get("c"), to_bytes(random_bytes(100'000, 3)));
+  put("d", random_bytes(1000, 4));
+}
+
+TEST_F(TidyTest, ATruncatedOpenPackKeepsWhatItHasAndIsMended) {
+  put("a", random_bytes(600'000, 1));
+  must(volume().packs().cut());
+  copy_packs();
+  put("b", random_bytes(300'000, 2));  // here alone
+  close();
+  const PackId victim = remote.packs.begin()->first;
+  {
+    auto file = std::move(runtime.disk().open(path_of(victim), OpenMode::read_write).value());
+    ASSERT_TRUE(file->truncate(file->size().value() - 1000).has_value());
+  }
+  open();
+  volume().packs().set_remote(&remote);
+  EXPECT_EQ(get("a"), to_bytes(random_bytes(600'000, 1)));
+  ASSERT_THAT(must(volume().check(false)), SizeIs(1));
+  const auto findings = must(volume().mend(false));
+  EXPECT_FALSE(findings[0].mended) << "its end is nowhere";
+  EXPECT_THAT(findings[0].what, HasSubstr(victim.brief()));
+  volume().packs().set_remote(nullptr);
+  EXPECT_EQ(get("a"), to_bytes(random_bytes(600'000, 1))) << "what is there stays";
+}
+
+TEST_F(TidyTest, AMissingPackFileIsNamedAndFetchedWhenMended) {
   put("big", random_bytes(10 << 20, 1));
   must(volume().packs().seal());
   copy_packs();
@@ -148,8 +198,30 @@ TEST_F(TidyTest, AMissingPackFileIsFetchedWhenMended) {
   const PackId victim = remote.packs.begin()->first;
   ASSERT_TRUE(runtime.disk().remove(path_of(victim)).has_value());
   open();
-  EXPECT_FALSE(volume().packs().find(victim)->local);
   EXPECT_EQ(get("big"), to_bytes(random_bytes(10 << 20, 1)));
+  for (int restarts = 0; restarts < 2; ++restarts) {
+    const auto findings = must(volume().check(false));
+    ASSERT_THAT(findings, SizeIs(1));
+    EXPECT_THAT(findings[0].what, HasSubstr(victim.brief()));
+    reopen();
+  }
+  EXPECT_TRUE(must(volume().mend(false))[0].mended);
+  EXPECT_THAT(problems(true), IsEmpty());
+  volume().packs().set_remote(nullptr);
+  EXPECT_EQ(get("big"), to_bytes(random_bytes(10 << 20, 1)));
+}
+
+TEST_F(TidyTest, WhoAsksForTheNetworksBytesGetsNoOthers) {
+  put("big", random_bytes(3 << 20, 1));
+  must(volume().packs().seal());
+  copy_packs();
+  EXPECT_EQ(get("big"), to_bytes(random_bytes(3 << 20, 1)));  // its chunks are in memory now
+  volume().packs().set_remote(nullptr);
+  auto reader = must(volume().read_file("big", ReadFrom::network));
+  EXPECT_EQ(error_of(reader->read(0, 1 << 20)), Errc::unavailable);
+  volume().packs().set_remote(&remote);
+  EXPECT_TRUE(must(volume().read_file("big", ReadFrom::network))->node().size > 0);
+  EXPECT_EQ(must(reader->read(0, 1 << 20)).size(), 1u << 20);
 }
 
 TEST_F(TidyTest, WrongCountersAreFoundAndPutRight) {
@@ -159,9 +231,8 @@ TEST_F(TidyTest, WrongCountersAreFoundAndPutRight) {
                       "UPDATE inodes SET links = links + 1");
   }));
   EXPECT_THAT(problems(), SizeIs(4));  // root and file, chunk, pack
-  std::uint64_t fixed = 0;
-  must(volume().mend(false, fixed));
-  EXPECT_EQ(fixed, 4u);
+  const auto findings = must(volume().mend(false));
+  EXPECT_EQ(std::ranges::count_if(findings, &Finding::mended), 4);
   EXPECT_THAT(problems(), IsEmpty());
 }
 

@@ -71,6 +71,10 @@ class GossipMembers final : public Members {
   /// Called when that changes.
   std::function<void()> on_observed_host;
 
+  /// Asked before somebody is let in who wants to recover: an error, which is passed on, when nobody
+  /// keeps a volume of that person. Unset: everybody may.
+  std::function<Task<Result<void>>(PersonId)> check_recovery;
+
   const Roster& roster() const { return roster_; }
 
  private:

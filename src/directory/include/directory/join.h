@@ -18,9 +18,11 @@ struct Joined {
 /// that comes back: the genesis is the one the link names and `identity`'s person is admitted.
 /// `rpc` belongs to no network yet; `identity` carries the network of the link.
 ///
+/// With `recover`, the inviter lets nobody in of whom the network keeps no volume (not_found).
 /// Errors: denied (expired, used, unknown invite; another server answered), unavailable or timeout
 /// (no address answers). Trying again with the same server key is safe.
 Task<Result<Joined>> join_network(Runtime& runtime, Rpc& rpc, Invite invite,
-                                  const Identity& identity, std::uint64_t capacity_bytes);
+                                  const Identity& identity, std::uint64_t capacity_bytes,
+                                  bool recover = false);
 
 }  // namespace spatter

@@ -78,10 +78,17 @@ Result<void> run_init(const Context& context, const NewDriveWords& given) {
   return {};
 }
 
+/// The others said no, as opposed to having said nothing: then they may have let the drive in.
+bool was_refused(const Error& error) {
+  return error.code == Errc::denied || error.code == Errc::not_found ||
+         error.code == Errc::no_space || error.code == Errc::invalid || error.code == Errc::exists;
+}
+
 Result<void> run_join(const Context& context, const NewDriveWords& given, std::optional<Recovery> recovery) {
   TRY(auto invite, parse_link(given.link));
   TRY(auto options, new_drive(given));
   bool fresh = !std::filesystem::exists(context.drive + "/format");
+  const bool untouched = fresh && !std::filesystem::exists(context.drive + "/keyring");
   TRY(auto machine, Machine::take_new(context.drive));
   RealRuntime& runtime = machine.runtime();
   if (recovery) TRY_VOID(refuse_existing(machine, context.drive));
@@ -89,7 +96,15 @@ Result<void> run_join(const Context& context, const NewDriveWords& given, std::o
   if (!opened) return fail(opened.error());
   Drive drive = std::move(*opened);
   Transport& transport = machine.connect_as(drive.keyring.server_key);
-  TRY(auto network, runtime.wait_for(join_with_drive(runtime, transport, drive, invite, recovery)));
+  auto joined = runtime.wait_for(join_with_drive(runtime, transport, drive, invite, recovery));
+  if (!joined) {
+    // Whoever was refused has left no trace with the others; here he shall leave none either.
+    if (untouched && was_refused(joined.error()))
+      if (auto gone = runtime.wait_for(abandon_drive(runtime)); !gone)
+        runtime.log().warning("{}", gone.error().message);
+    return fail(joined.error());
+  }
+  const auto network = *joined;
   bool new_person = fresh && !given.words_file;
   if (context.json) {
     Json made = made_json(drive, new_person);

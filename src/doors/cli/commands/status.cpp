@@ -22,6 +22,8 @@ std::string verdict(const Json& status) {
   if (lost > 0)
     return fmt::format("{} stripes can't be read from the network now; start the servers that are off.", lost);
   if (at_risk > 0) return fmt::format("{} stripes have lost more than a copy's worth of shards.", at_risk);
+  if (auto backlog = status.value("backlog_bytes", std::uint64_t{0}); backlog > 0)
+    return fmt::format("{} are on this machine only, and on their way to the others.", bytes_text(backlog));
   return fmt::format("Any {} more servers may die, whichever, and nothing is lost.", status.value("can_lose", 0u));
 }
 

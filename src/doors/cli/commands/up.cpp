@@ -8,6 +8,7 @@
 #include "base/sync.h"
 #include "cli/machine.h"
 #include "doors/control_server.h"
+#include "node/drive_parts.h"
 #include "node/server.h"
 
 namespace spatter::doors {
@@ -98,6 +99,10 @@ struct FsckOptions {
 };
 
 Task<Result<Json>> check_unserved(Runtime& runtime, Transport& transport, Drive drive, const FsckOptions& options) {
+  // What has lost an index is not opened: that would make an empty one.
+  ServerCheckup parts;
+  CO_TRY(parts.findings, co_await check_databases(runtime, drive, options.mend));
+  if (!parts.findings.empty()) co_return checkup_json(parts);
   ServerOptions server_options;
   server_options.offline = true;
   Server server(runtime, transport, std::move(drive), std::move(server_options));
@@ -129,9 +134,10 @@ Result<void> run_fsck(const Context& context, const FsckOptions& options) {
   } else {
     for (const Json& one : checkup["findings"])
       fmt::print("{}: {}{}\n", one.value("where", ""), printable(one.value("what", "")),
-                 one.value("mended", false) ? " (mended)" : "");
+                 one.value("done", "").empty() ? "" : " (" + one.value("done", "") + ")");
     if (checkup["findings"].empty())
-      fmt::print("Clean: {} shards{}.\n", checkup.value("shards", std::uint64_t{0}),
+      fmt::print("Clean: {} packs and {} shards{}.\n", checkup.value("packs", std::uint64_t{0}),
+                 checkup.value("shards", std::uint64_t{0}),
                  options.deep ? ", every byte checked" : "");
   }
   std::cout.flush();

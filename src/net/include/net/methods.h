@@ -24,6 +24,7 @@ inline constexpr std::uint16_t shard_list = 206;
 inline constexpr std::uint16_t shard_release = 207;
 inline constexpr std::uint16_t shard_check = 208;
 inline constexpr std::uint16_t shard_renew = 209;
+inline constexpr std::uint16_t shard_lost = 210;
 
 // Root records.
 inline constexpr std::uint16_t root_put = 300;

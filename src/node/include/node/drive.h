@@ -70,6 +70,10 @@ Task<Result<bool>> drive_is_complete(Runtime& runtime);
 /// another person than `secret`, or its passphrase is another.
 Task<Result<Drive>> prepare_drive(Runtime& runtime, NewDrive options);
 
+/// Removes what prepare_drive wrote, so that the next try begins anew, with other words for instance:
+/// for a drive that nobody can have let into a network. A complete drive is left alone.
+Task<Result<void>> abandon_drive(Runtime& runtime);
+
 /// Puts a new network in, founded by the drive's person, and completes the drive.
 Task<Result<NetworkId>> found_network(Runtime& runtime, const Drive& drive);
 

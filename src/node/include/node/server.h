@@ -56,9 +56,10 @@ struct ServerStatus {
   std::uint64_t packs_local = 0;
   std::uint64_t packs_total = 0;
   SafetyReport safety;            ///< stripes, copies_min, can_lose, widest_k, backlog, held
-  std::string mode;               ///< "serving", "fenced", "offline"
+  std::string mode;               ///< "serving", "fenced", "behind", "offline"
   std::string note;               ///< why, for people; may be empty
-  bool idle = false;              ///< nothing left to ship, move or release
+  bool idle = false;              ///< nothing left to ship, move or release, as far as can be done now
+  bool settled = false;           ///< idle, and no stripe is at risk or lost
 };
 
 struct ServerContract {
@@ -85,11 +86,13 @@ struct ServerFinding {
   enum class Where { drive, user_half, server_half, network };
   Where where = Where::drive;
   std::string what;    ///< a sentence that names the thing
-  bool mended = false;
+  bool mended = false; ///< nothing is left to be done here
   bool fatal = false;  ///< something cannot be read, here or at all
+  std::string done{};  ///< what was done, when it was not simply put right
 };
 struct ServerCheckup {
   std::vector<ServerFinding> findings;
+  std::uint64_t packs = 0;  ///< on this machine
   std::uint64_t shards = 0;
   std::uint64_t bytes = 0;  ///< of shards read and hashed
 };

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -111,6 +112,7 @@ struct ShardDamage {
   std::optional<ShardKey> key;  ///< nothing for files that belong to no shard
   std::string text;             ///< a whole sentence fragment for people
   bool mended = false;
+  PersonId person{};            ///< whose shard was dropped; zero: none was
 };
 struct ShardCheckup {
   std::uint64_t shards = 0;  ///< looked at
@@ -202,6 +204,10 @@ class ShardStore {
   /// From now on; what is already kept stays even if it is more.
   void set_budget(std::uint64_t bytes);
   void set_standing(std::function<Standing(PersonId)> standing);
+  /// Called when a shard was found damaged or missing: its owner should know.
+  void on_lost(std::function<void()> call);
+  /// How many of each person's shards are lost here and not put again since; none: left out.
+  Task<Result<std::map<PersonId, std::uint64_t>>> lost_of_persons();
 
   /// Looks at every shard and every file. Deep: reads and hashes all. With `mend`, files of no use
   /// are removed and damaged shards marked lost (and their bytes dropped); without, nothing

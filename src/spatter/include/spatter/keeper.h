@@ -38,6 +38,13 @@ class Keeper {
          KeeperOptions options = {});
   ~Keeper();
 
+  /// Asked before anything is released at a holder; with an error nothing is. Set before start().
+  using MayRelease = std::function<Task<Result<void>>(ServerId holder)>;
+  void set_may_release(MayRelease call);
+  /// Told when what holders keep shows that the packs known here are not all there are: then this
+  /// drive's index is older than the network's, and what it doesn't know must not be released.
+  void on_behind(std::function<void(Error)> call);
+
   void start();
   Task<void> stop();
 
@@ -54,6 +61,9 @@ class Keeper {
   /// Nothing left to ship, move, rebuild or release as far as can be done now.
   bool idle() const;
   Task<void> wait_idle();
+
+  /// A holder says that it lost some of what it keeps for us: asks it soon what it still has.
+  void holder_lost_some(ServerId holder);
 
   /// Asks for an immediate look at everything (members changed, a pack was removed).
   void poke();

@@ -25,18 +25,18 @@ struct KnownVolume {
   bool has_server() const { return writer_up || writer_seen; }
 };
 
+struct FoundVolumes {
+  std::vector<KnownVolume> volumes;  ///< the newest made first
+  std::vector<ServerId> silent;      ///< members that could not be asked: they may know of more
+};
 /// All of the person's volumes of which a reachable member, or the own server half, has a valid root
-/// record; the newest made first.
-Task<Result<std::vector<KnownVolume>>> find_volumes(SpatterContext context);
+/// record.
+Task<Result<FoundVolumes>> find_volumes(SpatterContext context);
 
 /// Sets `empty` of those volumes of which no reachable member has a stripe: the person's own storage
 /// servers have volumes, too, into which nobody ever put a file. Reads every member's list.
 Task<Result<void>> find_empty_volumes(SpatterContext context, const PersonSecret& person,
                                       std::vector<KnownVolume>& volumes);
-
-/// Gives `root` (a signed RootRecord) to every reachable member. The number of those that took it;
-/// Errc::fenced when any knows a higher writer number.
-Task<Result<unsigned>> publish_root(SpatterContext context, wire::Signed root);
 
 struct RecoveredPack {
   PackId pack;

@@ -25,13 +25,14 @@ struct StripeSafety {
   StripeHealth health = StripeHealth::lost;
 };
 
-/// full: all n shards (or all that `full_at` of its width's shape asks for); safe: at least 2k, or
-/// full; at_risk: k or more; lost: fewer than k reachable now.
+/// full: all n shards (or all that the shape, see standing_shape, asks for); safe: at least 2k, or
+/// full; at_risk: k or more; lost: fewer than k reachable now. What `own` holds (its server half) makes
+/// a stripe safe or full only while the shape has an own copy; it can be read in any case.
 StripeSafety judge(const Stripe& stripe, const std::function<bool(const ServerId&)>& reachable,
-                   unsigned full_at, unsigned safe_at);
+                   const Shape& shape, const ServerId& own);
 
-/// What a stripe of its k can have at most in a network of `width` others: all n shards, or for
-/// k = 1 the copies of the first machines.
+/// What a stripe of its k has when it is full in a network of `width` others that are up, whether they
+/// have room or not: all n shards, or for k = 1 the copies of the first machines.
 Shape standing_shape(const Stripe& stripe, unsigned width);
 
 struct Held {
@@ -47,7 +48,7 @@ struct SafetyReport {
   std::uint64_t at_risk = 0;
   std::uint64_t lost = 0;
   double copies_min = 0;   ///< the least (reachable shards / k) over all stripes; 0 without stripes
-  std::uint32_t can_lose = 0;   ///< the least over all stripes
+  std::uint32_t can_lose = 0;   ///< the least over all stripes; 0 while there is a backlog
   unsigned widest_k = 0;
   std::uint64_t backlog_bytes = 0;   ///< pack bytes not yet safe in the network
   double backlog_seconds = 0;        ///< estimate; 0 when idle, infinity while nothing moves

@@ -17,7 +17,9 @@ struct NetworkView {
   ServerId own;
   /// Other members that are up, or gone for less than the grace; `accepts` says who takes shards now.
   std::vector<Candidate> holders;
-  unsigned width = 0;  ///< how many of them accept
+  /// How many of them are up: what shapes go by. Who is full or fails for a while takes nothing now,
+  /// but does not make the network smaller.
+  unsigned width = 0;
 
   bool keeps(const ServerId& server) const;  ///< its shards count as standing
   Shape shape() const { return shape_for(width); }

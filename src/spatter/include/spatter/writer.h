@@ -32,6 +32,7 @@ struct Written {
   StripeId stripe;
   unsigned receipts = 0;  ///< shards that stand, own copies included
   bool full = false;      ///< all of the shape
+  Error missing{};        ///< when not full: why no more were taken
 };
 
 class StripeWriter {
@@ -58,11 +59,13 @@ class StripeWriter {
   Task<Result<std::vector<Extra>>> extend(StripePtr stripe, std::vector<Extra> extras);
 
   /// Servers that can hold now: known, reachable, with room, not lately failing. Not the own one.
+  /// They may be fewer than the shape counts on: who is full is a member still.
   std::vector<Candidate> candidates() const;
-  /// Their number, as the shape of new stripes counts it.
-  unsigned width() const { return static_cast<unsigned>(candidates().size()); }
   /// Whether a member is passed over for now because it lately failed or was full.
   bool is_avoided(const ServerId& server) const;
+
+  /// Why shards find no holder now: full members first, for that is for people to put right.
+  Error why_missing(Error otherwise = {Errc::unavailable, "no other server can hold"}) const;
 
   /// Whether a write or extend of this stripe is under way.
   bool is_writing(const StripeId& stripe) const { return writing_->contains(stripe); }
@@ -90,7 +93,11 @@ class StripeWriter {
   SpatterContext context_;
   OwnedVolume volume_;
   PackBytes& packs_;
-  std::shared_ptr<std::unordered_map<ServerId, TimePoint>> avoid_until_;
+  struct Avoided {
+    TimePoint until;
+    bool full = false;  ///< it said that it has no room
+  };
+  std::shared_ptr<std::unordered_map<ServerId, Avoided>> avoided_;
   std::shared_ptr<std::unordered_multiset<StripeId>> writing_;
   Semaphore streaming_;  ///< stripes whose segments are in memory
   std::unique_ptr<TaskGroups> groups_;

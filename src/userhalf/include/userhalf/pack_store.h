@@ -116,8 +116,13 @@ class PackStore {
   /// Deletes the local file of a sealed pack; call only when the pack is full in the network.
   /// Errc::busy while an uncommitted file uses it, Errc::invalid for the open pack.
   virtual Task<Result<void>> drop_local(PackId pack) = 0;
-  /// Brings the local file back, from the network; replaces a damaged one.
+  /// Brings the local file back, from the network.
   virtual Task<Result<void>> fetch_local(PackId pack) = 0;
+  /// Reads all of a pack that should be here and, where an entry of its file is damaged or missing,
+  /// writes the file anew: from its own entries that prove themselves and from the network's bytes for
+  /// those that don't. An open pack is sealed then. Nothing is done for a pack that was evicted. An
+  /// error when some bytes can be had from neither.
+  virtual Task<Result<void>> make_whole(PackId pack) = 0;
 };
 
 }  // namespace spatter

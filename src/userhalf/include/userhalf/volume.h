@@ -127,9 +127,10 @@ struct Finding {
   std::string path;  ///< of the file concerned, or empty
   bool fatal = false;   ///< data can't be read locally, or the index is wrong
   std::optional<PackId> pack;  ///< where mending must start
+  bool mended = false;
 };
 
-/// A pack that the network still has, for restore().
+/// A pack that the network, or this machine, still has, for restore().
 struct RestorePack {
   PackId id;
   std::uint64_t sequence = 0;
@@ -137,6 +138,7 @@ struct RestorePack {
   bool sealed = false;
   bool has_log = true;       ///< false: it surely holds no log records
   bool has_snapshot = true;
+  bool local = false;  ///< its file is here and stays
 };
 
 struct RestoreReport {
@@ -241,8 +243,8 @@ class Volume {
   // fsck. Findings come in a stable order; an error is returned only when checking is impossible.
   virtual Task<Result<std::vector<Finding>>> check(bool deep) = 0;
   /// check(), then puts right what can be: counters from the index, local packs from the network.
-  /// Returns what was found; `fixed` counts what was put right.
-  virtual Task<Result<std::vector<Finding>>> mend(bool deep, std::uint64_t& fixed) = 0;
+  /// Returns what was found, and which of it was put right.
+  virtual Task<Result<std::vector<Finding>>> mend(bool deep) = 0;
 };
 
 }  // namespace spatter

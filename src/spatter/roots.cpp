@@ -1,0 +1,59 @@
+#include "spatter/roots.h"
+
+#include "net/methods.h"
+#include "proto/holder.pb.h"
+#include "trust/signed.h"
+
+namespace spatter {
+namespace {
+
+/// A root record that the person signed; nullopt for anything else.
+std::optional<wire::RootRecord> person_root(const wire::Signed& record, const PersonId& person) {
+  if (as_text(person.view()) != record.key()) return std::nullopt;
+  auto root = open_signed<wire::RootRecord>(record, kind::root);
+  if (!root || root->person() != record.key()) return std::nullopt;
+  return std::move(*root);
+}
+
+template <class Records>
+std::vector<wire::RootRecord> signed_by(const Records& records, const PersonId& person) {
+  std::vector<wire::RootRecord> result;
+  for (const auto& record : records)
+    if (auto root = person_root(record, person)) result.push_back(std::move(*root));
+  return result;
+}
+
+}  // namespace
+
+Task<Result<KnownRoots>> ask_roots(SpatterContext context, ServerId member,
+                                   std::optional<PersonId> of) {
+  const auto person = of.value_or(context.identity.person);
+  if (member == context.identity.server) {
+    CO_TRY(const auto records, co_await context.own_store.roots(person));
+    co_return KnownRoots{signed_by(records, person), {}};
+  }
+  wire::RootGetRequest request;
+  request.set_person(person.raw());
+  CO_TRY(const auto answer,
+         co_await context.rpc.call(
+             member, {.method = method::root_get, .body = request.SerializeAsString()}));
+  wire::RootGetReply reply;
+  if (!reply.ParseFromString(answer.body))
+    co_return fail(Errc::invalid, "server {}: its answer to {} cannot be read", member,
+                   method_name(method::root_get));
+  co_return KnownRoots{signed_by(reply.roots(), person),
+                       {reply.writers_up().begin(), reply.writers_up().end()}};
+}
+
+Task<Result<void>> give_root(SpatterContext context, ServerId member, wire::Signed root) {
+  if (member == context.identity.server)
+    co_return co_await context.own_store.put_root({member, context.identity.person},
+                                                  std::move(root));
+  wire::RootPutRequest request;
+  *request.mutable_root() = std::move(root);
+  CO_TRY_VOID(co_await context.rpc.call(
+      member, {.method = method::root_put, .body = request.SerializeAsString()}));
+  co_return Result<void>{};
+}
+
+}  // namespace spatter
