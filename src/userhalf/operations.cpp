@@ -7,10 +7,15 @@ namespace {
 
 using Place = TreeView::Place;
 
-// For making something new at `path`.
-Result<Place> free_place(TreeEdit& edit, const std::string& path) {
+// For making something new at `path`; what is there makes way if it may be replaced.
+Result<Place> free_place(TreeEdit& edit, const std::string& path, bool replace = false) {
   TRY(Place place, edit.place(path));
-  if (place.row) return fail(Errc::exists, "exists already: {}", shown(path));
+  if (!place.row) return place;
+  if (!replace) return fail(Errc::exists, "exists already: {}", shown(path));
+  if (is_directory(*place.row)) return fail(Errc::is_directory, "is a directory: {}", shown(path));
+  edit.group();
+  TRY_VOID(edit.unlink(place.parent, place.name, *place.row));
+  place.row.reset();
   return place;
 }
 
@@ -141,6 +146,13 @@ Task<Result<Node>> VolumeImpl::stat(std::string path) {
   co_return co_await database_.read_for<Node>(std::move(work));
 }
 
+Task<Result<Followed>> VolumeImpl::follow(std::string path, LastLink last) {
+  std::function<Result<Followed>(Connected&)> work = [path, last](Connected& db) {
+    return TreeView(db).follow(path, last);
+  };
+  co_return co_await database_.read_for<Followed>(std::move(work));
+}
+
 Task<Result<std::vector<DirectoryEntry>>> VolumeImpl::list(std::string path, std::string after,
                                                            std::size_t limit) {
   using Entries = std::vector<DirectoryEntry>;
@@ -179,11 +191,11 @@ Task<Result<PackPosition>> VolumeImpl::make_directory(std::string path, Attribut
 }
 
 Task<Result<PackPosition>> VolumeImpl::make_symlink(std::string target, std::string path,
-                                                    Attributes attributes) {
+                                                    Attributes attributes, bool replace) {
   if (target.empty() || target.size() > 64 << 10 || target.find('\0') != target.npos)
     co_return fail(Errc::invalid, "not a target for a symbolic link: {}", shown(target));
-  co_return co_await commit([target, path, attributes](TreeEdit& edit) -> Result<void> {
-    TRY(Place place, free_place(edit, path));
+  co_return co_await commit([target, path, attributes, replace](TreeEdit& edit) -> Result<void> {
+    TRY(Place place, free_place(edit, path, replace));
     wire::InodeRow row = new_inode_row(attributes, mode_symlink, edit.now_ns());
     row.set_target(target);
     row.set_size(target.size());
@@ -191,22 +203,26 @@ Task<Result<PackPosition>> VolumeImpl::make_symlink(std::string target, std::str
   });
 }
 
-Task<Result<PackPosition>> VolumeImpl::make_special(std::string path, Attributes attributes) {
+Task<Result<PackPosition>> VolumeImpl::make_special(std::string path, Attributes attributes,
+                                                    bool replace) {
   const std::uint32_t type = attributes.mode & mode_type;
   if (type != 0010000 && type != 0020000 && type != 0060000 && type != 0140000)
     co_return fail(Errc::invalid, "mode {:o} is not that of a FIFO, socket or device: {}",
                    attributes.mode, shown(path));
-  co_return co_await commit([path, attributes, type](TreeEdit& edit) -> Result<void> {
-    TRY(Place place, free_place(edit, path));
+  co_return co_await commit([path, attributes, type, replace](TreeEdit& edit) -> Result<void> {
+    TRY(Place place, free_place(edit, path, replace));
     return make(edit, place, new_inode_row(attributes, type, edit.now_ns()));
   });
 }
 
-Task<Result<PackPosition>> VolumeImpl::link(std::string existing, std::string path) {
-  co_return co_await commit([existing, path](TreeEdit& edit) -> Result<void> {
+Task<Result<PackPosition>> VolumeImpl::link(std::string existing, std::string path,
+                                            bool replace) {
+  co_return co_await commit([existing, path, replace](TreeEdit& edit) -> Result<void> {
     TRY(auto row, edit.resolve(existing));
     if (is_directory(row)) return fail(Errc::is_directory, "is a directory: {}", shown(existing));
-    TRY(Place place, free_place(edit, path));
+    TRY(Place there, edit.place(path));
+    if (replace && there.row && there.row->inode() == row.inode()) return {};
+    TRY(Place place, free_place(edit, path, replace));
     row.set_links(row.links() + 1);
     row.set_ctime_ns(edit.now_ns());
     TRY_VOID(edit.put_inode(row));
@@ -225,6 +241,7 @@ Task<Result<PackPosition>> VolumeImpl::remove_tree(std::string path) {
     auto done = co_await commit([path, gone](TreeEdit& edit) -> Result<void> {
       unsigned budget = 1000;
       TRY(auto row, edit.resolve(path));
+      if (row.inode() == root_inode) return fail(Errc::invalid, "the root can't be removed");
       if (is_directory(row)) {
         TRY_VOID(empty_directory(edit, row, budget));
         TRY(bool left, edit.has_children(row.inode()));

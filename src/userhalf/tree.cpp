@@ -61,7 +61,7 @@ Result<void> make_root(Connected& db, std::int64_t now_ns) {
   return edit.put_inode(row);
 }
 
-Result<std::vector<std::string>> split_path(std::string_view path) {
+Result<std::vector<std::string>> split_path_with_dots(std::string_view path) {
   if (path.size() > 64 << 10)
     return fail(Errc::invalid, "a path of {} bytes is too long", path.size());
   std::vector<std::string> parts;
@@ -70,8 +70,6 @@ Result<std::vector<std::string>> split_path(std::string_view path) {
     std::string_view part = path.substr(at, slash - at);
     at = slash + 1;
     if (part.empty()) continue;
-    if (part == "." || part == "..")
-      return fail(Errc::invalid, "a path may not contain {}: {}", shown(part), shown(path));
     if (part.find('\0') != part.npos)
       return fail(Errc::invalid, "a name may not contain a zero byte: {}", shown(path));
     if (part.size() > name_bytes_max)
@@ -79,6 +77,14 @@ Result<std::vector<std::string>> split_path(std::string_view path) {
                   part.size(), shown(part));
     parts.emplace_back(part);
   }
+  return parts;
+}
+
+Result<std::vector<std::string>> split_path(std::string_view path) {
+  TRY(auto parts, split_path_with_dots(path));
+  for (const std::string& part : parts)
+    if (part == "." || part == "..")
+      return fail(Errc::invalid, "a path may not contain {}: {}", shown(part), shown(path));
   return parts;
 }
 

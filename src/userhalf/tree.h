@@ -23,6 +23,8 @@ wire::InodeRow new_inode_row(const Attributes& attributes, std::uint32_t type, s
 
 /// The components of a path. Errc::invalid for names that can't be.
 Result<std::vector<std::string>> split_path(std::string_view path);
+/// The same, where "." and ".." are names like others.
+Result<std::vector<std::string>> split_path_with_dots(std::string_view path);
 
 class TreeView {
  public:
@@ -43,6 +45,8 @@ class TreeView {
   Result<Place> place(std::string_view path);
   /// The thing at `path`, or Errc::not_found.
   Result<wire::InodeRow> resolve(std::string_view path);
+  /// As Volume::follow (follow.cpp).
+  Result<Followed> follow(std::string_view path, LastLink last);
 
  protected:
   Connected& db_;

@@ -65,14 +65,16 @@ class VolumeImpl final : public Volume {
   VolumeId id() const override { return options_.volume; }
   Task<Result<VolumeStats>> stats() override;
   Task<Result<Node>> stat(std::string path) override;
+  Task<Result<Followed>> follow(std::string path, LastLink last) override;
   Task<Result<std::vector<DirectoryEntry>>> list(std::string path, std::string after,
                                                  std::size_t limit) override;
   Task<Result<PackPosition>> make_directory(std::string path, Attributes attributes,
                                             bool parents) override;
   Task<Result<PackPosition>> make_symlink(std::string target, std::string path,
-                                          Attributes attributes) override;
-  Task<Result<PackPosition>> make_special(std::string path, Attributes attributes) override;
-  Task<Result<PackPosition>> link(std::string existing, std::string path) override;
+                                          Attributes attributes, bool replace) override;
+  Task<Result<PackPosition>> make_special(std::string path, Attributes attributes,
+                                          bool replace) override;
+  Task<Result<PackPosition>> link(std::string existing, std::string path, bool replace) override;
   Task<Result<PackPosition>> remove(std::string path) override;
   Task<Result<PackPosition>> remove_tree(std::string path) override;
   Task<Result<PackPosition>> rename(std::string from, std::string to, bool replace) override;

@@ -37,6 +37,7 @@ struct NewFile {
   std::string path;
   Attributes attributes;
   std::uint64_t size = 0;
+  bool unshare = false;  // see CommitOptions
 };
 
 Result<void> put_file(TreeEdit& edit, const NewFile& file, std::uint64_t content) {
@@ -45,11 +46,13 @@ Result<void> put_file(TreeEdit& edit, const NewFile& file, std::uint64_t content
   wire::InodeRow row = new_inode_row(file.attributes, mode_file, edit.now_ns());
   row.set_size(file.size);
   row.set_content(content);
-  if (place.row) {
+  const bool replaced = place.row && file.unshare && place.row->links() > 1;
+  if (place.row && !replaced) {
     row.set_inode(place.row->inode());
     row.set_links(place.row->links());
     return edit.put_inode(row);
   }
+  if (replaced) TRY_VOID(edit.unlink(place.parent, place.name, *place.row));
   row.set_inode(edit.new_inode());
   row.set_links(1);
   TRY_VOID(edit.put_inode(row));
@@ -253,7 +256,7 @@ Task<Result<void>> FileWriterImpl::wait_for_chunks() {
 Task<Result<PackPosition>> FileWriterImpl::commit(CommitOptions options) {
   if (committed_) co_return fail(Errc::invalid, "{} was committed already", shown(path_));
   committed_ = true;
-  NewFile file{path_, attributes_, size_};
+  NewFile file{path_, attributes_, size_, options.unshare};
   if (!streaming_) {
     Buffer bytes;
     if (small_.size() == 1) {
@@ -339,7 +342,7 @@ Task<Result<PackPosition>> VolumeImpl::put_small(std::string path, Attributes at
     CO_TRY_VOID(co_await writer->write(std::move(bytes)));
     co_return co_await writer->commit(options);
   }
-  NewFile file{std::move(path), std::move(attributes), bytes.size()};
+  NewFile file{std::move(path), std::move(attributes), bytes.size(), options.unshare};
   co_return co_await commit_small(*this, std::move(file), 0, std::move(bytes), options);
 }
 

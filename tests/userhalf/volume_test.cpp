@@ -179,6 +179,76 @@ TEST_F(VolumeTest, RefusesAsPosixDoes) {
   EXPECT_THAT(problems(), IsEmpty());
 }
 
+TEST_F(VolumeTest, FollowsLinksInsideTheVolume) {
+  must(volume().make_directory("d/e", {}, true));
+  must(volume().put_small("d/f", {}, text_bytes(5, 1)));
+  must(volume().make_symlink("d", "ld", {}));
+  must(volume().make_symlink("/ld/e/", "d/to-e", {}));
+  must(volume().make_symlink("../../../d/f", "d/e/to-f", {}));
+  must(volume().make_symlink("nothing", "dangling", {}));
+  must(volume().make_symlink("b", "a", {}));
+  must(volume().make_symlink("./a", "b", {}));
+  const auto follow = [&](std::string path, LastLink last = LastLink::follow) {
+    return must(volume().follow(std::move(path), last));
+  };
+  EXPECT_EQ(follow("/").path, "/");
+  EXPECT_EQ(follow("/../..").path, "/");
+  EXPECT_EQ(follow("d/./e/..//f").path, "/d/f");
+  EXPECT_EQ(follow("ld").path, "/d");
+  EXPECT_TRUE(follow("ld").node->is_directory());
+  EXPECT_TRUE(follow("ld", LastLink::keep).node->is_symlink());
+  EXPECT_EQ(follow("ld/", LastLink::keep).path, "/d");
+  EXPECT_EQ(follow("ld/to-e/to-f").path, "/d/f");
+  EXPECT_EQ(follow("ld/to-e/..").path, "/d");
+  EXPECT_EQ(follow("ld/new").path, "/d/new");
+  EXPECT_EQ(follow("ld/new").missing, 1u);
+  EXPECT_EQ(follow("ld/new/er/").path, "/d/new/er");
+  EXPECT_EQ(follow("ld/new/er/").missing, 2u);
+  EXPECT_FALSE(follow("ld/new").dangling);
+  EXPECT_TRUE(follow("dangling").dangling);
+  EXPECT_EQ(follow("dangling").path, "/nothing");
+  EXPECT_FALSE(follow("dangling", LastLink::keep).dangling);
+  EXPECT_EQ(error_of(volume().follow("a")), Errc::invalid);
+  EXPECT_EQ(follow("a", LastLink::keep).path, "/a");
+  EXPECT_EQ(error_of(volume().follow("d/f/")), Errc::not_directory);
+  EXPECT_EQ(error_of(volume().follow("d/f/..")), Errc::not_directory);
+  EXPECT_EQ(error_of(volume().follow("none/../d")), Errc::not_found);
+  EXPECT_THAT(last_message, HasSubstr("none"));
+}
+
+TEST_F(VolumeTest, ReplacesWhereItMay) {
+  must(volume().put_small("a", {}, text_bytes(5, 1)));
+  must(volume().link("a", "b"));
+  must(volume().put_small("a", {}, text_bytes(6, 2), {.unshare = true}));
+  EXPECT_EQ(get("a"), to_bytes(text_bytes(6, 2)));
+  EXPECT_EQ(get("b"), to_bytes(text_bytes(5, 1)));
+  EXPECT_EQ(must(volume().stat("a")).links, 1u);
+  EXPECT_EQ(must(volume().stat("b")).links, 1u);
+  const auto kept = must(volume().stat("a")).inode;
+  must(volume().put_small("a", {}, text_bytes(7, 3), {.unshare = true}));  // nobody else has it
+  EXPECT_EQ(must(volume().stat("a")).inode, kept);
+  must(volume().link("a", "b", true));
+  must(volume().link("a", "b", true));  // again: nothing to do
+  EXPECT_EQ(must(volume().stat("b")).inode, kept);
+  EXPECT_EQ(must(volume().stat("b")).links, 2u);
+  must(volume().make_symlink("b", "a", {}, true));
+  EXPECT_EQ(must(volume().stat("b")).links, 1u);
+  must(volume().make_special("a", {.mode = 0020600, .device = 7}, true));
+  EXPECT_EQ(must(volume().stat("a")).attributes.device, 7u);
+  must(volume().make_directory("d", {}));
+  EXPECT_EQ(error_of(volume().make_symlink("b", "d", {}, true)), Errc::is_directory);
+  EXPECT_EQ(error_of(volume().link("b", "d", true)), Errc::is_directory);
+  reopen();
+  EXPECT_EQ(get("b"), to_bytes(text_bytes(7, 3)));
+  EXPECT_THAT(problems(), IsEmpty());
+}
+
+TEST_F(VolumeTest, TheRootIsRefusedBeforeAnythingIsRemoved) {
+  must(volume().put_small("a", {}, text_bytes(5, 1)));
+  EXPECT_EQ(error_of(volume().remove_tree("/")), Errc::invalid);
+  EXPECT_THAT(names("/"), ElementsAre("a"));
+}
+
 TEST_F(VolumeTest, ListsInPages) {
   for (int i = 0; i < 25; ++i) must(volume().put_small(fmt::format("f{:02}", i), {}, {}));
   auto first = must(volume().list("", "", 10));

@@ -4,7 +4,7 @@
 //
 // Paths are raw bytes: components between '/', any bytes but '/' and NUL, at most 255 each. A
 // leading '/' and repeated ones mean nothing, "" and "/" are the root, "." and ".." are refused.
-// Symbolic links are stored and returned, never followed.
+// Symbolic links are stored and returned; only follow() follows them.
 //
 // Every change completes with the PackPosition before which it is durable locally, its log record
 // included; when it fails, nothing changed. All calls on the executor; the Volume outlives them,
@@ -52,6 +52,19 @@ struct Node {
   bool is_symlink() const { return (attributes.mode & 0170000) == 0120000; }
 };
 
+enum class LastLink {
+  follow,
+  keep,  ///< unless a '/' after it asks for the folder it leads to
+};
+
+/// Where a path leads, once the links on its way have been followed.
+struct Followed {
+  std::string path;          ///< from the top, without links, "." and ".."
+  std::optional<Node> node;  ///< what is there
+  std::size_t missing = 0;   ///< so many of the last names of `path` are not there; 1: only itself
+  bool dangling = false;     ///< a link led to where nothing is
+};
+
 struct DirectoryEntry {
   std::string name;
   Node node;
@@ -70,6 +83,9 @@ struct CommitOptions {
   /// Pad the pack to a 4 KiB boundary in the same commit, because a slice will end there: saves
   /// who waits for `safe` a second commit.
   bool cut = false;
+  /// A file that has other names too is not written into but replaced by a new one under this name,
+  /// so that the other names keep what they have.
+  bool unshare = false;
 };
 
 /// A file being written. Nothing is seen of it before commit(), which replaces what was at the path
@@ -186,19 +202,26 @@ class Volume {
 
   // Reading the tree.
   virtual Task<Result<Node>> stat(std::string path) = 0;
+  /// Resolves a path as POSIX does, "." and ".." and links included, inside the volume: its top is
+  /// what "/" means in a link, and the parent of itself. A '/' at the end asks for a folder. Names
+  /// that are not there are no error, whatever is; a ".." after one is. Errc::not_directory names
+  /// what is in the way, Errc::invalid the path whose links lead nowhere but on.
+  virtual Task<Result<Followed>> follow(std::string path, LastLink last = LastLink::follow) = 0;
   /// Up to `limit` entries in byte order of their names, after `after` (empty: from the start).
   virtual Task<Result<std::vector<DirectoryEntry>>> list(std::string path, std::string after = {},
                                                          std::size_t limit = 1000) = 0;
 
-  // Changing it. Existing things are never replaced unless said.
+  // Changing it. Existing things are never replaced unless said; directories never are by these.
   virtual Task<Result<PackPosition>> make_directory(std::string path, Attributes attributes,
                                                     bool parents = false) = 0;
   virtual Task<Result<PackPosition>> make_symlink(std::string target, std::string path,
-                                                  Attributes attributes) = 0;
+                                                  Attributes attributes, bool replace = false) = 0;
   /// FIFOs, sockets and device nodes, as `attributes.mode` says.
-  virtual Task<Result<PackPosition>> make_special(std::string path, Attributes attributes) = 0;
+  virtual Task<Result<PackPosition>> make_special(std::string path, Attributes attributes,
+                                                  bool replace = false) = 0;
   /// A second name for a file (anything but a directory).
-  virtual Task<Result<PackPosition>> link(std::string existing, std::string path) = 0;
+  virtual Task<Result<PackPosition>> link(std::string existing, std::string path,
+                                          bool replace = false) = 0;
   /// A file, a link, or an empty directory.
   virtual Task<Result<PackPosition>> remove(std::string path) = 0;
   /// With everything below, in several commits: an error leaves what is not yet removed whole.
@@ -209,8 +232,8 @@ class Volume {
   virtual Task<Result<PackPosition>> set_attributes(std::string path, AttributeChange change) = 0;
 
   // Files.
-  /// At commit, a file at `path` gets the new content and attributes (all its hard links do);
-  /// nothing there: it is made, in a directory that must exist. Errc::is_directory for a directory,
+  /// At commit, a file at `path` gets the new content and attributes (all its hard links do, unless
+  /// CommitOptions say otherwise); nothing there: it is made, in a directory that must exist. Errc::is_directory for a directory,
   /// Errc::exists for anything else there.
   virtual Task<Result<std::unique_ptr<FileWriter>>> write_file(std::string path,
                                                                Attributes attributes) = 0;
