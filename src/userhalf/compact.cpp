@@ -134,7 +134,7 @@ Task<Result<void>> VolumeImpl::rewrite_pack(PackId pack) {
     copies.add(copy.sequence);
     moved->emplace(place.id, copy);
   }
-  CO_TRY_VOID(co_await commit(
+  CO_TRY_VOID(co_await commit_freeing(
       [sequence, moved](TreeEdit& edit) { return switch_over(edit, sequence, *moved); }));
   // Stays condemned: a look-up that began before may still come back with the old place.
   mark.keep = true;

@@ -232,14 +232,15 @@ Task<Result<PackPosition>> VolumeImpl::link(std::string existing, std::string pa
 }
 
 Task<Result<PackPosition>> VolumeImpl::remove(std::string path) {
-  co_return co_await commit([path](TreeEdit& edit) { return remove_one(edit, path); });
+  co_return co_await commit_freeing([path](TreeEdit& edit) { return remove_one(edit, path); });
 }
 
 Task<Result<PackPosition>> VolumeImpl::remove_tree(std::string path) {
   auto gone = std::make_shared<bool>(false);
   while (true) {
-    auto done = co_await commit([path, gone](TreeEdit& edit) -> Result<void> {
+    auto done = co_await commit_freeing([path, gone](TreeEdit& edit) -> Result<void> {
       unsigned budget = 1000;
+      *gone = false;
       TRY(auto row, edit.resolve(path));
       if (row.inode() == root_inode) return fail(Errc::invalid, "the root can't be removed");
       if (is_directory(row)) {

@@ -44,6 +44,7 @@ VolumeImpl::VolumeImpl(Runtime& runtime, Database& database, VolumeKeys keys,
       flight_(runtime.executor(), options_.flight_bytes),
       read_flight_(runtime.executor(), std::max<std::size_t>(options_.cache_bytes, 8 << 20)),
       cache_(std::make_shared<ChunkCache>(options_.cache_bytes)),
+      reserve_(runtime, options_.packs.folder + ".reserve"),
       queued_(runtime.executor()),
       orphaned_(runtime.executor()) {}
 
@@ -119,6 +120,7 @@ Task<Result<void>> VolumeImpl::start() {
     if (log_state_.snapshot != 0 && pack.snapshot == log_state_.snapshot)
       log_state_.snapshot_packs.push_back(pack.id);
   if (loaded->orphans) orphaned_.set();
+  co_await runtime_.blocking([this] { reserve_.keep(); });
   tasks_.spawn(commit_loop());
   reaper_.spawn(reap_loop());
   co_return Result<void>{};
@@ -134,14 +136,57 @@ Task<void> VolumeImpl::stop() {
 }
 
 Task<Result<PackPosition>> VolumeImpl::commit(Operation operation, CommitOptions options) {
-  if (stopping_) co_return fail(Errc::cancelled, "the volume is being closed");
   auto commit = std::make_shared<Commit>(runtime_.executor());
   commit->operation = std::move(operation);
   commit->options = options;
+  co_return co_await enqueue(std::move(commit));
+}
+
+Task<Result<PackPosition>> VolumeImpl::commit_freeing(Operation operation) {
+  auto commit = std::make_shared<Commit>(runtime_.executor());
+  commit->operation = std::move(operation);
+  commit->frees = true;
+  co_return co_await enqueue(std::move(commit));
+}
+
+Task<Result<PackPosition>> VolumeImpl::enqueue(std::shared_ptr<Commit> commit) {
+  if (stopping_) co_return fail(Errc::cancelled, "the volume is being closed");
   queue_.push_back(commit);
   queued_.set();
   co_await commit->done.wait();
   co_return std::move(*commit->result);
+}
+
+std::shared_ptr<VolumeImpl::Batch> VolumeImpl::next_batch() {
+  auto batch = std::make_shared<Batch>();
+  const bool only_freeing = queue_.front()->again;
+  while (!queue_.empty() && batch->commits.size() < batch_operations_max) {
+    if (only_freeing && !queue_.front()->frees) break;
+    batch->cut |= queue_.front()->options.cut;
+    batch->commits.push_back(std::move(queue_.front()));
+    queue_.pop_front();
+  }
+  batch->now_ns = runtime_.wall_ms() * 1'000'000;
+  return batch;
+}
+
+// Of a batch for which the disk has no room, what makes room is tried once more with the reserve's,
+// and the rest fails. False when there is nothing to try.
+Task<bool> VolumeImpl::make_room(Batch& batch, const Error& error) {
+  const bool any = std::ranges::any_of(batch.commits, [](auto& commit) { return commit->frees; });
+  if (!any || !co_await runtime_.blocking([this] { return reserve_.give_up(); })) co_return false;
+  for (auto it = batch.commits.rbegin(); it != batch.commits.rend(); ++it) {
+    Commit& commit = **it;
+    if (commit.frees) {
+      commit.again = true;
+      queue_.push_front(std::move(*it));
+      continue;
+    }
+    commit.operation = nullptr;
+    commit.result = fail(error);
+    commit.done.set();
+  }
+  co_return true;
 }
 
 Task<void> VolumeImpl::commit_loop() {
@@ -152,17 +197,12 @@ Task<void> VolumeImpl::commit_loop() {
       co_await queued_.wait();
       continue;
     }
-    auto batch = std::make_shared<Batch>();
-    while (!queue_.empty() && batch->commits.size() < batch_operations_max) {
-      batch->cut |= queue_.front()->options.cut;
-      batch->commits.push_back(std::move(queue_.front()));
-      queue_.pop_front();
-    }
-    batch->now_ns = runtime_.wall_ms() * 1'000'000;
+    auto batch = next_batch();
     committing_ = true;
     auto done = co_await database_.write(
         [this, batch](Connected& db) -> Result<void> { return run_batch(db, *batch); });
     committing_ = false;
+    if (!done && done.error().code == Errc::no_space && co_await make_room(*batch, done.error())) continue;
     if (done) {
       store_->committed(batch->recorded);
       store_->add_live(batch->live);
@@ -296,12 +336,12 @@ Task<Result<void>> VolumeImpl::reap() {
       return row && !select.is_null(0) ? u64(select.integer(0)) : 0;
     };
     CO_TRY(std::uint64_t content, co_await database_.read_for<std::uint64_t>(std::move(next)));
-    if (content == 0) co_return Result<void>{};
+    if (content == 0) break;
     after = content;
     if (open_contents.contains(content)) continue;  // its last reader wakes us
     auto emptied = std::make_shared<bool>(false);
     while (!*emptied) {
-      CO_TRY_VOID(co_await commit([content, emptied](TreeEdit& edit) -> Result<void> {
+      CO_TRY_VOID(co_await commit_freeing([content, emptied](TreeEdit& edit) -> Result<void> {
         TRY(*emptied, edit.free_content(content, 2000));
         if (!*emptied) return {};
         TRY(auto remove, edit.db().prepare("DELETE FROM orphans WHERE content = ?"));
@@ -309,6 +349,8 @@ Task<Result<void>> VolumeImpl::reap() {
       }));
     }
   }
+  co_await runtime_.blocking([this] { reserve_.keep(); });
+  co_return Result<void>{};
 }
 
 }  // namespace spatter

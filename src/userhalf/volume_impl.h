@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/sync.h"
+#include "disk_reserve.h"
 #include "pack_files.h"
 #include "tree.h"
 #include "userhalf/chunker.h"
@@ -99,6 +100,8 @@ class VolumeImpl final : public Volume {
   /// Runs `operation` in the next group commit. It must own what it uses: it runs off the executor
   /// and to its end, whether or not the caller still waits.
   Task<Result<PackPosition>> commit(Operation operation, CommitOptions options = {});
+  /// The same for what makes room: on a full disk it takes the reserve.
+  Task<Result<PackPosition>> commit_freeing(Operation operation);
 
   /// Off the executor, inside an operation: stores `plain` unless it is there already.
   Result<ChunkPlace> store_now(Connected& db, ByteView plain);
@@ -141,6 +144,8 @@ class VolumeImpl final : public Volume {
   struct Commit {
     Operation operation;
     CommitOptions options;
+    bool frees = false;
+    bool again = false;  // after the reserve was given up for it
     std::optional<Result<PackPosition>> result;
     Event done;
     explicit Commit(asio::any_io_executor executor) : done(std::move(executor)) {}
@@ -148,6 +153,9 @@ class VolumeImpl final : public Volume {
   struct Batch;
   struct Loading;
 
+  Task<Result<PackPosition>> enqueue(std::shared_ptr<Commit> commit);
+  std::shared_ptr<Batch> next_batch();
+  Task<bool> make_room(Batch& batch, const Error& error);
   Task<void> commit_loop();
   Task<void> reap_loop();
   Result<void> run_batch(Connected& db, Batch& batch);
@@ -166,6 +174,7 @@ class VolumeImpl final : public Volume {
   Semaphore flight_;       ///< bytes of chunks being stored
   Semaphore read_flight_;  ///< bytes of chunks being read ahead
   std::shared_ptr<ChunkCache> cache_;
+  DiskReserve reserve_;
   using LoadKey = std::pair<ChunkId, const ChunkCache*>;
   std::map<LoadKey, std::shared_ptr<Loading>> loading_;
 

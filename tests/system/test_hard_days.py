@@ -87,6 +87,30 @@ class FullDisk(NetworkTest):
         server.run("fsck", "--deep")
         server.run("put", self.file("little", 100_000), "/little")
 
+    def test_on_a_full_disk_files_can_be_removed(self):
+        disk = self.small_disk("disk", "300M")
+        server = Server(os.path.join(disk, "drive"))
+        server.run("init")
+        self.servers.append(server)
+        server.up()
+        server.run("put", self.file("kept", 100_000), "/kept")
+        server.run("put", self.file("big", 40_000_000), "/big")
+        self.fill(disk)
+        for i in range(1000):  # until the index has no room left either
+            if server.run("mkdir", "/folder-%d" % i, ok=False).returncode != 0:
+                break
+        else:
+            self.fail("the disk is not full")
+        server.run("rm", "/big")
+        self.wait_for("there is room again", lambda: os.statvfs(disk).f_bavail * 4096 > 30_000_000, 120)
+        server.run("mkdir", "/again")
+        server.run("get", "/kept", self.path("back"))
+        self.assert_same_file(self.path("kept"), self.path("back"))
+        self.assertEqual(server.stop(), 0)
+        server.up()
+        server.run("fsck", "--deep")
+        self.assertNotIn("big", [e["name"] for e in server.json("ls", "/")])
+
     def test_a_holder_with_a_full_disk_is_passed_over(self):
         servers = self.network(4)
         owner = servers[0]

@@ -326,6 +326,25 @@ TEST_F(VolumeTest, AFullDiskSaysSoAndLosesNothing) {
   EXPECT_THAT(problems(), IsEmpty());
 }
 
+TEST_F(VolumeTest, OnAFullDiskFilesCanStillBeRemoved) {
+  must(volume().make_directory("d", {}));
+  for (int i = 0; i < 300; ++i) must(volume().put_small(fmt::format("d/{}", i), {}, text_bytes(5, i)));
+  put("kept", random_bytes(1 << 20, 1));
+  runtime.memory().set_capacity(runtime.memory().used_bytes());
+  // The index may have room left in its log.
+  while (run(volume().make_directory(fmt::format("full-{}", volume().log_state().last_log), {}))) {
+  }
+  EXPECT_EQ(error_of(volume().make_directory("more", {})), Errc::no_space);
+  must(volume().remove_tree("d"));
+  must(volume().reap());
+  EXPECT_EQ(error_of(volume().stat("d")), Errc::not_found);
+  EXPECT_EQ(get("kept"), to_bytes(random_bytes(1 << 20, 1)));
+  runtime.memory().set_capacity(1 << 30);
+  reopen();
+  EXPECT_EQ(error_of(volume().stat("d")), Errc::not_found);
+  EXPECT_THAT(problems(), IsEmpty());
+}
+
 TEST_F(VolumeTest, PacksKeepTheirTargetAndSlicesEndOnPages) {
   std::vector<PackId> sealed;
   volume().packs().on_sealed = [&](PackId pack) { sealed.push_back(pack); };
