@@ -218,10 +218,12 @@ Result<ControlClient::Frame> ControlClient::receive() {
 
 Result<Json> ControlClient::request(const Json& message, const std::vector<int>& fds,
                                     const std::function<Result<void>(Frame)>& on_event) {
+  lost_ = true;
   TRY_VOID(send(message, fds));
   for (;;) {
     TRY(auto frame, receive());
     if (frame.kind == FrameKind::message && frame.message.contains("ok")) {
+      lost_ = false;
       if (frame.message["ok"] == true) return std::move(frame.message);
       return fail(error_from(frame.message));
     }

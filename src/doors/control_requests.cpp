@@ -40,17 +40,31 @@ Result<Attributes> attributes_at(const Json& message, std::uint32_t type) {
   attributes.mode = type | static_cast<std::uint32_t>(mode & 07777);
   attributes.uid = static_cast<std::uint32_t>(uid);
   attributes.gid = static_cast<std::uint32_t>(gid);
+  TRY(attributes.device, number_at(message, "device", 0));
   if (auto at = message.find("mtime_ns"); at != message.end() && at->is_number_integer())
     attributes.mtime_ns = at->get<std::int64_t>();
   return attributes;
 }
 
+const char* type_name(const Node& node) {
+  switch (node.attributes.mode & 0170000) {
+    case 0040000: return "directory";
+    case 0120000: return "symlink";
+    case 0010000: return "fifo";
+    case 0140000: return "socket";
+    case 0020000: return "char";
+    case 0060000: return "block";
+    default: return "file";
+  }
+}
+
 Json node_json(const Node& node) {
-  Json one = {{"type", node.is_directory() ? "directory" : node.is_symlink() ? "symlink" : "file"},
-              {"mode", node.attributes.mode & 07777}, {"uid", node.attributes.uid}, {"gid", node.attributes.gid},
+  Json one = {{"type", type_name(node)}, {"mode", node.attributes.mode & 07777},
+              {"uid", node.attributes.uid}, {"gid", node.attributes.gid},
               {"mtime_ns", node.attributes.mtime_ns}, {"size", node.size}, {"links", node.links},
               {"inode", node.inode}};
   if (node.is_symlink()) one["target"] = to_binary(node.target);
+  if (node.attributes.device != 0) one["device"] = node.attributes.device;
   return one;
 }
 
@@ -59,10 +73,15 @@ Answer status(Asked& asked) {
   co_return status_json(status, asked.server.members());
 }
 
-Answer stat(Asked& asked) {
+Answer resolve(Asked& asked) {
   CO_TRY(auto path, binary_at(asked.request, "path"));
-  CO_TRY(auto node, co_await asked.server.volume().stat(path));
-  co_return node_json(node);
+  const auto last = flag_at(asked.request, "follow") ? LastLink::follow : LastLink::keep;
+  CO_TRY(auto found, co_await asked.server.volume().follow(std::move(path), last));
+  Json answer = found.node ? node_json(*found.node) : Json::object();
+  answer["path"] = to_binary(found.path);
+  answer["missing"] = found.missing;
+  answer["dangling"] = found.dangling;
+  co_return answer;
 }
 
 Answer list(Asked& asked) {
@@ -95,13 +114,28 @@ Answer mkdir(Asked& asked) {
   co_return Json::object();
 }
 
-/// As cp does: a symbolic link at the destination makes way for what is copied over it.
-Task<Result<void>> clear_link(Volume& volume, const std::string& path) {
-  auto there = co_await volume.stat(path);
-  if (!there || !there->is_symlink()) co_return Result<void>{};
-  CO_TRY(auto position, co_await volume.remove(path));
-  (void)position;
-  co_return Result<void>{};
+/// Where cp would put the bytes of a file that is sent to `path`: behind links; in a folder, when it
+/// has a `name` there. Pipes and devices, which are but names here, make way.
+Task<Result<std::string>> place_as_cp(Volume& volume, std::string path, std::optional<std::string> name) {
+  CO_TRY(auto at, co_await volume.follow(path));
+  if (name && at.node && at.node->is_directory()) {
+    path = at.path + (at.path.ends_with('/') ? "" : "/") + *name;
+    CO_TRY(at, co_await volume.follow(path));
+  }
+  if (at.dangling)
+    co_return fail(Errc::not_found, "{} is a link to {}, which is not there: nothing is written through it", path, at.path);
+  if (at.node && at.node->is_directory())
+    co_return fail(Errc::is_directory, "{} is a folder and can't be replaced by a file", path);
+  if (at.node && !at.node->is_file()) {
+    CO_TRY(auto position, co_await volume.remove(at.path));
+    (void)position;
+  }
+  co_return at.path;
+}
+
+/// Whether a file may have to go elsewhere than where it was sent.
+bool is_in_the_way(Errc code) {
+  return code == Errc::exists || code == Errc::is_directory || code == Errc::not_directory || code == Errc::invalid;
 }
 
 /// Tells a waiting caller how much is left, twice a second, until it is cancelled.
@@ -131,37 +165,35 @@ Result<Level> level_at(const Json& message, const char* key, const char* otherwi
   return fail(Errc::invalid, "'{}' is no level to wait for", name);
 }
 
-/// Where a file goes is found out by trying, which costs nothing when `path` is free or a file: a
-/// folder takes it under `name` if there is one, a link makes way.
-Task<Result<PackPosition>> store_as_cp(Asked& asked, std::string path, Attributes attributes, CommitOptions options,
-                                       Report report) {
-  Volume& volume = asked.server.volume();
-  auto stored = co_await store_file(asked.runtime, volume, asked.fds[0], path, attributes, options, report);
-  if (!stored && stored.error().code == Errc::is_directory && asked.request.contains("name")) {
-    CO_TRY(auto name, binary_at(asked.request, "name"));
-    path += (path.ends_with('/') ? "" : "/") + name;
-    stored = co_await store_file(asked.runtime, volume, asked.fds[0], path, attributes, options, report);
-    if (!stored && stored.error().code == Errc::is_directory)
-      co_return fail(Errc::is_directory, "{} is a folder and can't be replaced by a file", path);
-  }
-  if (stored || stored.error().code != Errc::exists) co_return stored;
-  CO_TRY_VOID(co_await clear_link(volume, path));
-  co_return co_await store_file(asked.runtime, volume, asked.fds[0], path, attributes, options, report);
-}
-
 Answer put_file(Asked& asked) {
   CO_TRY_VOID(asked.server.may_write());
   CO_TRY(auto path, binary_at(asked.request, "path"));
   CO_TRY(auto attributes, attributes_at(asked.request, 0100000));
   CO_TRY(auto level, level_at(asked.request, "wait", "local"));
   if (asked.fds.size() != 1) co_return fail(Errc::invalid, "put_file needs one descriptor, not {}", asked.fds.size());
+  Volume& volume = asked.server.volume();
   ControlConnection* connection = &asked.connection;
   Report report = [connection](std::uint64_t bytes) -> Task<Result<void>> {
     return connection->send(Json{{"event", "progress"}, {"bytes", bytes}});
   };
   const bool cut = flag_at(asked.request, "cut") || level != Level::local;
-  CO_TRY(auto position, co_await store_as_cp(asked, std::move(path), std::move(attributes), {.cut = cut}, std::move(report)));
-  if (level != Level::local) CO_TRY_VOID(co_await wait_with_backlog(asked, position, level));
+  const CommitOptions options{.cut = cut, .unshare = true};
+  // Nearly always `path` is free or a file; that it is something else is found out by trying.
+  auto stored = co_await store_file(asked.runtime, volume, asked.fds[0], path, attributes, options, report);
+  if (!stored && is_in_the_way(stored.error().code)) {
+    if (flag_at(asked.request, "keep_link")) {
+      auto there = co_await volume.stat(path);
+      if (there && there->is_symlink()) co_return fail(Errc::exists, "{} is a link", path);
+    }
+    std::optional<std::string> name;
+    if (asked.request.contains("name")) {
+      CO_TRY(name, binary_at(asked.request, "name"));
+    }
+    CO_TRY(path, co_await place_as_cp(volume, path, std::move(name)));
+    stored = co_await store_file(asked.runtime, volume, asked.fds[0], path, attributes, options, report);
+  }
+  if (!stored) co_return fail(stored.error());
+  if (level != Level::local) CO_TRY_VOID(co_await wait_with_backlog(asked, *stored, level));
   co_return Json::object();
 }
 
@@ -169,7 +201,7 @@ Answer put_stream(Asked& asked) {
   CO_TRY_VOID(asked.server.may_write());
   CO_TRY(auto path, binary_at(asked.request, "path"));
   CO_TRY(auto attributes, attributes_at(asked.request, 0100000));
-  CO_TRY_VOID(co_await clear_link(asked.server.volume(), path));
+  CO_TRY(path, co_await place_as_cp(asked.server.volume(), path, std::nullopt));
   CO_TRY(auto writer, co_await asked.server.volume().write_file(path, attributes));
   for (;;) {
     CO_TRY(auto frame, co_await asked.connection.receive());
@@ -178,28 +210,20 @@ Answer put_stream(Asked& asked) {
       continue;
     }
     if (frame.message.value("op", "") != "end") co_return fail(Errc::invalid, "the upload of {} was broken off", path);
-    CO_TRY(auto position, co_await writer->commit({.cut = flag_at(asked.request, "cut")}));
+    CO_TRY(auto position, co_await writer->commit({.cut = flag_at(asked.request, "cut"), .unshare = true}));
     (void)position;
     co_return Json{{"size", writer->size()}};
   }
 }
 
-/// Links replace what is in their way, folders excepted.
-Task<Result<void>> make_way(Volume& volume, const std::string& path) {
-  auto there = co_await volume.stat(path);
-  if (!there || there->is_directory()) co_return Result<void>{};
-  CO_TRY(auto position, co_await volume.remove(path));
-  (void)position;
-  co_return Result<void>{};
-}
+// These replace what is in their way, folders excepted.
 
 Answer symlink(Asked& asked) {
   CO_TRY_VOID(asked.server.may_write());
   CO_TRY(auto path, binary_at(asked.request, "path"));
   CO_TRY(auto target, binary_at(asked.request, "target"));
   CO_TRY(auto attributes, attributes_at(asked.request, 0120000));
-  CO_TRY_VOID(co_await make_way(asked.server.volume(), path));
-  CO_TRY(auto position, co_await asked.server.volume().make_symlink(target, path, attributes));
+  CO_TRY(auto position, co_await asked.server.volume().make_symlink(target, path, attributes, true));
   (void)position;
   co_return Json::object();
 }
@@ -208,8 +232,18 @@ Answer link(Asked& asked) {
   CO_TRY_VOID(asked.server.may_write());
   CO_TRY(auto path, binary_at(asked.request, "path"));
   CO_TRY(auto existing, binary_at(asked.request, "existing"));
-  CO_TRY_VOID(co_await make_way(asked.server.volume(), path));
-  CO_TRY(auto position, co_await asked.server.volume().link(existing, path));
+  CO_TRY(auto position, co_await asked.server.volume().link(existing, path, true));
+  (void)position;
+  co_return Json::object();
+}
+
+/// FIFOs, sockets and devices: their names and attributes.
+Answer special(Asked& asked) {
+  CO_TRY_VOID(asked.server.may_write());
+  CO_TRY(auto path, binary_at(asked.request, "path"));
+  CO_TRY(auto type, number_at(asked.request, "type", 0));
+  CO_TRY(auto attributes, attributes_at(asked.request, static_cast<std::uint32_t>(type & 0170000)));
+  CO_TRY(auto position, co_await asked.server.volume().make_special(path, attributes, true));
   (void)position;
   co_return Json::object();
 }
@@ -245,7 +279,11 @@ Answer rename(Asked& asked) {
   CO_TRY_VOID(asked.server.may_write());
   CO_TRY(auto from, binary_at(asked.request, "from"));
   CO_TRY(auto to, binary_at(asked.request, "to"));
-  CO_TRY(auto position, co_await asked.server.volume().rename(from, to));
+  Volume& volume = asked.server.volume();
+  CO_TRY(auto source, co_await volume.stat(from));
+  if (auto target = co_await volume.stat(to); target && target->inode == source.inode)
+    co_return fail(Errc::invalid, "{} and {} are the same file", from, to);
+  CO_TRY(auto position, co_await volume.rename(from, to));
   (void)position;
   co_return Json::object();
 }
@@ -280,7 +318,9 @@ Answer read(Asked& asked) {
   CO_TRY(auto path, binary_at(asked.request, "path"));
   CO_TRY(auto offset, number_at(asked.request, "offset", 0));
   CO_TRY(auto length, number_at(asked.request, "length", ~std::uint64_t{0}));
-  CO_TRY(auto reader, co_await asked.server.volume().read_file(path, read_from(asked.request)));
+  CO_TRY(auto found, co_await asked.server.volume().follow(path));
+  if (!found.node) co_return fail(Errc::not_found, "{}: there is no such file", path);
+  CO_TRY(auto reader, co_await asked.server.volume().read_file(found.path, read_from(asked.request)));
   std::uint64_t size = reader->node().size;
   std::uint64_t end = offset > size || length > size - std::min(offset, size) ? size : offset + length;
   while (offset < end) {
@@ -354,8 +394,8 @@ Answer draw(Asked& asked) { co_return draw_json(asked.runtime, asked.server, ask
 
 const std::map<std::string_view, Answer (*)(Asked&)>& requests() {
   static const std::map<std::string_view, Answer (*)(Asked&)> table = {
-      {"status", status}, {"stat", stat}, {"list", list}, {"mkdir", mkdir}, {"put_file", put_file},
-      {"put_stream", put_stream}, {"symlink", symlink}, {"link", link}, {"set_attributes", set_attributes},
+      {"status", status}, {"resolve", resolve}, {"list", list}, {"mkdir", mkdir}, {"put_file", put_file},
+      {"put_stream", put_stream}, {"symlink", symlink}, {"link", link}, {"special", special}, {"set_attributes", set_attributes},
       {"remove", remove}, {"rename", rename}, {"wait", wait}, {"get_file", get_file}, {"read", read},
       {"contracts", contracts}, {"volumes", volumes}, {"invite", invite}, {"fsck", fsck}, {"draw", draw}};
   return table;

@@ -31,12 +31,13 @@ Result<Buffer> read_piece(int fd, std::uint64_t offset, std::size_t length) {
   return piece.slice(0, got);
 }
 
-/// The whole of a small file if the system has it in memory, without waiting for a disk.
+/// The whole of a small file, if the system has it in memory and it ends where it should: without
+/// waiting for a disk.
 std::optional<Buffer> read_cached(int fd, std::size_t size) {
-  Buffer bytes = Buffer::allocate(size);
-  iovec piece{bytes.mutable_data(), size};
-  if (::preadv2(fd, &piece, 1, 0, RWF_NOWAIT) != static_cast<ssize_t>(size)) return std::nullopt;
-  return bytes;
+  Buffer bytes = Buffer::allocate(size + 1);
+  iovec piece{bytes.mutable_data(), size + 1};
+  if (size == 0 || ::preadv2(fd, &piece, 1, 0, RWF_NOWAIT) != static_cast<ssize_t>(size)) return std::nullopt;
+  return bytes.slice(0, size);
 }
 
 Result<void> write_piece(int fd, std::uint64_t offset, ByteView bytes) {
@@ -114,10 +115,11 @@ Task<Result<PackPosition>> store_file(Runtime& runtime, Volume& volume, const De
   Reporter reporter(std::move(report));
   if (size <= small_bytes_max) {
     auto cached = read_cached(source, size);
-    if (!cached) {
-      CO_TRY(cached, co_await runtime.blocking([source, size] { return read_piece(source, 0, size); }));
-    }
-    co_return co_await volume.put_small(std::move(path), std::move(attributes), std::move(*cached), options);
+    if (cached) co_return co_await volume.put_small(std::move(path), std::move(attributes), std::move(*cached), options);
+    // One byte more than there should be, to see that it ends there.
+    CO_TRY(auto bytes, co_await runtime.blocking([source, size] { return read_piece(source, 0, size + 1); }));
+    if (bytes.size() <= size)
+      co_return co_await volume.put_small(std::move(path), std::move(attributes), std::move(bytes), options);
   }
   CO_TRY(auto writer, co_await volume.write_file(std::move(path), std::move(attributes)));
   std::uint64_t at = 0;
@@ -139,6 +141,12 @@ Task<Result<PackPosition>> store_file(Runtime& runtime, Volume& volume, const De
       CO_TRY_VOID(co_await writer->write(std::move(bytes)));
       CO_TRY_VOID(co_await reporter.add(count));
     }
+  }
+  for (;;) {
+    CO_TRY(auto bytes, co_await runtime.blocking([source, at] { return read_piece(source, at, piece_bytes); }));
+    if (bytes.empty()) break;
+    at += bytes.size();
+    CO_TRY_VOID(co_await writer->write(std::move(bytes)));
   }
   CO_TRY(auto position, co_await writer->commit(options));
   CO_TRY_VOID(co_await reporter.add(0, true));

@@ -11,8 +11,8 @@ namespace spatter::doors {
 
 using Report = std::function<Task<Result<void>>(std::uint64_t bytes)>;
 
-/// Stores the regular file behind `fd` at `path`, holes as holes. A file that shrinks meanwhile is
-/// stored as it was found. `options` go with its commit.
+/// Stores the regular file behind `fd` at `path`, holes as holes, to where it ends: which may be
+/// before or after what its size says (below /proc it says 0). `options` go with its commit.
 Task<Result<PackPosition>> store_file(Runtime& runtime, Volume& volume, const Descriptor& fd, std::string path,
                                       Attributes attributes, CommitOptions options, Report report);
 

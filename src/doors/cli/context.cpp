@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -18,9 +20,8 @@ CLI::App* add_command(CLI::App& app, Context& context, const std::string& name,
     if (done) return;
     context.exit_status = exit_failed;
     std::cout.flush();
-    fmt::print(stderr, "spatter {}: {}\n", path, printable(done.error().message));
-    if (context.json)
-      print_json({{"error", printable(done.error().message)}, {"code", to_string(done.error().code)}});
+    fmt::print(stderr, "spatter {}: {}\n", path, printable_text(done.error().message));
+    if (context.json && !context.printed) context.print(error_json(done.error()));
   });
   return command;
 }
@@ -78,29 +79,55 @@ bool is_utf8(std::string_view raw) {
   return true;
 }
 
-std::string printable(std::string_view raw) {
+namespace {
+
+bool is_control(std::string_view character) {
+  auto byte = [&](std::size_t i) { return static_cast<unsigned char>(character[i]); };
+  return byte(0) < 0x20 || byte(0) == 0x7f || (byte(0) == 0xc2 && byte(1) < 0xa0);
+}
+
+std::string with_escapes(std::string_view raw, bool backslash) {
   std::string out;
   while (!raw.empty()) {
-    std::size_t n = utf8_length(raw);
-    auto first = static_cast<unsigned char>(raw[0]);
-    if (n == 0 || (first < 0x20 && first != '\n') || first == 0x7f) {
-      out += fmt::format("\\x{:02x}", first);
-      n = 1;
+    const std::size_t n = utf8_length(raw);
+    const auto character = raw.substr(0, n == 0 ? 1 : n);
+    if (n == 0 || is_control(character) || (backslash && character == "\\")) {
+      for (char c : character) out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
     } else {
-      out += raw.substr(0, n);
+      out += character;
     }
-    raw.remove_prefix(n);
+    raw.remove_prefix(character.size());
   }
   return out;
 }
+
+}  // namespace
+
+std::string printable(std::string_view raw) { return with_escapes(raw, true); }
+std::string printable_text(std::string_view raw) { return with_escapes(raw, false); }
 
 void put_name(Json& object, const std::string& key, std::string_view raw) {
   object[key] = printable(raw);
   if (object[key] != std::string(raw)) object[key + "_hex"] = to_hex(as_bytes(raw));
 }
 
-void print_json(const Json& value) {
-  std::cout << value.dump(2, ' ', false, Json::error_handler_t::replace) << "\n";
+Json error_json(const Error& error) {
+  return {{"error", printable_text(error.message)}, {"code", to_string(error.code)}};
+}
+
+void Context::print(const Json& document) const {
+  std::cout << document.dump(2, ' ', false, Json::error_handler_t::replace) << "\n";
+  printed = true;
+}
+
+void stop_when_output_closes() { ::signal(SIGPIPE, SIG_DFL); }
+
+Result<std::uint64_t> parse_whole_number(const std::string& text) {
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || end != text.data() + text.size())
+    return fail(Errc::invalid, "\"{}\" is no whole number from 0 on", text);
+  return number;
 }
 
 Result<std::string> read_text_file(const std::string& path, const char* what) {

@@ -18,13 +18,16 @@ struct Context {
   std::string drive;  ///< --drive, or SPATTER_DRIVE, or $HOME/spatter
   bool json = false;
   int exit_status = exit_ok;
+  mutable bool printed = false;  ///< the JSON document is out, of which there is one
 
   Result<ControlClient> connect() const { return ControlClient::connect(drive); }
+  /// The command's JSON document: at most one, also when it fails.
+  void print(const Json& document) const;
 };
 
 /// Makes the subcommand `name` (of the program, or of another command) whose body `run` returns what
 /// went wrong, if anything did; the error is then printed as "spatter NAME: message" (and as JSON
-/// with --json) and the exit status set.
+/// with --json, unless `run` printed a document) and the exit status set.
 CLI::App* add_command(CLI::App& app, Context& context, const std::string& name,
                       const std::string& help, std::function<Result<void>()> run);
 void add_json_flag(CLI::App* command, Context& context);
@@ -33,13 +36,33 @@ void add_json_flag(CLI::App* command, Context& context);
 std::string bytes_text(std::uint64_t bytes);
 std::string duration_text(double seconds);
 
-/// A name for people: bytes that aren't valid UTF-8, and control characters, become \xNN.
+/// A name for people: bytes that aren't valid UTF-8, control characters and '\' become \xNN, so that
+/// no two names look alike.
 std::string printable(std::string_view raw);
+/// The same for sentences with names in them, in which '\' may be there already.
+std::string printable_text(std::string_view raw);
 bool is_utf8(std::string_view raw);
 /// {"name": printable} and, when it had to be altered, {"name_hex": ...}.
 void put_name(Json& object, const std::string& key, std::string_view raw);
 
-void print_json(const Json& value);
+/// {"error": ..., "code": ...}
+Json error_json(const Error& error);
+
+/// Ends this process when nobody reads its output any more, as other programs do that mainly print.
+void stop_when_output_closes();
+
+/// For options: text that `parse` takes, a Result as ever. A usage error says why it does not.
+template <class Parse>
+CLI::Validator parsed_by(Parse parse, std::string type) {
+  return CLI::Validator(
+      [parse](std::string& text) {
+        auto result = parse(text);
+        return result ? std::string() : printable_text(result.error().message);
+      },
+      std::move(type));
+}
+/// "0" to 2^64 - 1.
+Result<std::uint64_t> parse_whole_number(const std::string& text);
 Result<std::string> read_text_file(const std::string& path, const char* what);
 
 /// A line on the terminal that says how far long work is, how fast, and how long it will take.

@@ -3,18 +3,8 @@
 namespace spatter::doors {
 
 Result<std::string> volume_path(const std::string& text) {
-  std::string out;
-  std::size_t at = 0;
   if (text.empty()) return fail(Errc::invalid, "an empty path names nothing");
-  while (at < text.size()) {
-    std::size_t end = std::min(text.find('/', at), text.size());
-    std::string part = text.substr(at, end - at);
-    at = end + 1;
-    if (part.empty() || part == ".") continue;
-    if (part == "..") return fail(Errc::invalid, "{}: '..' is not understood inside the volume", text);
-    out += "/" + part;
-  }
-  return out.empty() ? "/" : out;
+  return text;
 }
 
 std::string join_path(const std::string& folder, const std::string& name) {
@@ -22,6 +12,17 @@ std::string join_path(const std::string& folder, const std::string& name) {
 }
 
 std::string base_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+std::string without_slashes(std::string path) {
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  return path;
+}
+
+std::optional<std::string> given_name(const std::string& path) {
+  std::string name = base_name(without_slashes(path));
+  if (name.empty() || name == "." || name == "..") return std::nullopt;
+  return name;
+}
 
 VolumeStat stat_from(const Json& message) {
   VolumeStat stat;
@@ -33,17 +34,27 @@ VolumeStat stat_from(const Json& message) {
   stat.mtime_ns = message.value("mtime_ns", std::int64_t{0});
   stat.inode = message.value("inode", std::uint64_t{0});
   stat.links = message.value("links", 1u);
+  stat.device = message.value("device", std::uint64_t{0});
   if (message.contains("target")) stat.target = binary_at(message, "target").value_or("");
   return stat;
 }
 
-Result<std::optional<VolumeStat>> stat_volume(ControlClient& client, const std::string& path) {
-  auto reply = client.request({{"op", "stat"}, {"path", to_binary(path)}});
-  if (!reply) {
-    if (reply.error().code == Errc::not_found) return std::nullopt;
-    return fail(reply.error());
-  }
-  return stat_from(*reply);
+Result<VolumePlace> resolve_volume(ControlClient& client, const std::string& text, LastLink last) {
+  TRY(auto path, volume_path(text));
+  auto reply = client.request({{"op", "resolve"}, {"path", to_binary(path)}, {"follow", last == LastLink::follow}});
+  if (!reply) return fail(reply.error().during(text));
+  VolumePlace place;
+  TRY(place.path, binary_at(*reply, "path"));
+  place.missing = reply->value("missing", std::size_t{0});
+  place.dangling = reply->value("dangling", false);
+  if (place.missing == 0) place.stat = stat_from(*reply);
+  return place;
+}
+
+Result<VolumePlace> find_volume(ControlClient& client, const std::string& text, LastLink last) {
+  TRY(auto place, resolve_volume(client, text, last));
+  if (!place.stat) return fail(Errc::not_found, "{}: there is no such file or folder", text);
+  return place;
 }
 
 Result<std::vector<VolumeEntry>> list_volume(ControlClient& client, const std::string& path) {

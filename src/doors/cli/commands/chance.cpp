@@ -104,7 +104,7 @@ Result<ChanceUse> given_use(const VerifyOptions& options) {
   return use;
 }
 
-Result<void> run_verify(Context& context, const VerifyOptions& options) {
+Result<void> run_verify(const Context& context, const VerifyOptions& options) {
   TRY(const auto use, given_use(options));
   TRY(const auto parsed, given_chance(options));
   ChanceReport report = explain_chance(parsed, use);
@@ -114,15 +114,13 @@ Result<void> run_verify(Context& context, const VerifyOptions& options) {
       report.facts["error"] = report.wrong->message;
       report.facts["code"] = to_string(report.wrong->code);
     }
-    print_json(report.facts);
+    context.print(report.facts);
   } else {
     for (std::size_t i = 0; i < report.steps.size(); ++i) fmt::print("{:>3}. {}\n", i + 1, report.steps[i]);
     fmt::print("{}\n", report.wrong ? "It does not hold." : "It holds.");
   }
   std::fflush(stdout);
-  if (!report.wrong) return {};
-  context.exit_status = exit_failed;
-  fmt::print(stderr, "spatter chance verify: {}\n", report.wrong->message);
+  if (report.wrong) return fail(*report.wrong);
   return {};
 }
 
@@ -158,7 +156,7 @@ Result<Json> draw(const Context& context, const DrawOptions& options) {
 Result<void> run_draw(const Context& context, const DrawOptions& options) {
   TRY(auto drawn, draw(context, options));
   drawn.erase("ok");
-  print_json(drawn);
+  context.print(drawn);
   return {};
 }
 

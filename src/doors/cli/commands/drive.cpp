@@ -68,7 +68,7 @@ Result<void> run_init(const Context& context, const NewDriveWords& given) {
   if (context.json) {
     Json made = made_json(drive, true);
     made["network"] = network.hex();
-    print_json(made);
+    context.print(made);
     return {};
   }
   fmt::print("The drive {} is ready.\n\n", context.drive);
@@ -109,7 +109,7 @@ Result<void> run_join(const Context& context, const NewDriveWords& given, std::o
   if (context.json) {
     Json made = made_json(drive, new_person);
     made["network"] = network.hex();
-    print_json(made);
+    context.print(made);
     return {};
   }
   fmt::print("Joined the network {}.\n\n", network.brief());

@@ -3,11 +3,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
-#include <iostream>
-#include <thread>
+#include <limits>
+#include <set>
 
-#include "cli/paths.h"
+#include "cli/failures.h"
+#include "cli/local_files.h"
+#include "cli/parallel.h"
 
 namespace spatter::doors {
 
@@ -20,146 +21,198 @@ struct GetOptions {
 };
 
 struct Item {
+  static constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
+
   std::string source;  ///< in the volume
   std::string dest;    ///< here
   VolumeStat stat;
+  std::size_t folder = none;   ///< the one of Get::folders that it is in
+  std::size_t same_as = none;  ///< of a further hard link: the one of Get::items it is a link to
+  LocalTarget target;          ///< of a file
+  bool failed = false;
 };
 
-struct Plan {
-  std::vector<Item> folders, files, links;
-  std::map<std::uint64_t, std::string> linked;  ///< inode to where it went first
-  std::vector<std::pair<Item, std::string>> hard_links;
+/// What all parts of one `get` share.
+struct Get {
+  const Context& context;
+  ControlClient& client;
+  const bool remote;
+  Progress progress{"fetching", 0};
+  Failures failures{"get"};
+  std::vector<Item> folders;  ///< parents before children
+  std::vector<Item> items;    ///< files, symlinks, FIFOs, sockets, devices
+  std::vector<Item> links;    ///< further names of items
+  std::map<std::uint64_t, std::size_t> linked;  ///< inodes of several names: their first item
   std::uint64_t bytes = 0;
+
+  bool is_in_failed_folder(const Item& item) const { return item.folder != Item::none && folders[item.folder].failed; }
+  void fail_item(Item& item, const Error& error) {
+    item.failed = true;
+    failures.add(error.during(item.source));
+  }
 };
 
-Result<void> collect(ControlClient& client, Item item, Plan& plan) {
+void collect(Get& get, Item item) {
   if (item.stat.is_directory()) {
-    TRY(auto entries, list_volume(client, item.source));
-    std::string source = item.source, dest = item.dest;
-    plan.folders.push_back(std::move(item));
-    for (auto& entry : entries)
-      TRY_VOID(collect(client, {join_path(source, entry.name), join_path(dest, entry.name), entry.stat}, plan));
-  } else if (item.stat.type == "symlink") {
-    plan.links.push_back(std::move(item));
-  } else {
-    if (item.stat.links > 1) {
-      auto [first, fresh] = plan.linked.try_emplace(item.stat.inode, item.dest);
-      if (!fresh) {
-        plan.hard_links.emplace_back(std::move(item), first->second);
-        return {};
-      }
+    const std::string source = item.source, dest = item.dest;
+    const std::size_t number = get.folders.size();
+    get.folders.push_back(std::move(item));
+    auto entries = list_volume(get.client, source);
+    if (!entries) return get.failures.add(entries.error().during(source));
+    for (auto& entry : *entries)
+      collect(get, {join_path(source, entry.name), join_path(dest, entry.name), entry.stat, number});
+    return;
+  }
+  if (item.stat.links > 1) {
+    auto [first, fresh] = get.linked.try_emplace(item.stat.inode, get.items.size());
+    if (!fresh) {
+      item.same_as = first->second;
+      get.links.push_back(std::move(item));
+      return;
     }
-    plan.bytes += item.stat.size;
-    plan.files.push_back(std::move(item));
   }
-  return {};
+  if (item.stat.is_file()) get.bytes += item.stat.size;
+  get.items.push_back(std::move(item));
 }
 
-/// Owner (as far as permitted), mode and times, in this order: chown clears set-user-id bits.
-Result<void> apply_attributes(const std::string& path, const VolumeStat& stat) {
-  bool link = stat.type == "symlink";
-  if (::geteuid() == 0 && ::lchown(path.c_str(), stat.uid, stat.gid) != 0)
-    return fail(from_errno(errno, "set the owner of " + path));
-  if (!link && ::chmod(path.c_str(), stat.mode) != 0)
-    return fail(from_errno(errno, "set the mode of " + path));
-  std::int64_t seconds = stat.mtime_ns / 1'000'000'000, rest = stat.mtime_ns % 1'000'000'000;
-  if (rest < 0) {
-    rest += 1'000'000'000;
-    --seconds;
-  }
-  timespec times[2] = {{seconds, rest}, {seconds, rest}};
-  if (::utimensat(AT_FDCWD, path.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0)
-    return fail(from_errno(errno, "set the times of " + path));
-  return {};
+/// The destination itself may be a link to a folder; below it, cp takes no link for a folder.
+Result<void> make_folder(const std::string& path, bool is_top) {
+  if (::mkdir(path.c_str(), 0700) == 0) return {};
+  if (errno != EEXIST) return fail(from_errno(errno, "make folder " + path));
+  struct stat info {};
+  if ((is_top ? ::stat : ::lstat)(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return {};
+  return fail(Errc::not_directory, "{} is not a folder and can't be replaced by one", path);
 }
 
-std::string temporary_beside(const std::string& path) {
-  static std::atomic<unsigned> count = 0;
-  return fmt::format("{}.spatter-{}-{}", path.substr(0, path.rfind('/') + 1), ::getpid(), count++);
+void make_folders(Get& get) {
+  for (Item& folder : get.folders) {
+    folder.failed = get.is_in_failed_folder(folder);
+    if (folder.failed) continue;
+    if (auto done = make_folder(folder.dest, folder.folder == Item::none); !done) get.fail_item(folder, done.error());
+  }
+}
+
+/// Where the bytes of every file go, found out while nothing has been written: a link at the name of
+/// one may lead to the name of another.
+void find_targets(Get& get) {
+  std::set<std::pair<dev_t, ino_t>> ends;
+  std::vector<Item*> behind_links;
+  for (Item& item : get.items) {
+    item.failed = get.is_in_failed_folder(item);
+    if (item.failed || !item.stat.is_file()) continue;
+    auto target = local_target(item.dest);
+    if (!target) {
+      get.fail_item(item, target.error());
+      continue;
+    }
+    item.target = std::move(*target);
+    struct stat info {};
+    if (item.target.stream) continue;
+    if (item.target.path != item.dest) behind_links.push_back(&item);
+    else if (::lstat(item.dest.c_str(), &info) == 0) ends.insert({info.st_dev, info.st_ino});
+  }
+  for (Item* item : behind_links) {
+    struct stat info {};
+    if (::stat(item->target.path.c_str(), &info) == 0 && !ends.insert({info.st_dev, info.st_ino}).second)
+      get.fail_item(*item, {Errc::exists, fmt::format("will not overwrite {}, to which the link {} leads, twice",
+                                                       item->target.path, item->dest)});
+  }
+}
+
+Result<void> stream_file(ControlClient& client, Json request, int fd, const std::string& name, Progress* progress) {
+  auto on_event = [&](ControlClient::Frame frame) -> Result<void> {
+    TRY_VOID(write_all(fd, frame.data, name));
+    if (progress) progress->advance(frame.data.size());
+    return {};
+  };
+  request["op"] = "read";
+  TRY(auto done, client.request(request, {}, on_event));
+  (void)done;
+  return {};
 }
 
 /// Into a temporary file beside the destination, renamed when whole: never a partial file under
-/// the right name.
-Result<void> get_file(ControlClient& client, const Item& item, bool remote, Progress& progress) {
-  std::string temporary = temporary_beside(item.dest);
+/// the right name. What is no file is written into.
+Result<void> get_file(Get& get, ControlClient& client, const Item& item) {
+  const std::string& dest = item.target.path;
+  Json request = {{"path", to_binary(item.source)}, {"remote", get.remote}};
+  if (item.target.stream) {
+    TRY(auto fd, open_stream(dest));
+    return stream_file(client, request, fd.get(), dest, &get.progress);
+  }
+  const std::string temporary = temporary_beside(dest);
   Descriptor fd(::open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  if (!fd) return fail(from_errno(errno, "write " + item.dest));
+  if (!fd) return fail(from_errno(errno, "write " + dest));
   auto on_event = [&](ControlClient::Frame frame) -> Result<void> {
-    progress.advance(frame.message.value("bytes", std::uint64_t{0}));
+    get.progress.advance(frame.message.value("bytes", std::uint64_t{0}));
     return {};
   };
-  auto done = client.request({{"op", "get_file"}, {"path", to_binary(item.source)}, {"remote", remote}},
-                             {fd.get()}, on_event);
+  request["op"] = "get_file";
+  auto done = client.request(request, {fd.get()}, on_event);
   Result<void> result = done ? apply_attributes(temporary, item.stat) : fail(done.error());
-  if (result && ::rename(temporary.c_str(), item.dest.c_str()) != 0)
-    result = fail(from_errno(errno, "put the finished file at " + item.dest));
-  if (!result) ::unlink(temporary.c_str());
+  if (result) return put_in_place(temporary, dest);
+  ::unlink(temporary.c_str());
   return result;
 }
 
-Result<void> get_symlink(const Item& item) {
-  std::string temporary = temporary_beside(item.dest);
-  if (::symlink(item.stat.target.c_str(), temporary.c_str()) != 0)
-    return fail(from_errno(errno, "make link " + item.dest));
-  auto result = apply_attributes(temporary, item.stat);
-  if (result && ::rename(temporary.c_str(), item.dest.c_str()) != 0)
-    result = fail(from_errno(errno, "make link " + item.dest));
-  if (!result) ::unlink(temporary.c_str());
-  return result;
+Result<void> get_item(Get& get, ControlClient& client, const Item& item) {
+  if (item.stat.is_file()) return get_file(get, client, item);
+  if (item.stat.is_symlink()) return make_local_symlink(item.dest, item.stat);
+  return make_local_special(item.dest, item.stat);
 }
 
-Result<void> get_hard_link(const Item& item, const std::string& first) {
-  std::string temporary = temporary_beside(item.dest);
-  if (::link(first.c_str(), temporary.c_str()) != 0 || ::rename(temporary.c_str(), item.dest.c_str()) != 0) {
-    auto error = from_errno(errno, "link " + item.dest + " to " + first);
-    ::unlink(temporary.c_str());
-    return fail(error);
-  }
-  ::unlink(temporary.c_str());  // rename does nothing when both names are the same file already
-  return {};
+Result<void> get_items(Get& get) {
+  return in_parallel(get.context, get.items.size(), 12, [&](ControlClient& client, std::size_t at) -> Result<void> {
+    Item& item = get.items[at];
+    if (item.failed) return {};
+    auto done = get_item(get, client, item);
+    if (done) return {};
+    if (client.is_lost()) return fail(done.error());
+    get.fail_item(item, done.error());
+    return {};
+  });
 }
 
-struct Failures {
-  std::mutex mutex;
-  std::vector<std::string> lines;
-  void add(const std::string& path, const Error& error) {
-    std::lock_guard lock(mutex);
-    lines.push_back(fmt::format("{}: {}", printable(path), printable(error.message)));
-  }
-};
-
-void get_files(const Context& context, const Plan& plan, bool remote, Progress& progress, Failures& failures) {
-  std::atomic<std::size_t> next = 0;
-  auto work = [&] {
-    auto client = context.connect();
-    for (std::size_t at; (at = next++) < plan.files.size();) {
-      const Item& item = plan.files[at];
-      auto done = client ? get_file(*client, item, remote, progress) : Result<void>(fail(client.error()));
-      if (!done) failures.add(item.source, done.error());
+/// Further names of one file. If its first name could not be made, or is a stream, the next takes
+/// its part.
+void get_links(Get& get) {
+  for (Item& link : get.links) {
+    if (get.is_in_failed_folder(link)) continue;
+    Item& first = get.items[link.same_as];
+    if (!first.failed && !first.target.stream) {
+      auto done = make_local_link(first.stat.is_file() ? first.target.path : first.dest, link.dest);
+      if (!done) get.fail_item(link, done.error());
+      continue;
     }
-  };
-  std::vector<std::thread> threads;
-  for (std::size_t i = 0; i < std::min<std::size_t>(12, plan.files.size()); ++i) threads.emplace_back(work);
-  for (auto& thread : threads) thread.join();
-}
-
-Result<void> make_folders(const Plan& plan) {
-  for (auto& folder : plan.folders) {
-    if (::mkdir(folder.dest.c_str(), 0700) == 0) continue;
-    struct stat info {};
-    if (errno != EEXIST) return fail(from_errno(errno, "make folder " + folder.dest));
-    if (::stat(folder.dest.c_str(), &info) != 0 || !S_ISDIR(info.st_mode))
-      return fail(Errc::not_directory, "{} is in the way and is no folder", folder.dest);
+    Result<void> done;
+    if (link.stat.is_file()) {
+      auto target = local_target(link.dest);
+      if (target) link.target = std::move(*target);
+      else done = fail(target.error());
+    }
+    if (done) done = get_item(get, get.client, link);
+    if (!done) get.fail_item(link, done.error());
+    else first = link;
   }
-  return {};
 }
 
-Result<std::string> local_destination(const std::string& dest, const std::string& source, const VolumeStat& stat) {
+void settle_folders(Get& get) {
+  for (auto folder = get.folders.rbegin(); folder != get.folders.rend(); ++folder) {
+    if (folder->failed) continue;
+    if (auto done = apply_attributes(folder->dest, folder->stat); !done) get.fail_item(*folder, done.error());
+  }
+}
+
+Result<std::string> local_destination(const GetOptions& options, const VolumeStat& stat) {
+  const std::string& dest = options.dest;
   struct stat info {};
-  bool exists = ::stat(dest.c_str(), &info) == 0;
-  if (exists && S_ISDIR(info.st_mode)) return source == "/" ? dest : join_path(dest, base_name(source));
+  const bool exists = ::stat(dest.c_str(), &info) == 0;
+  if (exists && S_ISDIR(info.st_mode)) {
+    auto name = given_name(options.path);
+    return name ? join_path(dest, *name) : dest;
+  }
   if (exists && stat.is_directory())
-    return fail(Errc::not_directory, "{} is not a folder and can't be replaced by the folder {}", dest, source);
+    return fail(Errc::not_directory, "{} is not a folder and can't be replaced by the folder {}", dest, options.path);
   if (!exists && dest.ends_with('/') && !stat.is_directory())
     return fail(Errc::not_found, "the folder {} does not exist", dest);
   return dest;
@@ -167,28 +220,18 @@ Result<std::string> local_destination(const std::string& dest, const std::string
 
 Result<void> run_get(const Context& context, const GetOptions& options) {
   TRY(auto client, context.connect());
-  TRY(auto source, volume_path(options.path));
-  TRY(auto stat, stat_volume(client, source));
-  if (!stat) return fail(Errc::not_found, "{}: there is no such file or folder", options.path);
-  TRY(auto dest, local_destination(options.dest, source, *stat));
-  Plan plan;
-  TRY_VOID(collect(client, {source, dest, *stat}, plan));
-  Progress progress("fetching", plan.bytes);
-  TRY_VOID(make_folders(plan));
-  Failures failures;
-  get_files(context, plan, options.remote, progress, failures);
-  for (auto& [item, first] : plan.hard_links)
-    if (auto done = get_hard_link(item, first); !done) failures.add(item.source, done.error());
-  for (auto& item : plan.links)
-    if (auto done = get_symlink(item); !done) failures.add(item.source, done.error());
-  for (auto item = plan.folders.rbegin(); item != plan.folders.rend(); ++item)
-    if (auto done = apply_attributes(item->dest, item->stat); !done) failures.add(item->source, done.error());
-  progress.clear();
-  if (failures.lines.empty()) return {};
-  if (failures.lines.size() == 1) return fail(Errc::unavailable, "{}", failures.lines[0]);
-  for (auto& line : failures.lines) fmt::print(stderr, "spatter get: {}\n", line);
-  return fail(Errc::unavailable, "{} of {} could not be fetched; the rest is there", failures.lines.size(),
-              plan.files.size() + plan.links.size() + plan.hard_links.size());
+  TRY(auto place, find_volume(client, options.path, LastLink::keep));
+  TRY(auto dest, local_destination(options, *place.stat));
+  Get get{.context = context, .client = client, .remote = options.remote};
+  collect(get, {place.path, dest, *place.stat});
+  get.progress.restart("fetching", get.bytes);
+  make_folders(get);
+  find_targets(get);
+  if (auto done = get_items(get); !done) get.failures.add(done.error());
+  else get_links(get);
+  settle_folders(get);
+  get.progress.clear();
+  return get.failures.result();
 }
 
 struct CatOptions {
@@ -199,23 +242,12 @@ struct CatOptions {
 };
 
 Result<void> run_cat(const Context& context, const CatOptions& options) {
+  stop_when_output_closes();
   TRY(auto client, context.connect());
   TRY(auto path, volume_path(options.path));
-  Json request = {{"op", "read"}, {"path", to_binary(path)}, {"offset", options.offset}, {"remote", options.remote}};
+  Json request = {{"path", to_binary(path)}, {"offset", options.offset}, {"remote", options.remote}};
   if (options.length) request["length"] = *options.length;
-  auto on_event = [&](ControlClient::Frame frame) -> Result<void> {
-    ByteView left = frame.data;
-    while (!left.empty()) {
-      ssize_t n = ::write(STDOUT_FILENO, left.data(), left.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return fail(from_errno(errno, "write to standard output"));
-      left = left.subspan(static_cast<std::size_t>(n));
-    }
-    return {};
-  };
-  TRY(auto done, client.request(request, {}, on_event));
-  (void)done;
-  return {};
+  return stream_file(client, request, STDOUT_FILENO, "standard output", nullptr);
 }
 
 }  // namespace
@@ -234,8 +266,10 @@ void add_cat(CLI::App& app, Context& context) {
   auto* command = add_command(app, context, "cat", "Print a file, or a part of it",
                               [&context, options] { return run_cat(context, *options); });
   command->add_option("path", options->path, "Path in the volume")->required();
-  command->add_option("--offset", options->offset, "First byte to print")->capture_default_str();
-  command->add_option("--length", options->length, "How many bytes at most; default: to the end");
+  command->add_option("--offset", options->offset, "First byte to print")
+      ->check(parsed_by(parse_whole_number, "N"))->capture_default_str();
+  command->add_option("--length", options->length, "How many bytes at most; default: to the end")
+      ->check(parsed_by(parse_whole_number, "N"));
   command->add_flag("--remote", options->remote, "Read from the other servers only, not from this drive");
 }
 

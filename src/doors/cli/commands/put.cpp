@@ -2,12 +2,12 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <semaphore>
-#include <thread>
+#include <set>
 
-#include "cli/local_tree.h"
+#include "cli/parallel.h"
 #include "cli/paths.h"
+#include "cli/put_plan.h"
 
 namespace spatter::doors {
 
@@ -18,136 +18,160 @@ struct PutOptions {
   std::string wait = "full";
 };
 
-/// Where sources go, decided as cp does: into an existing folder, or as the destination itself.
-struct Destination {
-  std::string path;
-  bool into = false;
+constexpr std::size_t small_bytes_max = 256 << 10;
+constexpr std::size_t requests_at_once = 32;
+constexpr std::ptrdiff_t large_at_once = 2;
+
+/// What all parts of one `put` share.
+struct Put {
+  const Context& context;
+  ControlClient& client;
+  Progress& progress;
+  Failures failures{"put"};
+  LocalTree tree{};
+  bool waits = false;
+  std::counting_semaphore<large_at_once> large{large_at_once};
+  std::mutex mutex{};
+  std::vector<std::size_t> behind_links{};  ///< files for whose names there are links
+
+  /// What came of `item`; an error only when the server is gone.
+  Result<void> note(ControlClient& client, LocalItem& item, const Result<void>& done) {
+    if (done) return {};
+    item.failed = true;
+    if (client.is_lost()) return fail(done.error());
+    failures.add(done.error().during(item.source));
+    return {};
+  }
 };
 
-Result<Destination> resolve(ControlClient& client, const std::string& text, std::size_t sources) {
-  TRY(auto path, volume_path(text));
-  TRY(auto stat, stat_volume(client, path));
-  if (stat && stat->is_directory()) return Destination{path, true};
-  if (sources > 1)
-    return fail(Errc::not_directory, "{} is not a folder, and {} sources were given", text, sources);
-  if (text.ends_with('/')) return fail(Errc::not_directory, "{} is not a folder: make it with 'spatter mkdir'", text);
-  return Destination{path, false};
-}
-
-Result<LocalTree> survey(ControlClient& client, const std::vector<std::string>& sources,
-                         const Destination& dest) {
-  LocalTree tree;
-  for (auto source : sources) {
-    while (source.size() > 1 && source.ends_with('/')) source.pop_back();
-    std::string name = base_name(source);
-    bool unnamed = name.empty() || name == "." || name == "..";
-    std::string target = dest.into && !unnamed ? join_path(dest.path, name) : dest.path;
-    TRY_VOID(walk(source, target, tree));
-    TRY(auto there, stat_volume(client, target));
-    struct stat info {};
-    if (::lstat(source.c_str(), &info) != 0) return fail(from_errno(errno, source));
-    if (there && S_ISDIR(info.st_mode) && !there->is_directory())
-      return fail(Errc::not_directory, "{} is not a folder and can't be replaced by the folder {}", target, source);
-    if (there && !S_ISDIR(info.st_mode) && there->is_directory())
-      return fail(Errc::is_directory, "{} is a folder and can't be replaced by the file {}", target, source);
-  }
-  return tree;
-}
-
-Result<void> put_file(ControlClient& client, const LocalItem& item, bool cut, Progress& progress) {
+Result<void> put_file(Put& put, ControlClient& client, const LocalItem& item, bool keep_link) {
   Descriptor fd(::open(item.source.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (!fd) return fail(from_errno(errno, "open " + item.source));
+  if (!fd) return fail(from_errno(errno, "open"));
   Json request = attributes_of(item.info);
   request["op"] = "put_file";
   request["path"] = to_binary(item.dest);
-  request["cut"] = cut;
+  request["keep_link"] = keep_link;
+  request["cut"] = put.waits && put.tree.items.size() == 1;  // else the cut follows, for all together
   auto on_event = [&](ControlClient::Frame frame) -> Result<void> {
-    progress.advance(frame.message.value("bytes", std::uint64_t{0}));
+    put.progress.advance(frame.message.value("bytes", std::uint64_t{0}));
     return {};
   };
+  const bool is_large = item.info.st_size > static_cast<off_t>(small_bytes_max);
+  if (is_large) put.large.acquire();
   auto done = client.request(request, {fd.get()}, on_event);
-  if (!done) return fail(done.error().during(item.source));
+  if (is_large) put.large.release();
+  if (!done) return fail(done.error());
   return {};
 }
 
-constexpr std::size_t small_bytes_max = 256 << 10;
-constexpr std::size_t files_at_once = 32;
-constexpr std::ptrdiff_t large_at_once = 2;
-
-/// Several at a time: small files then share their commits. One alone that is to be waited for makes
-/// the cut of its slice along with its commit.
-Result<void> put_files(const Context& context, const LocalTree& tree, bool waits, Progress& progress) {
-  const bool cut = waits && tree.files.size() == 1;
-  std::atomic<std::size_t> next = 0;
-  std::counting_semaphore<large_at_once> large(large_at_once);
-  std::mutex mutex;
-  std::optional<Error> first_error;
-  auto work = [&] {
-    auto client = context.connect();
-    while (true) {
-      std::size_t at = next++;
-      if (at >= tree.files.size()) return;
-      bool is_large = tree.files[at].info.st_size > static_cast<off_t>(small_bytes_max);
-      if (is_large) large.acquire();
-      Result<void> done = client ? put_file(*client, tree.files[at], cut, progress) : fail(client.error());
-      if (is_large) large.release();
-      if (done) continue;
-      std::lock_guard lock(mutex);
-      if (!first_error) first_error = done.error();
-      next = tree.files.size();
-    }
-  };
-  std::vector<std::thread> threads;
-  for (std::size_t i = 0; i < std::min(files_at_once, tree.files.size()); ++i) threads.emplace_back(work);
-  for (auto& thread : threads) thread.join();
-  if (first_error) return fail(*first_error);
-  return {};
-}
-
-Result<void> put_link(ControlClient& client, const LocalItem& item) {
+Result<void> put_entry(ControlClient& client, const LocalItem& item, Json more) {
   Json request = attributes_of(item.info);
   request["path"] = to_binary(item.dest);
-  if (item.same_as.empty()) {
-    request["op"] = "symlink";
-    request["target"] = to_binary(item.target);
-  } else {
-    request["op"] = "link";
-    request["existing"] = to_binary(item.same_as);
+  request.update(more);
+  TRY(auto done, client.request(request));
+  (void)done;
+  return {};
+}
+
+Result<void> put_item(Put& put, ControlClient& client, const LocalItem& item, bool keep_link) {
+  if (S_ISREG(item.info.st_mode)) return put_file(put, client, item, keep_link);
+  if (S_ISLNK(item.info.st_mode))
+    return put_entry(client, item, {{"op", "symlink"}, {"target", to_binary(item.target)}});
+  return put_entry(client, item, {{"op", "special"}, {"type", item.info.st_mode & S_IFMT}});
+}
+
+Result<void> put_folders(Put& put) {
+  for (LocalItem& folder : put.tree.folders) {
+    folder.failed = put.tree.is_in_failed_folder(folder);
+    if (folder.failed) continue;
+    auto done = put_entry(put.client, folder, {{"op", "mkdir"}, {"keep_existing", true}});
+    if (!done && done.error().code == Errc::exists)
+      done = fail(Errc::not_directory, "{} is not a folder and can't be replaced by one", folder.dest);
+    TRY_VOID(put.note(put.client, folder, done));
   }
-  auto done = client.request(request);
-  if (!done) return fail(done.error().during(item.source));
   return {};
 }
 
-Result<void> put_folder(ControlClient& client, const LocalItem& item) {
-  Json request = attributes_of(item.info);
-  request["op"] = "mkdir";
-  request["path"] = to_binary(item.dest);
-  request["keep_existing"] = true;
-  auto done = client.request(request);
-  if (!done) return fail(done.error().during(item.source));
+Result<void> put_items(Put& put) {
+  auto& items = put.tree.items;
+  return in_parallel(put.context, items.size(), requests_at_once, [&](ControlClient& client, std::size_t at) -> Result<void> {
+    LocalItem& item = items[at];
+    item.failed = put.tree.is_in_failed_folder(item);
+    if (item.failed) return {};
+    auto done = put_item(put, client, item, true);
+    if (!done && done.error().code == Errc::exists && S_ISREG(item.info.st_mode)) {
+      std::lock_guard lock(put.mutex);
+      put.behind_links.push_back(at);
+      return {};
+    }
+    return put.note(client, item, done);
+  });
+}
+
+/// Where a link has a file's name, cp writes to what it leads to; here after all else, since that may
+/// be the name of another file of this same `put`.
+Result<void> put_behind_links(Put& put) {
+  std::sort(put.behind_links.begin(), put.behind_links.end());
+  for (std::size_t at : put.behind_links) {
+    LocalItem& item = put.tree.items[at];
+    auto place = resolve_volume(put.client, item.dest, LastLink::follow);
+    Result<void> done;
+    if (!place) {
+      done = fail(place.error());
+    } else if (!put.tree.taken.insert(place->path).second && place->path != item.dest) {
+      done = fail(Errc::exists, "will not overwrite just-created {}, to which the link {} leads", place->path, item.dest);
+    } else {
+      done = put_file(put, put.client, item, false);
+      item.dest = place->path;
+    }
+    TRY_VOID(put.note(put.client, item, done));
+  }
+  return {};
+}
+
+/// Further names of one file. If its first name could not be stored, the next takes its part.
+Result<void> put_links(Put& put) {
+  auto link_to = [](ControlClient& client, const LocalItem& link, const LocalItem& first) {
+    return put_entry(client, link, {{"op", "link"}, {"existing", to_binary(first.dest)}});
+  };
+  auto& links = put.tree.links;
+  TRY_VOID(in_parallel(put.context, links.size(), requests_at_once, [&](ControlClient& client, std::size_t at) -> Result<void> {
+    LocalItem& link = links[at];
+    const LocalItem& first = put.tree.items[link.same_as];
+    link.failed = first.failed || put.tree.is_in_failed_folder(link);
+    return link.failed ? Result<void>() : put.note(client, link, link_to(client, link, first));
+  }));
+  std::set<std::size_t> renewed;
+  for (LocalItem& link : links) {
+    LocalItem& first = put.tree.items[link.same_as];
+    const bool first_is_new = renewed.contains(link.same_as);
+    if (!link.failed || put.tree.is_in_failed_folder(link) || (!first.failed && !first_is_new)) continue;
+    auto done = first_is_new ? link_to(put.client, link, first) : put_item(put, put.client, link, false);
+    TRY_VOID(put.note(put.client, link, done));
+    if (!done || first_is_new) continue;
+    first = link;
+    first.failed = false;
+    renewed.insert(link.same_as);
+  }
   return {};
 }
 
 /// Folders get their times last: filling them changes those.
-Result<void> settle_folders(ControlClient& client, const LocalTree& tree) {
-  for (auto folder = tree.folders.rbegin(); folder != tree.folders.rend(); ++folder) {
-    Json request = attributes_of(folder->info);
-    request["op"] = "set_attributes";
-    request["path"] = to_binary(folder->dest);
-    TRY(auto done, client.request(request));
-    (void)done;
-  }
-  return {};
+Result<void> settle_folders(Put& put) {
+  auto& folders = put.tree.folders;
+  return in_parallel(put.context, folders.size(), requests_at_once, [&](ControlClient& client, std::size_t at) {
+    LocalItem& folder = folders[at];
+    if (folder.failed) return Result<void>();
+    return put.note(client, folder, put_entry(client, folder, {{"op", "set_attributes"}}));
+  });
 }
 
 Result<void> put_stream(ControlClient& client, const std::string& dest, bool waits, Progress& progress) {
-  TRY(auto target, resolve(client, dest, 1));
-  if (target.into) return fail(Errc::is_directory, "{} is a folder: name the file to write standard input to", dest);
+  TRY(auto target, plan_put_stream(client, dest));
   auto now = std::chrono::system_clock::now().time_since_epoch();
   mode_t mask = ::umask(0);
   ::umask(mask);
-  Json request = {{"op", "put_stream"}, {"path", to_binary(target.path)}, {"mode", 0666 & ~mask},
+  Json request = {{"op", "put_stream"}, {"path", to_binary(target)}, {"mode", 0666 & ~mask},
                   {"uid", ::getuid()}, {"gid", ::getgid()}, {"cut", waits},
                   {"mtime_ns", std::chrono::duration_cast<std::chrono::nanoseconds>(now).count()}};
   TRY_VOID(client.send(request));
@@ -226,38 +250,33 @@ std::optional<LocalItem> lone_file(const std::vector<std::string>& sources, cons
   return item;
 }
 
-Result<void> put_tree(const Context& context, ControlClient& client,
-                      const std::vector<std::string>& sources, const std::string& dest,
-                      bool waits, Progress& progress, std::vector<std::string>& skipped) {
-  TRY(auto target, resolve(client, dest, sources.size()));
-  TRY(auto tree, survey(client, sources, target));
-  progress.restart("storing", tree.bytes);
-  for (auto& folder : tree.folders) TRY_VOID(put_folder(client, folder));
-  TRY_VOID(put_files(context, tree, waits, progress));
-  for (auto& link : tree.links) TRY_VOID(put_link(client, link));
-  TRY_VOID(settle_folders(client, tree));
-  skipped = std::move(tree.skipped);
-  return {};
+Result<void> put_tree(Put& put, const std::vector<std::string>& sources, const std::string& dest) {
+  TRY(put.tree, plan_put(put.client, sources, dest, put.failures));
+  put.progress.restart("storing", put.tree.bytes);
+  TRY_VOID(put_folders(put));
+  TRY_VOID(put_items(put));
+  TRY_VOID(put_behind_links(put));
+  TRY_VOID(put_links(put));
+  return settle_folders(put);
 }
 
 Result<void> run(const Context& context, const PutOptions& options) {
   std::vector<std::string> sources(options.words.begin(), options.words.end() - 1);
   const std::string& dest = options.words.back();
+  const bool waits = options.wait != "local";
   TRY(auto client, context.connect());
   Progress progress("storing", 0);
   if (auto item = lone_file(sources, dest)) return put_lone_file(client, *item, dest, options.wait, progress);
-  std::vector<std::string> skipped;
   if (sources.size() == 1 && sources[0] == "-") {
-    TRY_VOID(put_stream(client, dest, options.wait != "local", progress));
-  } else {
-    TRY_VOID(put_tree(context, client, sources, dest, options.wait != "local", progress, skipped));
+    TRY_VOID(put_stream(client, dest, waits, progress));
+    return waits ? wait_for(client, options.wait, progress) : Result<void>();
   }
-  if (options.wait != "local") TRY_VOID(wait_for(client, options.wait, progress));
+  Put put{.context = context, .client = client, .progress = progress, .waits = waits};
+  auto done = put_tree(put, sources, dest);
+  if (done && waits && !put.tree.empty()) done = wait_for(client, options.wait, progress);
   progress.clear();
-  for (auto& path : skipped)
-    fmt::print(stderr, "spatter put: {}: skipped: not a file, folder or link\n", printable(path));
-  if (!skipped.empty()) return fail(Errc::invalid, "{} of the sources can't be stored", skipped.size());
-  return {};
+  if (!done) put.failures.add(done.error());
+  return put.failures.result();
 }
 
 }  // namespace

@@ -10,7 +10,7 @@ Result<void> run_volumes(const Context& context) {
   TRY(auto reply, client.request({{"op", "volumes"}}));
   reply.erase("ok");
   if (context.json) {
-    print_json(reply);
+    context.print(reply);
     return {};
   }
   for (const Json& one : reply["volumes"])

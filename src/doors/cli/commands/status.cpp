@@ -50,7 +50,7 @@ Result<void> run_status(const Context& context) {
   TRY(auto client, context.connect());
   TRY(auto reply, client.request({{"op", "status"}}));
   reply.erase("ok");
-  if (context.json) print_json(reply);
+  if (context.json) context.print(reply);
   else print_status(reply);
   return {};
 }
@@ -77,7 +77,7 @@ Result<void> run_contracts(const Context& context) {
   Json summary = {{"kept_for_others", reply["kept_for_others"]}, {"kept_for_me", reply["kept_for_me"]}};
   if (context.json) {
     summary["contracts"] = std::move(all);
-    print_json(summary);
+    context.print(summary);
     return {};
   }
   for (const Json& one : summary["kept_for_others"])
@@ -97,7 +97,7 @@ Result<void> run_invite(const Context& context, const InviteOptions& options) {
   TRY(auto client, context.connect());
   TRY(auto reply, client.request({{"op", "invite"}, {"valid_seconds", static_cast<std::int64_t>(options.hours * 3600)}}));
   reply.erase("ok");
-  if (context.json) print_json(reply);
+  if (context.json) context.print(reply);
   else fmt::print("{}\n", reply.value("link", ""));
   return {};
 }

@@ -130,7 +130,7 @@ Result<void> run_fsck(const Context& context, const FsckOptions& options) {
   if (context.json) {
     checkup.erase("ok");
     checkup["clean"] = left == 0;
-    print_json(checkup);
+    context.print(checkup);
   } else {
     for (const Json& one : checkup["findings"])
       fmt::print("{}: {}{}\n", one.value("where", ""), printable(one.value("what", "")),

@@ -82,10 +82,13 @@ class ControlClient {
   /// send, then receive until the final answer; `on_event` gets what comes before it.
   Result<Json> request(const Json& message, const std::vector<int>& fds = {},
                        const std::function<Result<void>(Frame)>& on_event = {});
+  /// True when the last request got no final answer: this connection is of no use any more.
+  bool is_lost() const { return lost_; }
 
  private:
   explicit ControlClient(Descriptor socket) : socket_(std::move(socket)) {}
   Descriptor socket_;
+  bool lost_ = false;
 };
 
 }  // namespace spatter::doors
