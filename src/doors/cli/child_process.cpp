@@ -9,12 +9,41 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
+#include <mutex>
+#include <set>
+#include <thread>
 
 namespace spatter::doors {
 
 namespace {
 
 constexpr std::chrono::seconds ready_within{60};
+
+/// The processes that were started and not yet waited for. Who holds the mutex for good starts and
+/// ends no others. Never destroyed: a thread may need it until the process is gone.
+struct Children {
+  std::mutex mutex;
+  std::set<pid_t> pids;
+};
+Children& children() {
+  static auto* all = new Children;
+  return *all;
+}
+
+/// Waits until the process has ended. Its number stays taken until it is struck off the list, so that
+/// nobody kills another by it.
+int wait_for(pid_t pid) {
+  siginfo_t ended{};
+  while (::waitid(P_PID, static_cast<id_t>(pid), &ended, WEXITED | WNOWAIT) < 0 && errno == EINTR) {
+  }
+  std::lock_guard lock(children().mutex);
+  int status = 0;
+  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  children().pids.erase(pid);
+  return status;
+}
 
 /// Forks and runs this program. Its standard output goes to the returned pipe, its standard error to
 /// `errors`.
@@ -27,12 +56,16 @@ Result<std::pair<pid_t, Descriptor>> spawn_self(std::vector<std::string> argumen
   for (auto& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
   pid_t parent = ::getpid();
+  std::lock_guard lock(children().mutex);
   pid_t pid = ::fork();
   if (pid < 0) return fail(from_errno(errno, "start a process"));
   if (pid == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (::getppid() != parent) ::_exit(127);
     ::setpgid(0, 0);  // Ctrl-C is the parent's to handle
+    sigset_t none;
+    ::sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
     int null = ::open("/dev/null", O_RDONLY);
     ::dup2(null, STDIN_FILENO);
     ::dup2(writing.get(), STDOUT_FILENO);
@@ -40,6 +73,7 @@ Result<std::pair<pid_t, Descriptor>> spawn_self(std::vector<std::string> argumen
     ::execv("/proc/self/exe", argv.data());
     ::_exit(127);
   }
+  children().pids.insert(pid);
   return std::pair{pid, std::move(reading)};
 }
 
@@ -72,18 +106,38 @@ Result<std::string> read_line(int fd, std::chrono::steady_clock::time_point unti
 
 }  // namespace
 
+void clean_up_when_stopped(std::function<void()> clean) {
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  for (int number : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction action {};
+    if (::sigaction(number, nullptr, &action) == 0 && action.sa_handler != SIG_IGN) ::sigaddset(&signals, number);
+  }
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::thread([signals, clean = std::move(clean)] {
+    int number = 0;
+    if (::sigwait(&signals, &number) != 0) return;
+    children().mutex.lock();  // for good
+    for (pid_t pid : children().pids) ::kill(pid, SIGKILL);
+    for (pid_t pid : children().pids) ::waitpid(pid, nullptr, 0);
+    clean();
+    ::signal(number, SIG_DFL);
+    ::pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+    ::raise(number);
+  }).detach();
+}
+
 Result<std::string> run_self(const std::vector<std::string>& arguments) {
   Descriptor errors(::memfd_create("errors", MFD_CLOEXEC));
   if (!errors) return fail(from_errno(errno, "make a temporary file"));
   TRY(auto child, spawn_self(arguments, errors.get()));
   std::string output = read_to_end(child.second.get());
-  int status = 0;
-  while (::waitpid(child.first, &status, 0) < 0 && errno == EINTR) {
-  }
+  const int status = wait_for(child.first);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return output;
   ::lseek(errors.get(), 0, SEEK_SET);
   std::string complaint = read_to_end(errors.get());
   while (complaint.ends_with('\n')) complaint.pop_back();
+  std::replace(complaint.begin(), complaint.end(), '\n', ';');
   return fail(Errc::unavailable, "{}", complaint.empty() ? "spatter ended with status " + std::to_string(status) : complaint);
 }
 
@@ -121,8 +175,7 @@ ChildServer& ChildServer::operator=(ChildServer&& other) noexcept {
 void ChildServer::kill_hard() {
   if (pid_ <= 0) return;
   ::kill(pid_, SIGKILL);
-  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
-  }
+  wait_for(pid_);
   pid_ = -1;
 }
 

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +13,11 @@
 #include "doors/control.h"
 
 namespace spatter::doors {
+
+/// From here on Ctrl-C, SIGTERM and SIGHUP kill all processes started below, call `clean` and then end
+/// this process as they do by themselves. `clean` runs on a thread of its own while the others are
+/// still under way. Signals that are ignored stay so. Call at most once, before there are threads.
+void clean_up_when_stopped(std::function<void()> clean);
 
 /// Runs this program with `arguments` to its end; what it printed, or its complaint as the error.
 Result<std::string> run_self(const std::vector<std::string>& arguments);

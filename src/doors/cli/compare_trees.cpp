@@ -83,6 +83,10 @@ Result<void> compare(const std::string& a, const std::string& b, TreeComparison&
     return {};
   }
   ++result.files;
+  if (!S_ISREG(left.st_mode)) {
+    if (left.st_rdev != right.st_rdev) differ(result, b, "another device");
+    return {};
+  }
   if (left.st_size != right.st_size) {
     differ(result, b, "another size");
     return {};

@@ -78,7 +78,7 @@ std::optional<Extent> size_of(const fs::path& path) {
   std::error_code error;
   auto status = fs::symlink_status(path, error);
   if (error) return std::nullopt;
-  if (fs::is_symlink(status)) return Extent{0, 1};
+  if (fs::is_symlink(status) || fs::is_other(status)) return Extent{0, 1};
   if (::access(path.c_str(), R_OK) != 0) return std::nullopt;
   if (fs::is_regular_file(status)) return Extent{fs::file_size(path, error), 1};
   if (!fs::is_directory(status)) return std::nullopt;
@@ -93,16 +93,20 @@ std::optional<Extent> size_of(const fs::path& path) {
   return sum;
 }
 
-Story::~Story() {
-  servers_.clear();
-  reborn_.reset();
-  if (folder_.empty()) return;
-  if (options_.keep) {
-    say("Kept: {} (drives, logs, what was read back)", folder_);
+void clear_away(const std::string& folder, bool keep) {
+  if (keep) {
+    fmt::print("Kept: {} (drives, logs, what was read back)\n", folder);
+    std::fflush(stdout);
     return;
   }
   std::error_code ignored;
-  fs::remove_all(folder_, ignored);
+  fs::remove_all(folder, ignored);
+}
+
+Story::~Story() {
+  servers_.clear();
+  reborn_.reset();
+  if (!folder_.empty()) clear_away(folder_, options_.keep);
 }
 
 Result<void> Story::choose_data() {
@@ -228,7 +232,7 @@ Result<void> Story::fetch_and_compare(const std::string& from, const std::string
     while (source.size() > 1 && source.ends_with('/')) source.pop_back();
     TRY(auto result, compare_trees(source, where + "/try/" + base_name(source)));
     if (!result.same()) {
-      for (auto& line : result.differences) fmt::print(stderr, "  {}\n", printable(line));
+      for (auto& line : result.differences) fmt::print(stderr, "  {}\n", printable_text(line));
       return fail(Errc::corrupt, "what came back is not what was stored");
     }
     files += result.files;
@@ -263,6 +267,7 @@ Result<void> Story::tell() {
   std::string pattern = std::string(base && *base ? base : "/var/tmp") + "/spatter-try-XXXXXX";
   if (!::mkdtemp(pattern.data())) return fail(from_errno(errno, "make a folder like " + pattern));
   folder_ = pattern;
+  clean_up_when_stopped([folder = folder_, keep = options_.keep] { clear_away(folder, keep); });
   TRY_VOID(choose_data());
   TRY_VOID(build_network());
   TRY_VOID(store());
