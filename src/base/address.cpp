@@ -28,6 +28,7 @@ Result<Address> Address::parse(std::string_view text) {
     port = text.substr(colon + 1);
   }
   if (host.empty()) return bad("the host is missing");
+  if (host == "*") return bad("every address of a machine is 0.0.0.0, or [::] for IPv6 too");
   if (host.size() > host_bytes_max) return bad("the host is too long");
   for (const char c : host)
     if (static_cast<unsigned char>(c) <= ' ' || c == 0x7f || c == '/' || c == '[' || c == ']')

@@ -56,7 +56,7 @@ Result<void> read_size(const Setting& setting, Config& config) {
     config.size_bytes = *number < 0 ? 0 : static_cast<std::uint64_t>(*number);
   } else {
     TRY(auto text, setting.text());
-    auto size = parse_size(text);
+    auto size = parse_drive_size(text);
     if (!size) return fail(setting.wrong(size.error().message));
     config.size_bytes = *size;
   }
@@ -224,6 +224,13 @@ Result<std::uint64_t> parse_size(std::string_view text) {
   const double bytes = number * std::pow(base, power);
   if (!(bytes < 1e18)) return wrong();
   return static_cast<std::uint64_t>(bytes);
+}
+
+Result<std::uint64_t> parse_drive_size(std::string_view text) {
+  TRY(auto size, parse_size(text));
+  if (size < size_bytes_min || size > size_bytes_max)
+    return fail(Errc::invalid, "\"{}\": a drive has at least 64 MiB and at most 1 EiB", text);
+  return size;
 }
 
 Result<LogLevel> parse_log_level(std::string_view text) {

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <iostream>
 
+#include "cli/paths.h"
 #include "net/tls_transport.h"
 
 namespace spatter::doors {
@@ -20,6 +21,7 @@ Result<Machine> Machine::take(const std::string& folder, LogLevel log_least) {
   struct stat info {};
   if (::stat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode))
     return fail(Errc::not_found, "there is no drive at {}: make one with 'spatter init' or 'spatter join'", folder);
+  ::umask(0077);  // nothing of a drive is anybody else's to read
   TRY(auto lock, DriveLock::take(folder));
   RealRuntime::Options options;
   options.root = folder;
@@ -35,9 +37,12 @@ Result<Machine> Machine::take_new(const std::string& folder, LogLevel log_least)
     if (!fs::is_directory(folder, error)) return fail(Errc::not_directory, "{} is not a folder", folder);
     if (!drive && !fs::is_empty(folder, error))
       return fail(Errc::not_empty, "{} holds other things already: name an empty or new folder for the drive", folder);
-  } else if (!fs::create_directories(folder, error)) {
-    return fail(from_errno(error.value(), "make the drive's folder " + folder));
   }
+  fs::create_directories(fs::absolute(without_slashes(folder)).parent_path(), error);
+  if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST)
+    return fail(from_errno(errno, "make the drive's folder " + folder));
+  if (::chmod(folder.c_str(), 0700) != 0)
+    return fail(from_errno(errno, "keep others out of the drive's folder " + folder));
   return take(folder, log_least);
 }
 

@@ -62,6 +62,10 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    if (auto words = app.remaining(); app.get_subcommands().empty() && !words.empty() && !words.front().starts_with('-')) {
+      fmt::print(stderr, "spatter: '{}' is no command of it: see 'spatter --help'\n", printable(words.front()));
+      return exit_usage;
+    }
     int code = app.exit(error);
     return code == 0 ? exit_ok : exit_usage;
   } catch (const std::exception& error) {

@@ -126,7 +126,8 @@ const CLI::Validator hex_digits([](std::string& text) -> std::string {
 }, "ID");
 
 void add_drive_options(CLI::App* command, NewDriveWords& given, bool words_required) {
-  command->add_option("--size", given.size, "How much of the disk the drive may use, such as 500G; default: all. Half is yours, half the others'");
+  command->add_option("--size", given.size, "How much of the disk the drive may use, such as 500G; default: all. Half is yours, half the others'")
+      ->check(parsed_by(parse_drive_size, "SIZE"));
   command->add_option("--name", given.name, "A name of this machine, for people");
   command->add_option("--passphrase-file", given.passphrase_file, "Seal the keys with the passphrase on this file's first line");
   auto* words = command->add_option("--words-file", given.words_file, "The recovery words of the person this server is for");

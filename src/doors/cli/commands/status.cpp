@@ -15,6 +15,8 @@ std::string half_line(const Json& half) {
 
 /// The one sentence the user came for.
 std::string verdict(const Json& status) {
+  if (status.value("mode", "") == "fenced")
+    return fmt::format("Fenced: {}", printable_text(status.value("note", "another server has taken this volume over")));
   const Json& stripes = status["stripes"];
   auto lost = stripes.value("lost", std::uint64_t{0}), at_risk = stripes.value("at_risk", std::uint64_t{0});
   if (status.value("servers_total", 1u) <= 1)
@@ -22,9 +24,15 @@ std::string verdict(const Json& status) {
   if (lost > 0)
     return fmt::format("{} stripes can't be read from the network now; start the servers that are off.", lost);
   if (at_risk > 0) return fmt::format("{} stripes have lost more than a copy's worth of shards.", at_risk);
+  if (stripes.value("total", std::uint64_t{0}) == 0)
+    return status.value("files", std::uint64_t{0}) == 0 ? "Nothing is stored here yet."
+                                                         : "Nothing is with other servers yet.";
   if (auto backlog = status.value("backlog_bytes", std::uint64_t{0}); backlog > 0)
     return fmt::format("{} are on this machine only, and on their way to the others.", bytes_text(backlog));
-  return fmt::format("Any {} more servers may die, whichever, and nothing is lost.", status.value("can_lose", 0u));
+  const auto can_lose = status.value("can_lose", 0u);
+  if (can_lose == 0) return "If any more servers die, something may be lost.";
+  if (can_lose == 1) return "Any one more server may die, whichever, and nothing is lost.";
+  return fmt::format("Any {} more servers may die, whichever, and nothing is lost.", can_lose);
 }
 
 void print_status(const Json& s) {
@@ -32,6 +40,8 @@ void print_status(const Json& s) {
   fmt::print("{}\n\n", verdict(s));
   fmt::print("servers      {} up of {}\n", s.value("servers_up", 0u), s.value("servers_total", 0u));
   fmt::print("mode         {}\n", s.value("mode", ""));
+  if (auto note = s.value("note", ""); !note.empty() && s.value("mode", "") != "fenced")
+    fmt::print("note         {}\n", printable_text(note));
   fmt::print("user half    {}, {} files\n", half_line(s["user_half"]), s.value("files", std::uint64_t{0}));
   fmt::print("server half  {} kept for others\n", half_line(s["server_half"]));
   fmt::print("stripes      {}: {} full, {} safe, {} at risk, {} lost; widest {} of {}\n",
@@ -47,6 +57,7 @@ void print_status(const Json& s) {
 }
 
 Result<void> run_status(const Context& context) {
+  stop_when_output_closes();
   TRY(auto client, context.connect());
   TRY(auto reply, client.request({{"op", "status"}}));
   reply.erase("ok");
@@ -64,6 +75,7 @@ void print_contract(const Json& c) {
 }
 
 Result<void> run_contracts(const Context& context) {
+  stop_when_output_closes();
   TRY(auto client, context.connect());
   Json all = Json::array();
   auto on_event = [&](ControlClient::Frame frame) -> Result<void> {

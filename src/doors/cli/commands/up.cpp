@@ -23,6 +23,9 @@ struct UpOptions {
 
 Task<int> wait_for_signal() {
   asio::signal_set signals(co_await asio::this_coro::executor, SIGINT, SIGTERM);
+  // The terminal has gone; but who started this with nohup wants it to go on.
+  struct sigaction hangup {};
+  if (::sigaction(SIGHUP, nullptr, &hangup) == 0 && hangup.sa_handler != SIG_IGN) signals.add(SIGHUP);
   co_return co_await signals.async_wait(asio::use_awaitable);
 }
 
@@ -72,7 +75,7 @@ Task<Result<void>> serve(Runtime& runtime, Transport& transport, Drive drive, co
     std::fflush(stdout);
   }
   int number = co_await wait_for_signal();
-  runtime.log().info("stopping on {}", number == SIGINT ? "Ctrl-C" : "SIGTERM");
+  runtime.log().info("stopping on {}", number == SIGINT ? "Ctrl-C" : number == SIGHUP ? "SIGHUP" : "SIGTERM");
   co_await background.stop();
   co_await control.stop();
   co_await server.stop();
@@ -125,6 +128,7 @@ Result<Json> check(const Context& context, const FsckOptions& options) {
 
 Result<void> run_fsck(const Context& context, const FsckOptions& options) {
   TRY(auto checkup, check(context, options));
+  stop_when_output_closes();
   std::size_t left = 0;
   for (const Json& one : checkup["findings"]) left += one.value("mended", false) ? 0 : 1;
   if (context.json) {
@@ -133,7 +137,7 @@ Result<void> run_fsck(const Context& context, const FsckOptions& options) {
     context.print(checkup);
   } else {
     for (const Json& one : checkup["findings"])
-      fmt::print("{}: {}{}\n", one.value("where", ""), printable(one.value("what", "")),
+      fmt::print("{}: {}{}\n", one.value("where", ""), printable_text(one.value("what", "")),
                  one.value("done", "").empty() ? "" : " (" + one.value("done", "") + ")");
     if (checkup["findings"].empty())
       fmt::print("Clean: {} packs and {} shards{}.\n", checkup.value("packs", std::uint64_t{0}),
@@ -153,7 +157,8 @@ void add_up(CLI::App& app, Context& context) {
   auto options = std::make_shared<UpOptions>();
   auto* command = add_command(app, context, "up", "Serve the drive, in the foreground, until Ctrl-C or SIGTERM",
                               [&context, options] { return run_up(context, *options); });
-  command->add_option("--listen", options->listen, "HOST:PORT to serve on; port 0 picks one. Default: as spatter.toml says");
+  command->add_option("--listen", options->listen, "HOST:PORT to serve on; port 0 picks one. Default: as spatter.toml says")
+      ->check(parsed_by(Address::parse, "HOST:PORT"));
   command->add_option("--passphrase-file", options->passphrase_file, "The passphrase of a sealed drive, on this file's first line");
   command->add_flag("--welcome", options->welcome, "Print an invite link and what to try next");
 }

@@ -40,6 +40,9 @@ std::string config_text(const Config& config);
 /// "B" in 1000. Errc::invalid names the text.
 Result<std::uint64_t> parse_size(std::string_view text);
 
+/// The same for the size of a drive, which has bounds: at least 64 MiB, at most 1 EiB.
+Result<std::uint64_t> parse_drive_size(std::string_view text);
+
 /// "debug", "info", "warning", "error".
 Result<LogLevel> parse_log_level(std::string_view text);
 
