@@ -218,6 +218,25 @@ TEST(Keeper, WhoWaitsForAPackThatNobodyTakesWholeIsTold) {
   EXPECT_EQ(k.owner->report().full, 0u);
 }
 
+TEST(Keeper, ANetworkThatFillsUpSaysSoAndCallsNothingFullThatIsNot) {
+  Kept k(4);
+  for (unsigned i = 1; i <= 4; ++i) k.servers[i]->store->set_budget((12 + 3 * i) << 20);
+  Result<void> result;
+  for (int i = 0; i < 20 && result; ++i) {
+    k.owner->packs.append(7 << 20);
+    const auto position = k.owner->packs.seal_now();
+    const auto begun = k.world.now();
+    result = k.wait_for(position, Level::full);
+    EXPECT_LT(k.world.now() - begun, 2min);
+  }
+  ASSERT_FALSE(result.has_value());
+  EXPECT_EQ(result.error().code, Errc::no_space) << result.error().message;
+  k.world.run_for(10min);
+  const auto report = k.owner->report();
+  if (report.full == report.total) EXPECT_GE(report.copies_min, 3);
+  EXPECT_GT(report.backlog_bytes + (report.total - report.full), 0u);
+}
+
 TEST(Keeper, NothingIsReleasedUnlessAllowed) {
   Kept k(4);
   const auto first = k.owner->packs.add_sealed(100'000);

@@ -36,7 +36,7 @@ struct Transfer : Cluster {
     const auto position = owner->packs.add_sealed(bytes);
     pack = position.pack;
     StripeLabel label{.pack = pack, .offset = 0, .length = bytes, .pack_sequence = position.sequence};
-    auto written = wait(writer->write(label, shape_for(writer->width()), [this] { ++safe_calls; }));
+    auto written = wait(writer->write(label, shape_for(static_cast<unsigned>(writer->candidates().size())), [this] { ++safe_calls; }));
     EXPECT_TRUE(written.has_value()) << written.error().message;
     if (!written) return nullptr;
     last = *written;

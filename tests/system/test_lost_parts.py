@@ -132,15 +132,15 @@ class LostPacks(NetworkTest):
 
 class NoRoom(NetworkTest):
     def test_full_server_halves_make_nothing_full(self):
-        servers = self.network(5, size="200M")
+        servers = self.network(5, size="64M")
         owner = servers[0]
         for i in range(12):
-            if servers[1 + i % 4].run("put", self.file("fill-%d" % i, 40_000_000), "/fill-%d" % i, ok=False).returncode:
+            if servers[1 + i % 4].run("put", self.file("fill-%d" % i, 9_000_000), "/fill-%d" % i, ok=False, timeout=300).returncode:
                 break
         else:
-            self.fail("480 MB went into 4 halves of 100 MB, three times each")
+            self.fail("108 MB went into five halves of 32 MB, three times each")
         self.wait_for("no server half takes a large shard", lambda: owner.run(
-            "put", self.file("probe", 3_000_000), "/probe", ok=False).returncode != 0, 240)
+            "put", self.file("probe", 3_000_000), "/probe", ok=False, timeout=300).returncode != 0, 300)
         refused = owner.run("put", self.file("hi", 20_000), "/hi", ok=False)
         status = owner.status()
         if refused.returncode == 0:
