@@ -24,7 +24,7 @@ Result<RecoveryChoice> take_chosen(const std::vector<KnownVolume>& volumes,
   auto& volume = matching.front();
   if (volume.writer_up)
     return fail(Errc::busy, "volume {} is written by server {}, which is up: stop that server "
-                "first, or retire it with `spatter forget`", volume.volume, volume.writer);
+                "first", volume.volume, volume.writer);
   return RecoveryChoice{.take_over = std::move(volume)};
 }
 
@@ -35,6 +35,8 @@ Result<RecoveryChoice> choose_recovery(const std::vector<KnownVolume>& volumes,
   if (volumes.empty())
     return fail(Errc::not_found, "none of the members that answer keeps a volume of this person");
   if (!chosen.empty()) return take_chosen(volumes, chosen);
+  // Whoever has the words and one volume means that one, even while the old machine still runs.
+  if (volumes.size() == 1) return RecoveryChoice{.take_over = volumes.front()};
   std::vector<KnownVolume> lost;
   for (const auto& volume : volumes)
     if (!volume.has_server()) lost.push_back(volume);

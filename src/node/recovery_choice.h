@@ -19,9 +19,11 @@ struct RecoveryChoice {
   std::vector<KnownVolume> copy;
 };
 
-/// The volumes that have no server any more and hold something; the only one of them that is left is
+/// A person's only volume is taken over in any case. Of several:
+/// the volumes that have no server any more and hold something; the only one of them that is left is
 /// taken over, of several none is: nobody can tell the machine that was lost from one that is off.
-/// With nothing in any of them, the newest is taken over. A volume that has a server is left to it.
+/// With nothing in any of them, the newest is taken over. A volume that has a server is left to it,
+/// for there the words may be those of a second machine of the same person.
 ///
 /// `chosen`, if not empty, are the first digits of a volume's id: that one is taken over, unless its
 /// server is reached from here (Errc::busy), and the others are left alone. not_found when the person

@@ -49,12 +49,19 @@ void RootKeeper::start() {
     wanted_.set();
     progress_.wake_all();
   });
+  // Whoever takes the volume over brings its root record here, too.
+  context_.own_store.on_root([this](const PersonId& person, const ServerId& from) {
+    if (person != context_.identity.person || from == context_.identity.server) return;
+    told_[context_.identity.server].compared = false;
+    wanted_.set();
+  });
   wanted_.set();
   tasks_.spawn(publish_loop());
 }
 
 Task<void> RootKeeper::stop() {
   if (subscription_) context_.members.unsubscribe(std::exchange(subscription_, 0));
+  context_.own_store.on_root({});
   co_await tasks_.stop();
 }
 
@@ -135,7 +142,8 @@ Task<void> RootKeeper::publish_loop() {
     members.push_back(context_.identity.server);
     for (const auto& member : members) {
       auto& told = told_[member];
-      if (told.busy || (told.knows && told.version == record_version_)) continue;
+      const bool is_told = told.compared && told.knows && told.version == record_version_;
+      if (told.busy || is_told) continue;
       told.busy = true;
       tasks_.spawn(tell(member));
     }

@@ -42,7 +42,7 @@ Task<Result<ServerStatus>> Server::status() {
   status.settled = status.idle && status.safety.at_risk == 0 && status.safety.lost == 0;
   status.note = state.note;
   if (state.salvage && !state.salvage->is_done()) {
-    status.idle = false;
+    status.idle = status.settled = false;
     status.note = state.salvage->note();
   }
   status.mode = state.options.offline ? "offline" : "serving";

@@ -63,6 +63,7 @@ class ShardStore::Impl {
   serverhalf::Ledger& ledger() { return ledger_; }
   ShardStoreOptions& options() { return options_; }
   std::function<void()> on_lost;
+  std::function<void(const PersonId&, const ServerId&)> on_root;
 
  private:
   using Entry = serverhalf::index::Entry;

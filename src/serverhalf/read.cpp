@@ -312,11 +312,11 @@ Task<Result<void>> ShardStore::Impl::put_root(Asker asker, wire::Signed record) 
   if (!before) co_return fail(before.error());
   // A newer record takes the place of the old one, also when the half is full.
   if (*before) ledger_.gone(person, serverhalf::charge_for_root((*before)->record.size()));
-  if (!room) {
+  if (room)
+    ledger_.settle(std::move(*room), charge);
+  else
     ledger_.found(person, charge);
-    co_return Result<void>{};
-  }
-  ledger_.settle(std::move(*room), charge);
+  if (on_root) on_root(person, asker.server);
   co_return Result<void>{};
 }
 

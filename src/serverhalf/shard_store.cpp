@@ -103,6 +103,9 @@ void ShardStore::set_standing(std::function<Standing(PersonId)> standing) {
 }
 
 void ShardStore::on_lost(std::function<void()> call) { impl_->on_lost = std::move(call); }
+void ShardStore::on_root(std::function<void(const PersonId&, const ServerId&)> call) {
+  impl_->on_root = std::move(call);
+}
 Task<Result<std::map<PersonId, std::uint64_t>>> ShardStore::lost_of_persons() {
   return impl_->apart(impl_->lost_of_persons());
 }

@@ -206,6 +206,8 @@ class ShardStore {
   void set_standing(std::function<Standing(PersonId)> standing);
   /// Called when a shard was found damaged or missing: its owner should know.
   void on_lost(std::function<void()> call);
+  /// Called (on the executor) after a server has brought a root record of a person, which is durable.
+  void on_root(std::function<void(const PersonId&, const ServerId& from)> call);
   /// How many of each person's shards are lost here and not put again since; none: left out.
   Task<Result<std::map<PersonId, std::uint64_t>>> lost_of_persons();
 
