@@ -21,13 +21,20 @@ struct UpOptions {
   bool welcome = false;
 };
 
-Task<int> wait_for_signal() {
-  asio::signal_set signals(co_await asio::this_coro::executor, SIGINT, SIGTERM);
-  // The terminal has gone; but who started this with nohup wants it to go on.
-  struct sigaction hangup {};
-  if (::sigaction(SIGHUP, nullptr, &hangup) == 0 && hangup.sa_handler != SIG_IGN) signals.add(SIGHUP);
-  co_return co_await signals.async_wait(asio::use_awaitable);
-}
+/// Made before anything says that the server serves: whoever reads "ready" may stop it at once.
+class StopSignals {
+ public:
+  explicit StopSignals(asio::any_io_executor executor) : signals_(std::move(executor), SIGINT, SIGTERM) {
+    // The terminal has gone; but who started this with nohup wants it to go on.
+    struct sigaction hangup {};
+    if (::sigaction(SIGHUP, nullptr, &hangup) == 0 && hangup.sa_handler != SIG_IGN) signals_.add(SIGHUP);
+  }
+
+  Task<int> wait() { co_return co_await signals_.async_wait(asio::use_awaitable); }
+
+ private:
+  asio::signal_set signals_;
+};
 
 void print_welcome(const std::string& drive, const std::string& link) {
   fmt::print("\nLet a friend's machine join with this link (it works once, for three days):\n\n  {}\n\n"
@@ -54,6 +61,7 @@ Task<void> trim_pool(Runtime& runtime) {
 
 Task<Result<void>> serve(Runtime& runtime, Transport& transport, Drive drive, const Context& context,
                          const UpOptions& options) {
+  StopSignals signals(co_await asio::this_coro::executor);
   ServerOptions server_options;
   server_options.local_hosts = local_hosts();
   Server server(runtime, transport, std::move(drive), std::move(server_options));
@@ -74,7 +82,7 @@ Task<Result<void>> serve(Runtime& runtime, Transport& transport, Drive drive, co
     if (link) print_welcome(context.drive, *link);
     std::fflush(stdout);
   }
-  int number = co_await wait_for_signal();
+  int number = co_await signals.wait();
   runtime.log().info("stopping on {}", number == SIGINT ? "Ctrl-C" : number == SIGHUP ? "SIGHUP" : "SIGTERM");
   co_await background.stop();
   co_await control.stop();
