@@ -3,6 +3,7 @@
 #include <asio/post.hpp>
 
 #include "crypto/hash.h"
+#include "directory/revocation.h"
 #include "net/methods.h"
 
 namespace spatter {
@@ -27,6 +28,8 @@ class Batch {
   std::size_t used_ = 0;
 };
 
+constexpr auto retired_words = "this server was retired by its person: it belongs to no network";
+
 Digest secret_hash(ByteView secret) { return sha256(secret); }
 
 }  // namespace
@@ -46,6 +49,10 @@ Task<Result<std::unique_ptr<GossipMembers>>> GossipMembers::open(Runtime& runtim
   for (const auto& admission : contents.admissions) {
     if (auto done = roster.admit(admission); !done)
       runtime.log().warning("members: a stored admission is left out: {}", done.error().message);
+  }
+  for (const auto& revocation : contents.revocations) {
+    if (auto done = roster.revoke(revocation); !done)
+      runtime.log().warning("members: a stored revocation is left out: {}", done.error().message);
   }
   for (const auto& record : contents.records) {
     if (auto done = roster.accept(record); !done)
@@ -82,9 +89,16 @@ void GossipMembers::start() {
     return handle_push(std::move(caller), std::move(request));
   });
   rpc_.on_reachability = [this](ServerId id, bool up) { reachability_changed(id, up); };
+  rpc_.on_barred = [this](ServerId id, std::string proof) { barred_by(id, std::move(proof)); };
+  for (const auto& [id, revoked] : roster_.revoked()) {
+    if (id != identity_.server)
+      rpc_.bar(id, retired_words, revoked.record.SerializeAsString());
+  }
   for (const auto& id : rpc_.connected()) reachability_changed(id, true);
-  for (const auto& [id, entry] : roster_.servers()) {
-    if (id != identity_.server) rpc_.set_addresses(id, entry.member.addresses);
+  if (!retired_by(identity_.server)) {
+    for (const auto& [id, entry] : roster_.servers()) {
+      if (id != identity_.server) rpc_.set_addresses(id, entry.member.addresses);
+    }
   }
   tasks_.spawn(sync_loop());
   tasks_.spawn(save_loop());
@@ -93,12 +107,14 @@ void GossipMembers::start() {
 
 Task<void> GossipMembers::stop() {
   rpc_.on_reachability = nullptr;
+  rpc_.on_barred = nullptr;
   co_await tasks_.stop();
-  if (!unsaved_servers_.empty() || !unsaved_admissions_.empty()) {
+  if (!unsaved_servers_.empty() || !unsaved_admissions_.empty() || !unsaved_revocations_.empty()) {
     std::vector<MemberStore::ServerRow> servers;
     for (auto& [id, row] : unsaved_servers_) servers.push_back(std::move(row));
     unsaved_servers_.clear();
-    auto saved = co_await store_.save(std::exchange(unsaved_admissions_, {}), std::move(servers));
+    auto saved = co_await store_.save(std::exchange(unsaved_admissions_, {}), std::move(servers),
+                                      std::exchange(unsaved_revocations_, {}));
     if (!saved) runtime_.log().warning("members: not saved: {}", saved.error().message);
   }
 }
@@ -165,6 +181,12 @@ bool GossipMembers::is_up(const ServerId& id) const {
   return peer != peers_.end() && peer->second.up && roster_.find(id);
 }
 
+std::optional<PersonId> GossipMembers::retired_by(const ServerId& id) const {
+  const auto revoked = roster_.revoked().find(id);
+  if (revoked == roster_.revoked().end()) return std::nullopt;
+  return revoked->second.person;
+}
+
 Members::Subscription GossipMembers::subscribe(std::function<void()> changed) {
   subscribers_.emplace(next_subscription_, std::move(changed));
   return next_subscription_++;
@@ -210,7 +232,7 @@ Task<void> GossipMembers::publish_loop() {
   for (;;) {
     co_await publish_wanted_.wait();
     publish_wanted_.reset();
-    if (!wanted_own_) continue;
+    if (!wanted_own_ || retired_by(identity_.server)) continue;
     const auto& was = published_own_;
     const auto& now = *wanted_own_;
     const bool urgent = was.addresses != now.addresses || was.capacity_bytes != now.capacity_bytes;
@@ -246,7 +268,7 @@ Task<void> GossipMembers::publish_loop() {
     }
     published_own_ = facts;
     not_before = runtime_.now() + options_.publish_every_min;
-    records_changed({}, {identity_.server}, std::nullopt);
+    records_changed({{}, {identity_.server}, {}}, std::nullopt);
   }
 }
 
@@ -272,15 +294,20 @@ bool GossipMembers::take_allowance(const ServerId& from, std::size_t records) {
   return true;
 }
 
-void GossipMembers::learn(const google::protobuf::RepeatedPtrField<wire::Signed>& admissions,
-                          const google::protobuf::RepeatedPtrField<wire::Signed>& records,
-                          const ServerId& from) {
+void GossipMembers::learn(const Records& admissions, const Records& records,
+                          const Records& revocations, const ServerId& from) {
   std::optional<Error> refused;
   std::vector<wire::Signed> new_admissions;
   for (const auto& admission : admissions) {
     auto done = roster_.admit(admission);
     if (!done) refused = std::move(done).error();
     else if (*done) new_admissions.push_back(admission);
+  }
+  std::vector<wire::Signed> new_revocations;
+  for (const auto& revocation : revocations) {
+    auto done = roster_.revoke(revocation);
+    if (!done) refused = std::move(done).error();
+    else if (*done) new_revocations.push_back(revocation);
   }
   std::vector<ServerId> changed;
   for (const auto& record : records) {
@@ -295,12 +322,50 @@ void GossipMembers::learn(const google::protobuf::RepeatedPtrField<wire::Signed>
     published_own_ = {};
     publish_wanted_.set();
   }
-  if (!new_admissions.empty() || !changed.empty())
-    records_changed(std::move(new_admissions), std::move(changed), from);
+  if (!new_admissions.empty() || !changed.empty() || !new_revocations.empty())
+    records_changed({std::move(new_admissions), std::move(changed), std::move(new_revocations)},
+                    from);
 }
 
-void GossipMembers::records_changed(std::vector<wire::Signed> admissions,
-                                    std::vector<ServerId> servers, std::optional<ServerId> from) {
+/// A peer refused us, and says that we are retired.
+void GossipMembers::barred_by(const ServerId& id, std::string proof) {
+  Records revocations;
+  if (!revocations.Add()->ParseFromString(proof)) return;
+  if (take_allowance(id, 1)) learn({}, {}, revocations, id);
+}
+
+Task<Result<void>> GossipMembers::retire(ServerId id) {
+  const auto* entry = roster_.find(id);
+  if (!entry) co_return fail(Errc::not_found, "no server {} is known", id);
+  if (entry->member.person != identity_.person)
+    co_return fail(Errc::denied, "server {} belongs to person {}: only that person can retire it",
+                   id, entry->member.person);
+  if (id == identity_.server)
+    co_return fail(Errc::invalid, "server {} is the one that is asked: ask another server of the "
+                   "person", id);
+  const auto record = make_revocation(identity_.person_key, identity_.network, entry->record,
+                                      runtime_.wall_ms());
+  Roster trial = roster_;
+  CO_TRY_VOID(trial.revoke(record));
+  // Saved before anybody sees it: what the others were told must not be forgotten here.
+  std::vector<MemberStore::RevocationRow> rows;
+  rows.push_back({id, record});
+  CO_TRY_VOID(co_await store_.save({}, {}, std::move(rows)));
+  CO_TRY(const bool fresh, roster_.revoke(record));
+  if (fresh) records_changed({{}, {}, {record}}, std::nullopt);
+  co_return Result<void>{};
+}
+
+/// The server is told why, if it can be; then there are no connections with it any more.
+Task<void> GossipMembers::part_with(ServerId id, std::string push, std::string proof) {
+  if (const auto peer = peers_.find(id); peer != peers_.end() && peer->second.up)
+    co_await push_to(id, std::move(push));
+  rpc_.bar(id, retired_words, std::move(proof));
+  peers_.erase(id);
+}
+
+void GossipMembers::records_changed(News news, std::optional<ServerId> from) {
+  auto& [admissions, servers, revocations] = news;
   wire::PushRequest push;
   Batch batch;
   for (auto& record : admissions) {
@@ -308,8 +373,10 @@ void GossipMembers::records_changed(std::vector<wire::Signed> admissions,
     batch.add(push.mutable_admissions(), record);
     unsaved_admissions_.push_back({facts->person, std::move(record)});
   }
+  for (const auto& record : revocations) batch.add(push.mutable_revocations(), record);
   for (const auto& id : servers) {
     const auto* entry = roster_.find(id);
+    if (!entry) continue;  // retired in the same breath
     batch.add(push.mutable_records(), entry->record);
     unsaved_servers_[id] = {id, entry->version, entry->record};
     if (id == identity_.server) continue;
@@ -329,6 +396,20 @@ void GossipMembers::records_changed(std::vector<wire::Signed> admissions,
   if (targets.size() > options_.push_fanout) targets.resize(options_.push_fanout);
   const auto body = push.SerializeAsString();
   for (const auto& id : targets) tasks_.spawn(push_to(id, body));
+
+  for (auto& record : revocations) {
+    const auto facts = check_revocation(record, identity_.network);
+    const auto& id = facts->server;
+    runtime_.log().info("server {} was retired by its person {}", id, facts->person);
+    unsaved_servers_.erase(id);
+    auto proof = record.SerializeAsString();
+    unsaved_revocations_.push_back({id, std::move(record)});
+    if (id != identity_.server) {
+      tasks_.spawn(part_with(id, body, std::move(proof)));
+      continue;
+    }
+    for (const auto& [other, entry] : roster_.servers()) rpc_.set_addresses(other, {});  // all refuse us
+  }
 }
 
 Task<void> GossipMembers::push_to(ServerId id, std::string body) {
@@ -347,7 +428,9 @@ Task<void> GossipMembers::save_loop() {
     for (const auto& [id, row] : unsaved_servers_) servers.push_back(row);
     auto admissions = unsaved_admissions_;
     const auto admission_count = admissions.size();
-    auto saved = co_await store_.save(std::move(admissions), servers);
+    auto revocations = unsaved_revocations_;
+    const auto revocation_count = revocations.size();
+    auto saved = co_await store_.save(std::move(admissions), servers, std::move(revocations));
     if (!saved) {
       runtime_.log().warning("members: not saved: {}", saved.error().message);
       save_wanted_.set();
@@ -357,6 +440,9 @@ Task<void> GossipMembers::save_loop() {
     unsaved_admissions_.erase(unsaved_admissions_.begin(),
                               unsaved_admissions_.begin() +
                                   static_cast<std::ptrdiff_t>(admission_count));
+    unsaved_revocations_.erase(unsaved_revocations_.begin(),
+                               unsaved_revocations_.begin() +
+                                   static_cast<std::ptrdiff_t>(revocation_count));
     for (const auto& row : servers) {
       const auto at = unsaved_servers_.find(row.id);
       if (at != unsaved_servers_.end() && at->second.version == row.version)
@@ -433,6 +519,7 @@ Task<Result<void>> GossipMembers::sync_once(ServerId id) {
         have->set_version(entry.version);
       }
       for (const auto& person : roster_.persons()) request.add_persons(person.raw());
+      for (const auto& [server, revoked] : roster_.revoked()) request.add_revoked(server.raw());
     }
     CO_TRY(auto answer, co_await rpc_.call(id, {method::members_sync, request.SerializeAsString(), {}},
                                            {.timeout = options_.call_timeout}));
@@ -442,7 +529,7 @@ Task<Result<void>> GossipMembers::sync_once(ServerId id) {
     observed(reply.observed_host());
     if (reply.same()) co_return Result<void>{};
     if (round == 0) continue;
-    learn(reply.admissions(), reply.records(), id);
+    learn(reply.admissions(), reply.records(), reply.revocations(), id);
 
     wire::PushRequest push;
     Batch batch;
@@ -457,7 +544,12 @@ Task<Result<void>> GossipMembers::sync_once(ServerId id) {
       if (const auto* entry = roster_.find(server))
         all = batch.add(push.mutable_records(), entry->record) && all;
     }
-    if (push.admissions_size() + push.records_size() > 0) {
+    for (const auto& raw : reply.wanted_revocations()) {
+      CO_TRY(auto server, ServerId::from(raw));
+      if (const auto at = roster_.revoked().find(server); at != roster_.revoked().end())
+        all = batch.add(push.mutable_revocations(), at->second.record) && all;
+    }
+    if (push.admissions_size() + push.records_size() + push.revocations_size() > 0) {
       CO_TRY_VOID(co_await rpc_.call(id, {method::members_push, push.SerializeAsString(), {}},
                                      {.timeout = options_.call_timeout}));
     }
@@ -495,6 +587,17 @@ void GossipMembers::fill_difference(const wire::SyncRequest& request,
     if (person && !our_persons.contains(*person)) reply.add_wanted_persons(raw);
   }
 
+  std::set<std::string_view> their_revoked(request.revoked().begin(), request.revoked().end());
+  for (const auto& [id, revoked] : roster_.revoked()) {
+    if (their_revoked.erase(as_text(id.view())) == 0)
+      all = batch.add(reply.mutable_revocations(), revoked.record) && all;
+  }
+  std::size_t revocations_wanted = 0;
+  for (const auto raw : their_revoked) {
+    if (raw.size() == ServerId::size_bytes && ++revocations_wanted <= Roster::revocations_max)
+      reply.add_wanted_revocations(std::string(raw));
+  }
+
   std::map<std::string_view, std::uint64_t> theirs;
   for (const auto& have : request.have()) theirs[have.server()] = have.version();
   for (const auto& [id, entry] : roster_.servers()) {
@@ -509,7 +612,8 @@ void GossipMembers::fill_difference(const wire::SyncRequest& request,
   }
   std::size_t wanted = 0;
   for (const auto& [raw, version] : theirs) {  // those we have never heard of
-    if (raw.size() != ServerId::size_bytes || ++wanted > Roster::servers_max) continue;
+    const auto id = ServerId::from(raw);
+    if (!id || roster_.revoked().contains(*id) || ++wanted > Roster::servers_max) continue;
     reply.add_wanted_servers(std::string(raw));
   }
   reply.set_more(!all);
@@ -537,10 +641,11 @@ Task<Result<RpcReply>> GossipMembers::handle_push(Caller caller, RpcRequest requ
   wire::PushRequest message;
   if (!message.ParseFromString(request.body))
     co_return fail(Errc::invalid, "members.push: a request that cannot be read");
-  const auto count = static_cast<std::size_t>(message.admissions_size() + message.records_size());
+  const auto count = static_cast<std::size_t>(message.admissions_size() + message.records_size() +
+                                              message.revocations_size());
   if (!take_allowance(caller.server, count))
     co_return fail(Errc::busy, "server {} pushes too many records", caller.server);
-  learn(message.admissions(), message.records(), caller.server);
+  learn(message.admissions(), message.records(), message.revocations(), caller.server);
   if (!person_of(caller.server))
     co_return fail(Errc::denied, "server {} is not known here as a member", caller.server);
   co_return RpcReply{wire::PushReply().SerializeAsString(), {}};
@@ -602,7 +707,7 @@ Task<Result<RpcReply>> GossipMembers::handle_join(Caller caller, RpcRequest requ
   CO_TRY(const bool fresh, roster_.accept(message.record()));
   if (fresh) {
     runtime_.log().info("server {} of person {} has joined", entry.member.id, entry.member.person);
-    records_changed(std::move(new_admissions), {entry.member.id}, caller.server);
+    records_changed({std::move(new_admissions), {entry.member.id}, {}}, caller.server);
   }
 
   CO_TRY(auto contents, co_await store_.load());

@@ -17,6 +17,7 @@ std::vector<std::string> migrations() {
       "  record BLOB NOT NULL) WITHOUT ROWID;"
       "CREATE TABLE invites (secret_hash BLOB PRIMARY KEY, created_ms INTEGER NOT NULL,"
       "  expires_ms INTEGER NOT NULL, used_by BLOB, used_ms INTEGER) WITHOUT ROWID;",
+      "CREATE TABLE revocations (server BLOB PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;",
   };
 }
 
@@ -59,6 +60,17 @@ Result<void> save_server(Connected& db, const MemberStore::ServerRow& row) {
   return statement.run();
 }
 
+Result<void> save_revocation(Connected& db, const MemberStore::RevocationRow& row) {
+  TRY(auto statement,
+      db.prepare("INSERT OR IGNORE INTO revocations (server, record) VALUES (?1, ?2)"));
+  const auto bytes = row.record.SerializeAsString();
+  statement.bind_blob(1, row.server.view()).bind_blob(2, as_bytes(bytes));
+  TRY_VOID(statement.run());
+  TRY(auto drop, db.prepare("DELETE FROM servers WHERE id = ?1"));
+  drop.bind_blob(1, row.server.view());
+  return drop.run();
+}
+
 Result<void> check_invite_row(Connected& db, const Digest& secret_hash, WallMs now,
                               const ServerId& server) {
   TRY(auto statement,
@@ -93,6 +105,8 @@ Task<Result<MemberStore::Contents>> MemberStore::load() {
                           contents.admissions));
     TRY_VOID(read_records(db, "SELECT record FROM servers ORDER BY id", "servers",
                           contents.records));
+    TRY_VOID(read_records(db, "SELECT record FROM revocations ORDER BY server", "revocations",
+                          contents.revocations));
     return contents;
   };
   co_return co_await database_->read_for<Contents>(std::move(work));
@@ -102,7 +116,7 @@ Task<Result<void>> MemberStore::replace(Contents contents) {
   SPATTER_ASSERT(contents.genesis);
   Database::Work work = [&contents](Connected& db) -> Result<void> {
     TRY_VOID(db.execute("DELETE FROM meta; DELETE FROM admissions; DELETE FROM servers;"
-                        "DELETE FROM invites;"));
+                        "DELETE FROM invites; DELETE FROM revocations;"));
     {
       TRY(auto statement, db.prepare("INSERT INTO meta (name, value) VALUES ('genesis', ?1)"));
       const auto bytes = contents.genesis->SerializeAsString();
@@ -129,10 +143,12 @@ Task<Result<void>> MemberStore::replace(Contents contents) {
 }
 
 Task<Result<void>> MemberStore::save(std::vector<AdmissionRow> admissions,
-                                     std::vector<ServerRow> servers) {
+                                     std::vector<ServerRow> servers,
+                                     std::vector<RevocationRow> revocations) {
   Database::Work work = [&](Connected& db) -> Result<void> {
     for (const auto& row : admissions) TRY_VOID(save_admission(db, row));
     for (const auto& row : servers) TRY_VOID(save_server(db, row));
+    for (const auto& row : revocations) TRY_VOID(save_revocation(db, row));
     return {};
   };
   co_return co_await database_->write(std::move(work));

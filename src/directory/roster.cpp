@@ -1,6 +1,7 @@
 #include "directory/roster.h"
 
 #include "crypto/hash.h"
+#include "directory/revocation.h"
 
 namespace spatter {
 
@@ -81,6 +82,8 @@ Result<bool> Roster::accept(const wire::Signed& server_record) {
   if (!is_admitted(person))
     return fail(Errc::denied, "server {} belongs to person {}, who is not in this network", id,
                 person);
+  if (revoked_.contains(id))
+    return fail(Errc::denied, "server {} was retired by its person", id);
   const auto held = servers_.find(id);
   if (held != servers_.end()) {
     if (held->second.version >= entry.version) return false;
@@ -96,6 +99,28 @@ Result<bool> Roster::accept(const wire::Signed& server_record) {
                 servers_per_person_max);
   ++servers_of_[person];
   servers_.emplace(id, std::move(entry));
+  return true;
+}
+
+Result<bool> Roster::revoke(const wire::Signed& revocation) {
+  TRY(const auto facts, check_revocation(revocation, genesis_.network));
+  if (!is_admitted(facts.person))
+    return fail(Errc::denied, "server {} was retired by person {}, who is not in this network",
+                facts.server, facts.person);
+  if (revoked_.contains(facts.server)) return false;
+  if (revoked_.size() >= revocations_max)
+    return fail(Errc::no_space, "the network has {} retired servers already", revocations_max);
+  auto& count = revoked_of_[facts.person];
+  if (count >= revocations_per_person_max)
+    return fail(Errc::no_space, "person {} has retired {} servers already", facts.person,
+                revocations_per_person_max);
+  ++count;
+  revoked_.emplace(facts.server, Revoked{revocation, facts.person});
+  // A key in wrong hands may have claimed another person meanwhile: it is gone all the same.
+  if (const auto held = servers_.find(facts.server); held != servers_.end()) {
+    --servers_of_[held->second.member.person];
+    servers_.erase(held);
+  }
   return true;
 }
 
@@ -132,6 +157,8 @@ Digest Roster::digest() const {
   }
   for (const auto& [person, position] : persons_)
     bytes.insert(bytes.end(), person.bytes.begin(), person.bytes.end());
+  for (const auto& [id, revoked] : revoked_)
+    bytes.insert(bytes.end(), id.bytes.begin(), id.bytes.end());
   return sha256(bytes);
 }
 

@@ -369,6 +369,21 @@ Answer contracts(Asked& asked) {
   co_return answer;
 }
 
+Answer servers(Asked& asked) {
+  const auto& self = asked.server.identity();
+  Json list = Json::array();
+  for (auto& one : asked.server.members().all())
+    list.push_back({{"server", one.id.hex()}, {"person", one.person.hex()}, {"up", one.up},
+                    {"own", one.id == self.server}, {"mine", one.person == self.person},
+                    {"capacity", one.capacity_bytes}, {"free", one.free_bytes}});
+  co_return Json{{"servers", std::move(list)}};
+}
+
+Answer forget(Asked& asked) {
+  CO_TRY(auto server, co_await asked.server.forget(asked.request.value("server", ""), flag_at(asked.request, "even_if_up")));
+  co_return Json{{"server", server.hex()}};
+}
+
 Answer volumes(Asked& asked) {
   CO_TRY(auto known, co_await asked.server.volumes());
   Json list = Json::array();
@@ -397,7 +412,7 @@ const std::map<std::string_view, Answer (*)(Asked&)>& requests() {
       {"status", status}, {"resolve", resolve}, {"list", list}, {"mkdir", mkdir}, {"put_file", put_file},
       {"put_stream", put_stream}, {"symlink", symlink}, {"link", link}, {"special", special}, {"set_attributes", set_attributes},
       {"remove", remove}, {"rename", rename}, {"wait", wait}, {"get_file", get_file}, {"read", read},
-      {"contracts", contracts}, {"volumes", volumes}, {"invite", invite}, {"fsck", fsck}, {"draw", draw}};
+      {"contracts", contracts}, {"servers", servers}, {"volumes", volumes}, {"forget", forget}, {"invite", invite}, {"fsck", fsck}, {"draw", draw}};
   return table;
 }
 

@@ -38,6 +38,12 @@ class Rpc::Impl final : public SessionHost, public std::enable_shared_from_this<
     return found == handlers_.end() ? nullptr : found->second;
   }
   void session_ended(const std::shared_ptr<Session>& session) override;
+  const Bar* barred(const ServerId& peer) const override {
+    const auto found = bars_.find(peer);
+    return found == bars_.end() ? nullptr : &found->second;
+  }
+  void barred_by(const ServerId& peer, std::string proof) override;
+  void bar(const ServerId& server, std::string why, std::string proof);
 
   void serve(std::uint16_t method, Handler handler) {
     handlers_[method] = std::make_shared<Handler>(std::move(handler));
@@ -99,6 +105,7 @@ class Rpc::Impl final : public SessionHost, public std::enable_shared_from_this<
   std::unordered_map<std::uint16_t, std::shared_ptr<Handler>> handlers_;
   std::map<ServerId, std::shared_ptr<Peer>> peers_;
   std::set<std::shared_ptr<Session>> greeting_;
+  std::map<ServerId, Bar> bars_;
 };
 
 // ---- peers and their sessions
@@ -124,6 +131,8 @@ std::shared_ptr<Session> Rpc::Impl::usable(const Peer& peer, std::uint16_t metho
 }
 
 void Rpc::Impl::adopt(const std::shared_ptr<Session>& session) {
+  if (const auto* bar = barred(session->peer()))
+    return session->end({Errc::denied, fmt::format("server {} is refused: {}", session->peer(), bar->why)});
   auto to = peer(session->peer());
   session->measures = to->measures;
   // A peer that was restarted has forgotten its old connections, whether we have heard or not.
@@ -282,6 +291,8 @@ Task<Result<RpcReply>> Rpc::Impl::call(ServerId server, RpcRequest request, Call
   if (network_.is_zero() && !is_join_method(request.method))
     co_return fail(Errc::denied, "{}: this server is in no network yet", method_name(request.method));
   const TimePoint deadline = runtime.now() + options.timeout;
+  if (const auto* bar = barred(server))
+    co_return fail(Errc::denied, "server {} is refused: {}", server, bar->why);
   auto to = peer(server);
   for (;;) {
     if (stopping_) co_return fail(Errc::cancelled, "this server is stopping");
@@ -364,6 +375,20 @@ void Rpc::Impl::set_addresses(const ServerId& id, std::vector<Address> addresses
     to->retry = {};
   else
     schedule_dial(to);
+}
+
+void Rpc::Impl::bar(const ServerId& id, std::string why, std::string proof) {
+  const auto& bar = bars_.insert_or_assign(id, Bar{std::move(why), std::move(proof)}).first->second;
+  set_addresses(id, {});
+  for (const auto& session : auto(peer(id)->sessions))
+    session->end({Errc::denied, fmt::format("server {} is refused: {}", id, bar.why)});
+}
+
+void Rpc::Impl::barred_by(const ServerId& peer, std::string proof) {
+  asio::post(runtime.executor(), [weak = weak_from_this(), peer, proof = std::move(proof)] {
+    auto self = weak.lock();
+    if (self && self->owner_ && self->owner_->on_barred) self->owner_->on_barred(peer, proof);
+  });
 }
 
 PeerMeasure Rpc::Impl::measure(const ServerId& id) const {
@@ -452,6 +477,9 @@ Task<Result<std::pair<ServerId, RpcReply>>> Rpc::call_address(Address address, S
                                                               RpcRequest request,
                                                               CallOptions options) {
   return impl_->call_address(std::move(address), expected, std::move(request), options);
+}
+void Rpc::bar(ServerId server, std::string why, std::string proof) {
+  impl_->bar(server, std::move(why), std::move(proof));
 }
 PeerMeasure Rpc::measure(ServerId server) const { return impl_->measure(server); }
 std::vector<ServerId> Rpc::connected() const { return impl_->connected(); }

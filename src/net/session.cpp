@@ -80,6 +80,8 @@ Task<Result<void>> Session::greet(std::shared_ptr<Session> self) {
     CO_TRY_VOID(co_await self->connection_->send(std::exchange(batch, {})));
   }
   CO_TRY(auto frame, co_await self->first_frame(deadline));
+  if (frame.header.kind() == Header::ERROR && !frame.header.proof().empty())
+    self->host_->barred_by(self->peer(), frame.header.proof());
   if (frame.header.kind() == Header::ERROR)
     co_return fail(Errc::denied, "{}: server {} refused the connection: {}", self->remote().text(),
                    self->peer(), frame.header.error_text());
@@ -110,6 +112,8 @@ Task<Result<RpcFrame>> Session::first_frame(TimePoint deadline) {
 }
 
 Result<void> Session::judge_hello(const Header& hello) {
+  if (const auto* bar = host_->barred(peer()))
+    return fail(Errc::denied, "server {} is refused: {}", peer(), bar->why);
   if (hello.kind() != Header::HELLO)
     return fail(Errc::invalid, "server {} did not greet", peer());
   if (hello.protocol() != rpc_protocol_version)
@@ -133,6 +137,10 @@ Task<void> Session::refuse(Error reason) {
   header.set_error_code(static_cast<std::uint32_t>(reason.code));
   header.set_error_text(fmt::format("it belongs to network {} and speaks protocol {}",
                                     host_->own_network(), rpc_protocol_version));
+  if (const auto* bar = host_->barred(peer())) {
+    header.set_error_text(bar->why);
+    header.set_proof(bar->proof);
+  }
   std::vector<std::vector<Buffer>> batch{encode_frame(header)};
   const TimePoint until = runtime_.now() + refusal_linger;
   auto sent = co_await with_deadline(runtime_, until, "refuse", connection_->send(std::move(batch)));

@@ -28,6 +28,13 @@ class SessionHost {
   virtual NetworkId own_network() const = 0;
   virtual std::shared_ptr<Rpc::Handler> find_handler(std::uint16_t method) const = 0;
   virtual void session_ended(const std::shared_ptr<Session>& session) = 0;
+  /// Why a peer is refused, whatever it says.
+  struct Bar {
+    std::string why;
+    std::string proof;
+  };
+  virtual const Bar* barred(const ServerId& peer) const = 0;
+  virtual void barred_by(const ServerId& peer, std::string proof) = 0;
 
   Runtime& runtime;
   const RpcOptions options;

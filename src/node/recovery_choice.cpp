@@ -24,7 +24,7 @@ Result<RecoveryChoice> take_chosen(const std::vector<KnownVolume>& volumes,
   auto& volume = matching.front();
   if (volume.writer_up)
     return fail(Errc::busy, "volume {} is written by server {}, which is up: stop that server "
-                "first", volume.volume, volume.writer);
+                "first, or retire it with `spatter forget`", volume.volume, volume.writer);
   return RecoveryChoice{.take_over = std::move(volume)};
 }
 

@@ -257,7 +257,30 @@ StripeReader& Server::reader() { return *state_->reader; }
 Keeper& Server::keeper() { return *state_->keeper; }
 Rpc& Server::rpc() { return *state_->rpc; }
 
-Result<void> Server::may_write() const { return state_->roots->may_write(); }
+Result<void> Server::may_write() const {
+  if (state_->members->retired_by(state_->identity->server))
+    return fail(Errc::fenced, "this server was retired by its person and belongs to no network any "
+                "more; here files can only be read");
+  return state_->roots->may_write();
+}
+
+Task<Result<ServerId>> Server::forget(std::string which, bool even_if_up) {
+  std::vector<Member> matching;
+  for (auto& member : state_->members->all())
+    if (member.id.hex().starts_with(which)) matching.push_back(std::move(member));
+  if (which.empty() || matching.empty())
+    co_return fail(Errc::not_found, "no server of this network has an id that begins with \"{}\"",
+                   which);
+  if (matching.size() > 1)
+    co_return fail(Errc::invalid, "{} servers have ids that begin with {}", matching.size(), which);
+  const auto& member = matching.front();
+  if (member.person == state_->identity->person && member.id != state_->identity->server &&
+      member.up && !even_if_up)
+    co_return fail(Errc::busy, "server {} is up: stop it first, or retire it all the same if its key "
+                   "is in wrong hands", member.id);
+  CO_TRY_VOID(co_await state_->members->retire(member.id));
+  co_return member.id;
+}
 
 Task<Result<void>> Server::wait_for(PackPosition position, Level level) {
   if (level == Level::local) co_return co_await state_->keeper->wait_for(position, level);

@@ -46,8 +46,10 @@ Task<Result<ServerStatus>> Server::status() {
     status.note = state.salvage->note();
   }
   status.mode = state.options.offline ? "offline" : "serving";
-  if (auto writes = state.roots->may_write(); !writes) {
-    status.mode = state.roots->index_is_behind() ? "behind" : "fenced";
+  if (auto writes = may_write(); !writes) {
+    status.mode = state.members->retired_by(status.server) ? "retired"
+                  : state.roots->index_is_behind()         ? "behind"
+                                                           : "fenced";
     status.note = writes.error().message;
   }
   co_return status;

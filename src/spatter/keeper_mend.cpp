@@ -136,7 +136,9 @@ void Keeper::State::start_releases(TimePoint& next) {
   const auto now = context.runtime.now();
   for (const auto& [holder, count] : context.table.releases_waiting()) {
     if (count == 0 || releasing.contains(holder)) continue;
-    if (holder != context.identity.server && !context.members.is_up(holder)) continue;
+    if (holder != context.identity.server && !context.members.is_up(holder) &&
+        !context.members.retired_by(holder))
+      continue;
     if (const auto again = release_again_at.find(holder);
         again != release_again_at.end() && again->second > now) {
       next = std::min(next, again->second);
@@ -157,7 +159,9 @@ Task<void> Keeper::State::release(ServerId holder) {
       state.changed.wake_all();
     }
   } done{*this, holder};
-  if (may_release) {
+  // A holder that was retired is never asked again, so nothing can go wrong there.
+  const bool retired = context.members.retired_by(holder).has_value();
+  if (may_release && !retired) {
     if (const auto allowed = co_await may_release(holder); !allowed) {
       release_again_at[holder] = context.runtime.now() + release_again_after;
       context.runtime.log().debug("nothing is released at server {}: {}", holder,
@@ -170,7 +174,9 @@ Task<void> Keeper::State::release(ServerId holder) {
     if (!shards || shards->empty()) break;
     std::vector<ShardKey> keys;
     for (const auto& shard : *shards) keys.push_back({shard.stripe, shard.index});
-    const auto released = co_await link.release(holder, std::move(keys), volume.writer_number);
+    Result<void> released;
+    if (!retired)
+      released = co_await link.release(holder, std::move(keys), volume.writer_number);
     if (!released) {
       release_again_at[holder] = context.runtime.now() + release_again_after;
       context.runtime.log().debug("server {} did not release: {}", holder,

@@ -114,7 +114,9 @@ Task<Result<Recovered>> recover_stripes(SpatterContext context, OwnedVolume volu
     // person's own servers go first, then what most holders have.
     Found* best = nullptr;
     for (auto& [digest, found] : versions) {
-      found.ours = context.members.person_of(found.facts.server) == context.identity.person;
+      const auto& writer = found.facts.server;
+      found.ours = context.members.person_of(writer) == context.identity.person ||
+                   context.members.retired_by(writer) == context.identity.person;
       if (!best || std::pair(found.ours, found.receipts.size()) >
                        std::pair(best->ours, best->receipts.size()))
         best = &found;

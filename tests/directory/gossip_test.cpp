@@ -255,6 +255,69 @@ TEST_F(GossipTest, AnotherServerOfAMemberJoinsWithoutANewAdmission) {
   }(*this));
 }
 
+/// The founder's two servers (0 and the last) and two of others.
+Task<void> network_with_two_of_the_founder(GossipTest& test) {
+  co_await test.network(2);
+  const auto link = (co_await test.invite(*test.nodes[1])).value();
+  auto& second = test.node(*test.people.founder);
+  (co_await second.join(link)).value();
+  co_await second.start();
+  co_await test.until([&] { return test.all_up(); });
+}
+
+TEST_F(GossipTest, ARetiredServerIsForgottenByAllAndLearnsOfIt) {
+  run([](GossipTest& test) -> Task<void> {
+    co_await network_with_two_of_the_founder(test);
+    auto& lost = *test.nodes[3];
+    const auto id = lost.identity.server;
+    EXPECT_EQ((co_await test.nodes[1]->members->retire(id)).error().code, Errc::denied);
+    EXPECT_EQ((co_await lost.members->retire(id)).error().code, Errc::invalid);
+    EXPECT_EQ((co_await lost.members->retire(ServerId{})).error().code, Errc::not_found);
+    (co_await test.nodes[0]->members->retire(id)).value();
+    co_await test.until([&] {
+      return std::ranges::all_of(test.nodes, [&](const auto& node) {
+        return node->members->retired_by(id) == lost.identity.person &&
+               (node.get() == &lost || (node->members->others().size() == 2 &&
+                                        !node->members->is_up(id) && !node->members->person_of(id)));
+      });
+    });
+    // Nobody keeps a connection with it.
+    co_await test.until([&] { return lost.rpc->connected().empty(); });
+    // All of them remember.
+    for (auto& node : test.nodes) co_await node->stop();
+    for (auto& node : test.nodes) co_await node->start();
+    co_await test.until([&] {
+      return test.nodes[0]->up() == 2 && test.nodes[1]->up() == 2 && test.nodes[2]->up() == 2;
+    });
+    for (auto& node : test.nodes) EXPECT_TRUE(node->members->retired_by(id));
+    EXPECT_EQ(lost.up(), 0u);
+    co_await test.stop_all();
+  }(*this));
+}
+
+TEST_F(GossipTest, AServerRetiredWhileItWasOffIsRefusedWithTheProof) {
+  run([](GossipTest& test) -> Task<void> {
+    co_await network_with_two_of_the_founder(test);
+    auto& lost = *test.nodes[3];
+    const auto id = lost.identity.server;
+    co_await lost.stop();
+    // One of the others is off, too, and hears of it when it compares.
+    co_await test.nodes[2]->stop();
+    (co_await test.nodes[0]->members->retire(id)).value();
+    co_await test.until([&] { return test.nodes[1]->members->retired_by(id).has_value(); });
+    co_await lost.start();
+    co_await test.until([&] { return lost.members->retired_by(id).has_value(); });
+    co_await test.nodes[2]->start();
+    co_await test.until([&] { return test.nodes[2]->members->retired_by(id).has_value(); });
+    EXPECT_EQ(test.nodes[0]->members->all().size(), 3u);
+    // An invite does not bring it back.
+    const auto link = (co_await test.invite(*test.nodes[1])).value();
+    co_await lost.stop();
+    EXPECT_FALSE((co_await lost.join(link)).has_value());
+    co_await test.stop_all();
+  }(*this));
+}
+
 TEST_F(GossipTest, AGuestMayInviteAGuest) {
   run([](GossipTest& test) -> Task<void> {
     co_await test.network(1);

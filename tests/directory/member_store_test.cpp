@@ -4,6 +4,7 @@
 
 #include "../base/temporary_folder.h"
 #include "base/real_runtime.h"
+#include "directory/revocation.h"
 #include "people.h"
 
 namespace spatter {
@@ -33,6 +34,19 @@ class MemberStoreTest : public testing::Test {
 
 TEST_F(MemberStoreTest, ANewDriveBelongsToNoNetwork) {
   EXPECT_FALSE(wait(store->load()).value().genesis);
+}
+
+TEST_F(MemberStoreTest, ARevocationTakesTheRecordsPlace) {
+  const auto lost = people.server_of(*people.founder);
+  ASSERT_TRUE(wait(store->replace({people.genesis, {}, {people.record(lost, 3)}})));
+  const auto revocation =
+      make_revocation(*people.founder, people.facts.network, people.record(lost, 3), 1);
+  ASSERT_TRUE(wait(store->save({}, {}, {{lost.server, revocation}})));
+  reopen();
+  const auto contents = wait(store->load()).value();
+  EXPECT_TRUE(contents.records.empty());
+  ASSERT_EQ(contents.revocations.size(), 1u);
+  EXPECT_EQ(contents.revocations[0].SerializeAsString(), revocation.SerializeAsString());
 }
 
 TEST_F(MemberStoreTest, WhatWasSavedIsThereAfterReopening) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "directory/revocation.h"
 #include "people.h"
 
 namespace spatter {
@@ -94,6 +95,79 @@ TEST(Roster, OnePersonsServersAreBounded) {
     ASSERT_TRUE(roster.accept(people.record(people.server_of(*people.founder), 1)).value());
   EXPECT_EQ(roster.accept(people.record(people.server_of(*people.founder), 1)).error().code,
             Errc::no_space);
+}
+
+TEST(Roster, ARetiredServerIsGoneAndStaysSo) {
+  People people;
+  Roster roster(people.facts);
+  const auto lost = people.server_of(*people.founder);
+  const auto kept = people.server_of(*people.founder);
+  for (const auto* server : {&lost, &kept}) (void)roster.accept(people.record(*server, 1));
+  const auto revocation =
+      make_revocation(*people.founder, people.facts.network, people.record(lost, 1), 7);
+  EXPECT_EQ(check_revocation(revocation, people.facts.network)->server, lost.server);
+  EXPECT_EQ(check_revocation(revocation, people.facts.network)->issued_ms, 7u);
+  const auto before = roster.digest();
+  EXPECT_TRUE(roster.revoke(revocation).value());
+  EXPECT_FALSE(roster.revoke(revocation).value()) << "known already";
+  EXPECT_NE(roster.digest(), before);
+  EXPECT_FALSE(roster.find(lost.server));
+  EXPECT_TRUE(roster.find(kept.server));
+  EXPECT_EQ(roster.accept(people.record(lost, 9)).error().code, Errc::denied);
+  // Whoever hears of it before he hears of the server ends up the same.
+  Roster late(people.facts);
+  EXPECT_TRUE(late.revoke(revocation).value());
+  EXPECT_EQ(late.accept(people.record(lost, 1)).error().code, Errc::denied);
+  (void)late.accept(people.record(kept, 1));
+  EXPECT_EQ(late.digest(), roster.digest());
+}
+
+TEST(Roster, NobodyRetiresWhatIsNotHis) {
+  People people;
+  People elsewhere(2);
+  Roster roster(people.facts);
+  const auto ann = people.person();
+  const auto of_ann = people.server_of(ann);
+  const auto mine = people.server_of(*people.founder);
+  (void)roster.accept(people.record(mine, 1));
+  const auto network = people.facts.network;
+  const auto refused = [&](const wire::Signed& record) {
+    const auto done = roster.revoke(record);
+    return done ? Errc::ok : done.error().code;
+  };
+  EXPECT_EQ(refused(make_revocation(ann, network, people.record(mine, 1), 1)), Errc::denied);
+  EXPECT_EQ(refused(make_revocation(ann, network, people.record(of_ann, 1), 1)), Errc::denied)
+      << "ann is a stranger herself";
+  EXPECT_EQ(refused(make_revocation(*people.founder, elsewhere.facts.network,
+                                    people.record(mine, 1), 1)), Errc::denied);
+  // A certificate that ann makes for somebody else's key is no record of that server.
+  const auto thief = make_identity(network, ann, SigningKey::generate(people.random), 1);
+  wire::ServerRecord forged;
+  const auto key = mine.server_key.public_key();
+  forged.set_server_key(key.data(), key.size());
+  *forged.mutable_certificate() = make_certificate(ann, network, key, 1);
+  forged.set_version(5);
+  EXPECT_EQ(refused(make_revocation(ann, network, sign_message(thief.server_key, kind::server, forged), 1)),
+            Errc::denied);
+  auto altered = make_revocation(*people.founder, network, people.record(mine, 1), 1);
+  altered.mutable_body()->back() ^= 1;
+  EXPECT_EQ(refused(altered), Errc::corrupt);
+  EXPECT_EQ(refused(people.record(mine, 1)), Errc::corrupt) << "another kind of record";
+  EXPECT_TRUE(roster.find(mine.server));
+}
+
+TEST(Roster, APersonRetiresOnlySoManyServers) {
+  People people;
+  Roster roster(people.facts);
+  for (std::size_t i = 0; i <= Roster::revocations_per_person_max; ++i) {
+    const auto done = roster.revoke(make_revocation(
+        *people.founder, people.facts.network, people.record(people.server_of(*people.founder), 1), 1));
+    EXPECT_EQ(done.has_value(), i < Roster::revocations_per_person_max);
+  }
+  // A retired server makes room for another.
+  for (std::size_t i = 0; i < Roster::servers_per_person_max; ++i)
+    (void)roster.accept(people.record(people.server_of(*people.founder), 1));
+  EXPECT_EQ(roster.servers().size(), Roster::servers_per_person_max);
 }
 
 TEST(Roster, DigestsAreEqualExactlyWhenTheContentsAre) {

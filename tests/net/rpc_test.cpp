@@ -215,6 +215,40 @@ TEST_F(RpcTest, APeerOfAnotherNetworkIsRefusedAndBothSidesSayWhy) {
   EXPECT_TRUE(a.changes.empty());
 }
 
+TEST_F(RpcTest, APeerThatIsBarredLosesItsConnectionsAndIsToldWhy) {
+  Node& a = node();
+  Node& b = node();
+  std::string proof;
+  ServerId barred_by;
+  Event told(runtime_->executor());
+  b.rpc.on_barred = [&](ServerId peer, std::string bytes) {
+    barred_by = peer;
+    proof = std::move(bytes);
+    told.set();
+  };
+  b.rpc.set_addresses(a.id, {a.address});
+  auto test = [&]() -> Task<void> {
+    EXPECT_TRUE((co_await b.rpc.call(a.id, request(echo))).has_value());
+    auto hanging = a.rpc.call(b.id, request(hang));
+    a.rpc.bar(b.id, "it was stolen", "the proof");
+    const auto refused = co_await std::move(hanging);
+    EXPECT_EQ(refused.error().code, Errc::denied);
+    co_await a.until(b.id, false);
+    // It dials again by itself, and hears why not.
+    co_await told.wait();
+    EXPECT_EQ(barred_by, a.id);
+    EXPECT_EQ(proof, "the proof");
+    const auto call = co_await b.rpc.call(a.id, request(echo));
+    EXPECT_FALSE(call.has_value());
+    EXPECT_FALSE(std::ranges::any_of(a.rpc.connected(), [&](const auto& id) { return id == b.id; }));
+    // Nor does the other side dial it, wherever it may be.
+    const auto dialled = co_await a.rpc.call_address(b.address, b.id, request(echo));
+    EXPECT_EQ(dialled.error().code, Errc::denied);
+  };
+  run(test());
+  EXPECT_TRUE(logged("it was stolen"));
+}
+
 TEST_F(RpcTest, AServerWithoutANetworkMayJoinAndNothingElse) {
   Node& newcomer = node(NetworkId{});
   Node& member = node();

@@ -557,6 +557,55 @@ TEST_F(ServerTest, AChosenVolumeAloneIsTakenOver) {
   }(*this));
 }
 
+TEST_F(ServerTest, AForgottenServersShardsAreMadeAnewAtOnce) {
+  run([](ServerTest& test) -> Task<Result<void>> {
+    CO_TRY_VOID(co_await two_servers_of_one_person(test));
+    auto& owner = *test.nodes[0];
+    auto& lost = *test.nodes[5];
+    const auto id = lost.server->identity().server;
+    CO_TRY_VOID(co_await test.put(*test.nodes[2], "theirs", bytes_of(7, 4 << 20), Level::full));
+    const auto refused = [&](Node& at, std::string which, bool force) -> Task<Errc> {
+      auto done = co_await at.server->forget(std::move(which), force);
+      co_return done ? Errc::ok : done.error().code;
+    };
+    EXPECT_EQ(co_await refused(owner, id.hex(), false), Errc::busy);
+    EXPECT_EQ(co_await refused(*test.nodes[1], id.hex(), true), Errc::denied);
+    EXPECT_EQ(co_await refused(owner, owner.server->identity().server.hex(), true), Errc::invalid);
+    EXPECT_EQ(co_await refused(owner, "ffffffffffffffff", true), Errc::not_found);
+    EXPECT_EQ(co_await refused(owner, "", true), Errc::not_found);
+    co_await lost.down();
+    for (int i = 0; i < 300 && owner.server->members().is_up(id); ++i) co_await test.world.sleep(100ms);
+    CO_TRY(const auto forgotten, co_await owner.server->forget(id.hex().substr(0, 16), false));
+    EXPECT_EQ(forgotten, id);
+    // Without it everything is soon in full shape again; within the day of grace it would not be.
+    for (std::size_t at : {0, 2}) {
+      auto& node = *test.nodes[at];
+      for (int i = 0; i < 600; ++i) {
+        const auto report = node.server->keeper().report();
+        if (report.full == report.total && node.server->keeper().idle()) break;
+        co_await test.world.sleep(1s);
+      }
+      const auto report = node.server->keeper().report();
+      EXPECT_EQ(report.full, report.total);
+      EXPECT_FALSE(std::ranges::any_of(report.held, [&](const Held& held) { return held.server == id; }));
+      CO_TRY(const auto status, co_await node.server->status());
+      EXPECT_EQ(status.servers_total, 5u);
+      EXPECT_TRUE(status.idle);
+      EXPECT_TRUE(node.server->stripes().releases_waiting().empty());
+    }
+    // The machine comes back: it finds itself retired, reads what it has and writes nothing.
+    CO_TRY_VOID(co_await lost.up());
+    for (int i = 0; i < 600 && lost.server->may_write(); ++i) co_await test.world.sleep(100ms);
+    CO_TRY(const auto status, co_await lost.server->status());
+    EXPECT_EQ(status.mode, "retired");
+    EXPECT_EQ(status.servers_up, 1u);
+    CO_TRY_VOID(co_await test.expect(lost, "of the second", bytes_of(2, 2 << 20), ReadFrom::local));
+    for (std::size_t i = 0; i < 5; ++i)
+      EXPECT_EQ(test.nodes[i]->server->members().all().size(), 5u);
+    co_return Result<void>{};
+  }(*this));
+}
+
 TEST_F(ServerTest, WhatNobodyRenewsIsLetGoButOnlyLongAfterItsContractsEnded) {
   run([](ServerTest& test) -> Task<Result<void>> {
     CO_TRY_VOID(co_await test.make_network(3));

@@ -74,6 +74,36 @@ class SeveralServers(NetworkTest):
         self.assert_same_tree(self.path("b"), self.path("back"))
         self.assertEqual([e["name"] for e in reborn.json("ls", "/")], ["b"])
 
+    def test_a_forgotten_server_is_gone_everywhere_and_refused(self):
+        first, second, other = self.network_with_two_of_one()
+        refused = other.run("forget", second.id[:12], ok=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("only that person", refused.err)
+        refused = first.run("forget", second.id[:12], ok=False)
+        self.assertIn("is up", refused.err)
+        self.assertEqual(first.run("forget", "not an id", ok=False).returncode, 2)
+        listed = {s["server"]: s for s in first.json("servers")["servers"]}
+        self.assertTrue(listed[first.id]["own"] and listed[second.id]["mine"] and listed[second.id]["up"])
+        self.assertFalse(listed[other.id]["mine"])
+        second.kill()
+        self.wait_for("the second is seen to be down", lambda: first.status()["servers_up"] == 5)
+        self.assertEqual(first.json("forget", second.id[:12])["server"], second.id)
+        for server in self.servers:
+            if server.process:
+                self.wait_for("%s has forgotten it" % server.drive, lambda: server.status()["servers_total"] == 5)
+        status = self.wait_settled(first)
+        self.assertNotIn(second.id, [held["server"] for held in status["held"]])
+        second.up()
+        self.wait_for("it knows", lambda: second.status()["mode"] == "retired")
+        self.assertEqual(second.run("put", self.file("x", 1000), "/", ok=False).returncode, 1)
+        second.run("get", "/b", self.path("back"))
+        self.assert_same_tree(self.path("b"), self.path("back"))
+        self.assertEqual(first.status()["servers_total"], 5)
+        # Its volume has no server now: it comes back elsewhere.
+        reborn = self.recover("reborn", other)
+        reborn.run("get", "/b", self.path("back-again"))
+        self.assert_same_tree(self.path("b"), self.path("back-again"))
+
 
 if __name__ == "__main__":
     main()

@@ -130,6 +130,15 @@ Result<std::uint64_t> parse_whole_number(const std::string& text) {
   return number;
 }
 
+CLI::Validator id_digits() {
+  return CLI::Validator(
+      [](std::string& text) -> std::string {
+        const bool good = text.size() >= 6 && text.size() <= 64 && text.find_first_not_of("0123456789abcdef") == text.npos;
+        return good ? "" : "'" + printable(text) + "' is not 6 to 64 digits of an id (0-9, a-f)";
+      },
+      "ID");
+}
+
 Result<std::string> read_text_file(const std::string& path, const char* what) {
   std::ifstream in(path, std::ios::binary);
   if (!in) return fail(from_errno(errno, fmt::format("read the {} from {}", what, path)));

@@ -63,6 +63,8 @@ CLI::Validator parsed_by(Parse parse, std::string type) {
 }
 /// "0" to 2^64 - 1.
 Result<std::uint64_t> parse_whole_number(const std::string& text);
+/// Checks that an argument is the first 6 or more digits of an id.
+CLI::Validator id_digits();
 Result<std::string> read_text_file(const std::string& path, const char* what);
 
 /// A line on the terminal that says how far long work is, how fast, and how long it will take.
@@ -98,7 +100,9 @@ void add_mv(CLI::App&, Context&);
 void add_mkdir(CLI::App&, Context&);
 void add_status(CLI::App&, Context&);
 void add_contracts(CLI::App&, Context&);
+void add_servers(CLI::App&, Context&);
 void add_volumes(CLI::App&, Context&);
+void add_forget(CLI::App&, Context&);
 void add_fsck(CLI::App&, Context&);
 void add_chance(CLI::App&, Context&);
 void add_try(CLI::App&, Context&);

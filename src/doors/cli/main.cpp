@@ -30,7 +30,8 @@ constexpr Command commands[] = {
     {"recover", add_recover}, {"put", add_put}, {"get", add_get}, {"cat", add_cat},
     {"ls", add_ls}, {"du", add_du}, {"rm", add_rm}, {"mv", add_mv}, {"mkdir", add_mkdir},
     {"status", add_status}, {"contracts", add_contracts},
-    {"volumes", add_volumes}, {"fsck", add_fsck}, {"chance", add_chance}, {"try", add_try}};
+    {"servers", add_servers}, {"volumes", add_volumes}, {"forget", add_forget},
+    {"fsck", add_fsck}, {"chance", add_chance}, {"try", add_try}};
 
 /// Only commands whose names are among the arguments, since a command may run for a millisecond and
 /// making them all takes longer; all of them when none is (for help, or an error that lists them).

@@ -4,7 +4,8 @@
 // what Rpc's own connections say.
 //
 // Only self-proving records are taken, whoever brings them: a server's own signature, a certificate
-// by its person for this network, admissions that lead from the founder to that person. Strangers
+// by its person for this network, admissions that lead from the founder to that person, a revocation by the person whom the server's own
+// record names. Strangers
 // (servers that are no members) may bring such records and are told nothing.
 //
 // Durable: a join that was answered, invites, and own records before anybody sees them. Others'
@@ -57,6 +58,7 @@ class GossipMembers final : public Members {
   std::optional<Member> find(const ServerId& id) const override;
   std::optional<PersonId> person_of(const ServerId& id) const override;
   bool is_up(const ServerId& id) const override;
+  std::optional<PersonId> retired_by(const ServerId& id) const override;
   Subscription subscribe(std::function<void()> changed) override;
   void unsubscribe(Subscription id) override;
   void publish_own(std::vector<Address> addresses, std::uint64_t capacity_bytes,
@@ -65,6 +67,10 @@ class GossipMembers final : public Members {
   /// A link that lets one server join, valid for `valid_for`. Durable before it is returned.
   /// Errc::unavailable when this server knows no address of its own to put in.
   Task<Result<std::string>> invite(Duration valid_for);
+
+  /// Retires a server of the own person for good: signed, durable here, and on its way to everybody
+  /// when this completes. not_found, denied (another person's), invalid (this server itself).
+  Task<Result<void>> retire(ServerId id);
 
   /// The host under which another server saw this one last; empty while nobody has said.
   const std::string& observed_host() const { return observed_host_; }
@@ -91,13 +97,20 @@ class GossipMembers final : public Members {
   GossipMembers(Runtime& runtime, Rpc& rpc, const Identity& identity, MemberStore& store,
                 GossipOptions options, Roster roster);
 
+  using Records = google::protobuf::RepeatedPtrField<wire::Signed>;
+  /// What is new here, and goes on to others.
+  struct News {
+    std::vector<wire::Signed> admissions;
+    std::vector<ServerId> servers;
+    std::vector<wire::Signed> revocations;
+  };
+
   void reachability_changed(const ServerId& id, bool up);
-  void records_changed(std::vector<wire::Signed> admissions, std::vector<ServerId> servers,
-                       std::optional<ServerId> from);
+  void records_changed(News news, std::optional<ServerId> from);
+  void barred_by(const ServerId& id, std::string proof);
   void notify();
   bool take_allowance(const ServerId& from, std::size_t records);
-  void learn(const google::protobuf::RepeatedPtrField<wire::Signed>& admissions,
-             const google::protobuf::RepeatedPtrField<wire::Signed>& records,
+  void learn(const Records& admissions, const Records& records, const Records& revocations,
              const ServerId& from);
   void observed(const std::string& host);
   void fill_difference(const wire::SyncRequest& request, wire::SyncReply& reply) const;
@@ -111,6 +124,7 @@ class GossipMembers final : public Members {
   Task<void> sync_with(ServerId id);
   Task<Result<void>> sync_once(ServerId id);
   Task<Result<void>> introduce(ServerId id);
+  Task<void> part_with(ServerId id, std::string push, std::string proof);
   Task<void> push_to(ServerId id, std::string body);
   Task<void> save_loop();
   Task<void> publish_loop();
@@ -138,6 +152,7 @@ class GossipMembers final : public Members {
 
   std::vector<MemberStore::AdmissionRow> unsaved_admissions_;
   std::map<ServerId, MemberStore::ServerRow> unsaved_servers_;
+  std::vector<MemberStore::RevocationRow> unsaved_revocations_;
   Event save_wanted_;
 
   std::map<Subscription, std::function<void()>> subscribers_;

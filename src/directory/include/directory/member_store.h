@@ -1,5 +1,5 @@
 // What the members list remembers across restarts, in the drive: the genesis, the admissions, the
-// newest record of each server, and the invites this server has given out.
+// newest record of each server, the revocations, and the invites this server has given out.
 #pragma once
 
 #include <memory>
@@ -22,6 +22,7 @@ class MemberStore {
     std::optional<wire::Signed> genesis;  ///< none: belongs to no network yet
     std::vector<wire::Signed> admissions; ///< in order of admission
     std::vector<wire::Signed> records;
+    std::vector<wire::Signed> revocations;
   };
   Task<Result<Contents>> load();
 
@@ -37,8 +38,13 @@ class MemberStore {
     PersonId person;
     wire::Signed record;
   };
+  struct RevocationRow {
+    ServerId server;  ///< whose record goes
+    wire::Signed record;
+  };
   /// Durable on return.
-  Task<Result<void>> save(std::vector<AdmissionRow> admissions, std::vector<ServerRow> servers);
+  Task<Result<void>> save(std::vector<AdmissionRow> admissions, std::vector<ServerRow> servers,
+                          std::vector<RevocationRow> revocations = {});
 
   /// Remembers the hash of an invite's secret, never the secret.
   Task<Result<void>> add_invite(Digest secret_hash, WallMs now, WallMs expires_ms);

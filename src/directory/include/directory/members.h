@@ -41,6 +41,8 @@ class Members {
   /// The person behind a server; nullopt when it is no member: then it may do nothing.
   virtual std::optional<PersonId> person_of(const ServerId& id) const = 0;
   virtual bool is_up(const ServerId& id) const = 0;
+  /// The person who has retired this server for good; it is no member any more, whatever it says.
+  virtual std::optional<PersonId> retired_by(const ServerId&) const { return std::nullopt; }
 
   /// `changed` runs on the executor after anything above has changed; it must not block and must
   /// not subscribe. Lives until unsubscribed or until the Members dies.

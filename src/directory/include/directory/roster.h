@@ -22,6 +22,9 @@ class Roster {
   static constexpr std::size_t persons_max = 2048;
   static constexpr std::size_t addresses_max = 8;
   static constexpr std::size_t server_record_bytes_max = 8192;
+  static constexpr std::size_t revocations_max = 4096;
+  static constexpr std::size_t revocations_per_person_max = 512;
+  static constexpr std::size_t revocation_bytes_max = server_record_bytes_max + 512;
 
   struct Entry {
     wire::Signed record;
@@ -36,8 +39,18 @@ class Roster {
 
   /// True: new. Its inviter must be admitted already.
   Result<bool> admit(const wire::Signed& admission);
-  /// True: new, or newer than what was held. Its person must be admitted already.
+  /// True: new, or newer than what was held. Its person must be admitted already, and must not have
+  /// retired it (Errc::denied).
   Result<bool> accept(const wire::Signed& server_record);
+
+  /// True: new; the server is gone from now on, and stays so. Its person must be admitted already.
+  Result<bool> revoke(const wire::Signed& revocation);
+
+  struct Revoked {
+    wire::Signed record;
+    PersonId person;
+  };
+  const std::map<ServerId, Revoked>& revoked() const { return revoked_; }
 
   /// In an order in which another roster can admit them one after the other.
   const std::vector<wire::Signed>& admissions() const { return admissions_; }
@@ -48,7 +61,7 @@ class Roster {
   /// and for strangers.
   std::vector<wire::Signed> chain_of(const PersonId& person) const;
 
-  /// Equal in two rosters exactly when they hold the same versions and persons.
+  /// Equal in two rosters exactly when they hold the same versions, persons and revocations.
   Digest digest() const;
 
  private:
@@ -57,6 +70,8 @@ class Roster {
   std::vector<wire::Signed> admissions_;
   std::map<ServerId, Entry> servers_;
   std::map<PersonId, std::size_t> servers_of_;
+  std::map<ServerId, Revoked> revoked_;
+  std::map<PersonId, std::size_t> revoked_of_;
 };
 
 /// What a server says of itself, signed. `version` must exceed that of its last record.

@@ -119,12 +119,6 @@ Result<void> run_join(const Context& context, const NewDriveWords& given, std::o
   return {};
 }
 
-/// The first digits of an id.
-const CLI::Validator hex_digits([](std::string& text) -> std::string {
-  const bool good = text.size() >= 6 && text.size() <= 64 && text.find_first_not_of("0123456789abcdef") == text.npos;
-  return good ? "" : "'" + text + "' is not 6 to 64 digits of an id (0-9, a-f)";
-}, "ID");
-
 void add_drive_options(CLI::App* command, NewDriveWords& given, bool words_required) {
   command->add_option("--size", given.size, "How much of the disk the drive may use, such as 500G; default: all. Half is yours, half the others'")
       ->check(parsed_by(parse_drive_size, "SIZE"));
@@ -160,7 +154,7 @@ void add_recover(CLI::App& app, Context& context) {
                               [&context, given, recovery] { return run_join(context, *given, *recovery); });
   command->add_option("link", given->link, "An invite link of any member")->required();
   command->add_option("--volume", recovery->volume, "Take over this volume and leave all others alone: the first digits of its id, as 'spatter volumes' prints it")
-      ->check(hex_digits);
+      ->check(id_digits());
   add_drive_options(command, *given, true);
   add_json_flag(command, context);
 }

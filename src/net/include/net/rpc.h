@@ -124,6 +124,12 @@ class Rpc {
                                                            RpcRequest request,
                                                            CallOptions options = {});
 
+  /// From now on there are no connections with this server: those that stand end, it is not dialled,
+  /// and when it dials it is refused with these words and `proof`, a signed record (or nothing).
+  void bar(ServerId server, std::string why, std::string proof);
+  /// Called when a peer has refused a connection of ours with a proof. Foreign bytes.
+  std::function<void(ServerId peer, std::string proof)> on_barred;
+
   /// Called when the first connection to a peer stands, and when the last one is gone.
   std::function<void(ServerId, bool up)> on_reachability;
 

@@ -56,7 +56,7 @@ struct ServerStatus {
   std::uint64_t packs_local = 0;
   std::uint64_t packs_total = 0;
   SafetyReport safety;            ///< stripes, copies_min, can_lose, widest_k, backlog, held
-  std::string mode;               ///< "serving", "fenced", "behind", "offline"
+  std::string mode;               ///< "serving", "fenced", "retired", "behind", "offline"
   std::string note;               ///< why, for people; may be empty
   bool idle = false;              ///< nothing left to ship, move or release, as far as can be done now
   bool settled = false;           ///< idle, and no stripe is at risk or lost
@@ -123,7 +123,8 @@ class Server {
   Keeper& keeper();
   Rpc& rpc();
 
-  /// Refuses writes (Errc::fenced and why) when another server has taken the volume over.
+  /// Refuses writes when another server has taken the volume over, or when this one was retired
+  /// (Errc::fenced and why).
   Result<void> may_write() const;
 
   /// Completes when everything before `position` has reached `level`. For safe and full, what a new
@@ -136,6 +137,11 @@ class Server {
   /// Both sides, by stripe and index; at most `limit` of each.
   Task<Result<std::vector<ServerContract>>> contracts(std::size_t limit);
 
+  /// Retires another server of this person for good: the others refuse it, forget it and count its
+  /// shards as lost at once. `which`: the first digits of its id. Errors name what is in the way:
+  /// not_found, invalid (ambiguous, or this server), denied (another person's), busy (it is up; not
+  /// with `even_if_up`, for a key in wrong hands).
+  Task<Result<ServerId>> forget(std::string which, bool even_if_up);
   /// The person's volumes of which the members that are up know.
   Task<Result<std::vector<ServerVolume>>> volumes();
 

@@ -20,6 +20,7 @@ inline constexpr std::string_view genesis = "genesis";
 inline constexpr std::string_view certificate = "certificate";
 inline constexpr std::string_view admission = "admission";
 inline constexpr std::string_view server = "server";
+inline constexpr std::string_view revocation = "revocation";
 inline constexpr std::string_view stripe = "stripe";
 inline constexpr std::string_view contract = "contract";
 inline constexpr std::string_view root = "root";
