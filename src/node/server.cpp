@@ -169,7 +169,12 @@ Task<Result<void>> Server::start() {
     if (!state.options.offline) state.roots->start();
     if (recovering) {
       // From here on the volume is this server's; the mark goes when the others know it.
-      if (auto known = co_await state.roots->ensure_known(Level::full); !known)
+      using namespace asio::experimental::awaitable_operators;
+      const auto first =
+          co_await (state.roots->ensure_known(Level::full) || state.interrupted.wait());
+      if (first.index() == 1)
+        co_return fail(Errc::cancelled, "stopped before the others knew that the volume is back here");
+      if (const auto& known = std::get<0>(first); !known)
         state.runtime.log().warning("root record: {}", known.error().message);
       CO_TRY_VOID(co_await state.runtime.blocking([&]() -> Result<void> {
         TRY_VOID(state.runtime.disk().remove(drive_path::recovering));
@@ -209,6 +214,8 @@ Task<Result<void>> Server::start() {
   if (!started) co_await stop();
   co_return started;
 }
+
+void Server::interrupt_start() { state_->interrupted.set(); }
 
 Task<void> Server::stop() {
   auto& state = *state_;

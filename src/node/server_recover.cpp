@@ -117,6 +117,16 @@ Task<Result<std::uint64_t>> Server::State::recover_volume(Recovery recovery) {
   CO_TRY_VOID(co_await clear_user_half());
   CO_TRY(database, co_await Database::open(runtime, drive_path::volume, volume_migrations()));
   CO_TRY(stripes, co_await StripeTable::open(runtime, drive_path::stripes));
+  reader = std::make_unique<StripeReader>(context());
+  using namespace asio::experimental::awaitable_operators;
+  auto first = co_await (recover_from_network(std::move(recovery)) || interrupted.wait());
+  if (first.index() == 1)
+    co_return fail(Errc::cancelled, "stopped before the volume was back: the next start begins to "
+                   "recover anew");
+  co_return std::get<0>(std::move(first));
+}
+
+Task<Result<std::uint64_t>> Server::State::recover_from_network(Recovery recovery) {
   runtime.log().info("recovering: looking for the members of the network");
   CO_TRY(const auto volumes, co_await survey_volumes(!recovery.volume.empty()));
   // A drive that lost its index, or whose recovery was interrupted late, goes on with its own volume.
@@ -134,7 +144,6 @@ Task<Result<std::uint64_t>> Server::State::recover_volume(Recovery recovery) {
   const auto& known = *choice.take_over;
   const auto number = known.root.number() + 1;
   const auto volume_keys = VolumeKeys::derive(drive.keyring.person, known.volume);
-  reader = std::make_unique<StripeReader>(context());
   CO_TRY(const auto restored, co_await restore_from_network(context(), known, number, volume_keys,
                                                             *database, *reader, drive_path::packs));
   // Its own shards, that an incomplete index doesn't know, would look superfluous to it.

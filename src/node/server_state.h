@@ -13,7 +13,7 @@ namespace spatter {
 struct Server::State {
   State(Runtime& runtime, Transport& transport, Drive drive, ServerOptions options)
       : runtime(runtime), transport(transport), drive(std::move(drive)),
-        options(std::move(options)) {}
+        options(std::move(options)), interrupted(runtime.executor()) {}
 
   Runtime& runtime;
   Transport& transport;
@@ -22,6 +22,8 @@ struct Server::State {
   Halves halves;
   Address listening;
   std::string note;  ///< what people should know, e.g. of an incomplete recovery
+
+  Event interrupted;  ///< see interrupt_start
 
   std::unique_ptr<MemberStore> member_store;
   GenesisFacts genesis;
@@ -53,6 +55,8 @@ struct Server::State {
   /// Brings a volume back from the network into emptied databases and returns the writer number to
   /// use from now on; or 0, having noted down which lost volumes to copy into a new one.
   Task<Result<std::uint64_t>> recover_volume(Recovery recovery);
+  /// The part of it that asks others, and may be cancelled: all that must be closed is this state's.
+  Task<Result<std::uint64_t>> recover_from_network(Recovery recovery);
   Task<Result<std::vector<KnownVolume>>> survey_volumes(bool chosen);
   /// What the drive was made to recover, if that has still to be done.
   Task<Result<std::optional<Recovery>>> wanted_recovery();

@@ -557,6 +557,44 @@ TEST_F(ServerTest, AChosenVolumeAloneIsTakenOver) {
   }(*this));
 }
 
+TEST_F(ServerTest, ARecoveryUnderWayEndsAtOnceWhenAskedAndTheNextStartDoesIt) {
+  run([](ServerTest& test) -> Task<Result<void>> {
+    CO_TRY_VOID(co_await test.make_network(5));
+    auto& lost = *test.nodes[0];
+    const auto secret = lost.server->drive().keyring.person;
+    CO_TRY_VOID(co_await test.put(lost, "a", bytes_of(1, 20 << 20), Level::full));
+    co_await lost.down();
+    CO_TRY(auto link, co_await test.invite(*test.nodes[2]));
+    auto& fresh = test.node();
+    CO_TRY_VOID(co_await fresh.join(link, secret, Recovery{}));
+    // At many moments: while it looks for members, lists stripes, reads packs, fills its tables.
+    int interruptions = 0;
+    for (int moment = 0; moment < 80; ++moment) {
+      const auto interrupt = [](ServerTest& test, Node& node, Duration after) -> Task<void> {
+        co_await test.world.sleep(after);
+        if (node.server) node.server->interrupt_start();
+      };
+      TaskGroup interrupting(fresh.runtime().executor());
+      interrupting.spawn(interrupt(test, fresh, 3800ms + moment * 10ms));
+      const auto begun = test.world.now();
+      const auto started = co_await fresh.up();
+      co_await interrupting.drain();
+      if (started) {
+        co_await fresh.down();
+        break;
+      }
+      ++interruptions;
+      EXPECT_EQ(started.error().code, Errc::cancelled) << started.error().message;
+      EXPECT_LT(test.world.now() - begun, 6s);
+      fresh.server.reset();
+      co_await fresh.transport->stop();
+    }
+    EXPECT_GT(interruptions, 20);
+    CO_TRY_VOID(co_await fresh.up());
+    co_return co_await test.expect(fresh, "a", bytes_of(1, 20 << 20), ReadFrom::anywhere);
+  }(*this));
+}
+
 TEST_F(ServerTest, AForgottenServersShardsAreMadeAnewAtOnce) {
   run([](ServerTest& test) -> Task<Result<void>> {
     CO_TRY_VOID(co_await two_servers_of_one_person(test));

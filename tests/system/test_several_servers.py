@@ -1,7 +1,9 @@
 """A person with more than one server: what comes back when they are lost, and what is left alone."""
 import os
+import signal
+import subprocess
 
-from harness import NetworkTest, Server, main
+from harness import SPATTER, NetworkTest, Server, _die_with_parent, main
 
 
 class SeveralServers(NetworkTest):
@@ -103,6 +105,33 @@ class SeveralServers(NetworkTest):
         reborn = self.recover("reborn", other)
         reborn.run("get", "/b", self.path("back-again"))
         self.assert_same_tree(self.path("b"), self.path("back-again"))
+
+    def test_a_recovery_ends_promptly_on_a_signal_and_the_next_start_does_it(self):
+        servers = list(self.network(5))
+        owner = servers[0]
+        self.file("a/big", 20_000_000)
+        owner.run("put", self.path("a"), "/")
+        with open(self.path("words"), "w") as f:
+            f.write(owner.words)
+        owner.kill()
+        for sent in (signal.SIGTERM, signal.SIGINT):
+            reborn = self.recover("reborn-%d" % sent, servers[1], up=False)
+            for server in servers[2:]:  # so that it waits for what does not come
+                server.pause()
+            with open(reborn.drive + ".log", "wb") as log:
+                process = subprocess.Popen([SPATTER, "--drive", reborn.drive, "up", "--listen", "127.0.0.1:0"],
+                                           stdout=subprocess.PIPE, stderr=log, preexec_fn=_die_with_parent)
+            self.wait_for("it recovers", lambda: "recovering:" in reborn.log())
+            process.send_signal(sent)
+            self.assertEqual(process.wait(timeout=10), 0, reborn.log())
+            self.assertEqual(process.stdout.read(), b"")
+            process.stdout.close()
+            self.assertIn("recover anew", reborn.log())
+            for server in servers[2:]:
+                server.resume()
+        reborn.up()
+        reborn.run("get", "/a", self.path("back"))
+        self.assert_same_tree(self.path("a"), self.path("back"))
 
 
 if __name__ == "__main__":

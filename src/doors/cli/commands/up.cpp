@@ -21,16 +21,26 @@ struct UpOptions {
   bool welcome = false;
 };
 
-/// Made before anything says that the server serves: whoever reads "ready" may stop it at once.
-class StopSignals {
+/// Ctrl-C, SIGTERM and SIGHUP, heard from the moment this is made: they also end a recovery under way,
+/// and whoever reads "ready" may stop the server at once.
+class StopSignal {
  public:
-  explicit StopSignals(asio::any_io_executor executor) : signals_(std::move(executor), SIGINT, SIGTERM) {
+  explicit StopSignal(Runtime& runtime)
+      : came(runtime.executor()), task(runtime.executor()), signals_(runtime.executor(), SIGINT, SIGTERM) {
     // The terminal has gone; but who started this with nohup wants it to go on.
     struct sigaction hangup {};
     if (::sigaction(SIGHUP, nullptr, &hangup) == 0 && hangup.sa_handler != SIG_IGN) signals_.add(SIGHUP);
   }
 
-  Task<int> wait() { co_return co_await signals_.async_wait(asio::use_awaitable); }
+  Task<void> wait(Server& server) {
+    number = co_await signals_.async_wait(asio::use_awaitable);
+    server.interrupt_start();
+    came.set();
+  }
+
+  Event came;
+  int number = 0;
+  TaskGroup task;
 
  private:
   asio::signal_set signals_;
@@ -61,13 +71,21 @@ Task<void> trim_pool(Runtime& runtime) {
 
 Task<Result<void>> serve(Runtime& runtime, Transport& transport, Drive drive, const Context& context,
                          const UpOptions& options) {
-  StopSignals signals(co_await asio::this_coro::executor);
   ServerOptions server_options;
   server_options.local_hosts = local_hosts();
   Server server(runtime, transport, std::move(drive), std::move(server_options));
-  CO_TRY_VOID(co_await server.start());
+  StopSignal stop(runtime);
+  stop.task.spawn(stop.wait(server));
+  auto started = co_await server.start();
+  if (!started) {
+    co_await stop.task.stop();
+    if (!stop.came.is_set() || started.error().code != Errc::cancelled) co_return started;
+    runtime.log().info("{}", started.error().message);
+    co_return Result<void>{};
+  }
   auto socket = listen_control(context.drive);
   if (!socket) {
+    co_await stop.task.stop();
     co_await server.stop();
     co_return fail(socket.error());
   }
@@ -82,8 +100,9 @@ Task<Result<void>> serve(Runtime& runtime, Transport& transport, Drive drive, co
     if (link) print_welcome(context.drive, *link);
     std::fflush(stdout);
   }
-  int number = co_await signals.wait();
-  runtime.log().info("stopping on {}", number == SIGINT ? "Ctrl-C" : number == SIGHUP ? "SIGHUP" : "SIGTERM");
+  co_await stop.came.wait();
+  co_await stop.task.drain();
+  runtime.log().info("stopping on {}", stop.number == SIGINT ? "Ctrl-C" : stop.number == SIGTERM ? "SIGTERM" : "SIGHUP");
   co_await background.stop();
   co_await control.stop();
   co_await server.stop();

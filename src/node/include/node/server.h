@@ -107,6 +107,9 @@ class Server {
   /// Opens everything, brings the volume back first when the drive asks for it, listens and serves.
   /// On an error the server is stopped again.
   Task<Result<void>> start();
+  /// Ends a start() that is bringing a volume back: it fails with Errc::cancelled soon, and the next
+  /// start begins to recover anew. A start that does anything else is not disturbed.
+  void interrupt_start();
   /// Ends all work cleanly. The transport is the caller's to stop.
   Task<void> stop();
 
