@@ -106,5 +106,7 @@ void add_forget(CLI::App&, Context&);
 void add_fsck(CLI::App&, Context&);
 void add_chance(CLI::App&, Context&);
 void add_try(CLI::App&, Context&);
+void add_completion(CLI::App&, Context&);
+void add_man(CLI::App&, Context&);
 
 }  // namespace spatter::doors

@@ -31,15 +31,21 @@ constexpr Command commands[] = {
     {"ls", add_ls}, {"du", add_du}, {"rm", add_rm}, {"mv", add_mv}, {"mkdir", add_mkdir},
     {"status", add_status}, {"contracts", add_contracts},
     {"servers", add_servers}, {"volumes", add_volumes}, {"forget", add_forget},
-    {"fsck", add_fsck}, {"chance", add_chance}, {"try", add_try}};
+    {"fsck", add_fsck}, {"chance", add_chance}, {"try", add_try},
+    {"completion", add_completion}, {"man", add_man}};
+/// These describe all the others.
+constexpr std::string_view describing[] = {"completion", "man"};
 
 /// Only commands whose names are among the arguments, since a command may run for a millisecond and
-/// making them all takes longer; all of them when none is (for help, or an error that lists them).
+/// making them all takes longer; all of them when none is (for help, or an error that lists them) or when
+/// they are to be described.
 void add_commands(CLI::App& app, Context& context, const std::vector<std::string_view>& arguments) {
-  const auto is_named = [&](const Command& command) {
-    return std::find(arguments.begin(), arguments.end(), command.name) != arguments.end();
+  const auto is_argument = [&](std::string_view name) {
+    return std::find(arguments.begin(), arguments.end(), name) != arguments.end();
   };
-  const bool any = std::any_of(std::begin(commands), std::end(commands), is_named);
+  const auto is_named = [&](const Command& command) { return is_argument(command.name); };
+  const bool any = std::any_of(std::begin(commands), std::end(commands), is_named) &&
+                   std::none_of(std::begin(describing), std::end(describing), is_argument);
   for (const Command& command : commands)
     if (!any || is_named(command)) command.add(app, context);
 }
@@ -53,7 +59,7 @@ int main(int argc, char** argv) {
 
   CLI::App app{"Spatter: your files, encrypted and spattered over machines of people you know."};
   app.set_version_flag("--version", std::string("spatter ") + SPATTER_VERSION);
-  app.add_option("--drive", context.drive, "The drive's folder (or set SPATTER_DRIVE)")->capture_default_str();
+  app.add_option("--drive", context.drive, "The drive's folder (or set SPATTER_DRIVE)")->type_name("DIR")->capture_default_str();
   app.require_subcommand(1);
   app.fallthrough();
   app.footer("Start here: spatter init, spatter up, spatter invite. 'spatter COMMAND --help' tells more.");

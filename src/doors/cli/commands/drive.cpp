@@ -123,8 +123,8 @@ void add_drive_options(CLI::App* command, NewDriveWords& given, bool words_requi
   command->add_option("--size", given.size, "How much of the disk the drive may use, such as 500G; default: all. Half is yours, half the others'")
       ->check(parsed_by(parse_drive_size, "SIZE"));
   command->add_option("--name", given.name, "A name of this machine, for people");
-  command->add_option("--passphrase-file", given.passphrase_file, "Seal the keys with the passphrase on this file's first line");
-  auto* words = command->add_option("--words-file", given.words_file, "The recovery words of the person this server is for");
+  command->add_option("--passphrase-file", given.passphrase_file, "Seal the keys with the passphrase on this file's first line")->type_name("FILE");
+  auto* words = command->add_option("--words-file", given.words_file, "The recovery words of the person this server is for")->type_name("FILE");
   if (words_required) words->required();
 }
 

@@ -257,7 +257,7 @@ void add_get(CLI::App& app, Context& context) {
   auto* command = add_command(app, context, "get", "Fetch a file or folder, as 'cp -a' would",
                               [&context, options] { return run_get(context, *options); });
   command->add_option("path", options->path, "Path in the volume")->required();
-  command->add_option("dest", options->dest, "Where to put it on this machine")->required();
+  command->add_option("dest", options->dest, "Where to put it on this machine")->type_name("FILE")->required();
   command->add_flag("--remote", options->remote, "Read from the other servers only, not from this drive");
 }
 

@@ -286,7 +286,7 @@ void add_put(CLI::App& app, Context& context) {
   auto* command = add_command(app, context, "put", "Store files and folders, as 'cp -a' would",
                               [&context, options] { return run(context, *options); });
   command->add_option("paths", options->words, "SRC... DEST; SRC '-' reads standard input")
-      ->required()->expected(2, -1)->type_name("PATH");
+      ->required()->expected(2, -1)->type_name("FILE");
   command->add_option("--wait", options->wait,
                       "Return when it is on this disk (local), when two copies' worth are with "
                       "others (safe), or all three (full)")

@@ -293,7 +293,7 @@ void add_try(CLI::App& app, Context& context) {
                               [options] { return run(*options); });
   command->add_option("--servers", options->servers, "How many servers")->check(CLI::Range(2, 64))->capture_default_str();
   command->add_option("--kill", options->kill, "How many of the others to kill and wipe")->check(CLI::Range(0, 63))->capture_default_str();
-  command->add_option("--data", options->data, "A folder of files to store; default: some of /usr/share")->check(CLI::ExistingPath);
+  command->add_option("--data", options->data, "A folder of files to store; default: some of /usr/share")->check(CLI::ExistingPath)->type_name("DIR");
   command->add_flag("--keep", options->keep, "Leave the temporary folder (drives, logs) behind");
 }
 

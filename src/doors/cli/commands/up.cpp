@@ -186,7 +186,7 @@ void add_up(CLI::App& app, Context& context) {
                               [&context, options] { return run_up(context, *options); });
   command->add_option("--listen", options->listen, "HOST:PORT to serve on; port 0 picks one. Default: as spatter.toml says")
       ->check(parsed_by(Address::parse, "HOST:PORT"));
-  command->add_option("--passphrase-file", options->passphrase_file, "The passphrase of a sealed drive, on this file's first line");
+  command->add_option("--passphrase-file", options->passphrase_file, "The passphrase of a sealed drive, on this file's first line")->type_name("FILE");
   command->add_flag("--welcome", options->welcome, "Print an invite link and what to try next");
 }
 
@@ -196,7 +196,7 @@ void add_fsck(CLI::App& app, Context& context) {
                               [&context, options] { return run_fsck(context, *options); });
   command->add_flag("--deep", options->deep, "Read everything and compare it with its hashes");
   command->add_flag("--mend", options->mend, "Put right what can be");
-  command->add_option("--passphrase-file", options->passphrase_file, "The passphrase of a sealed drive that isn't being served");
+  command->add_option("--passphrase-file", options->passphrase_file, "The passphrase of a sealed drive that isn't being served")->type_name("FILE");
   add_json_flag(command, context);
 }
 
