@@ -182,6 +182,7 @@ class Together(NetworkTest):
         reborn.up()
         reborn.run("put", self.file("b", 1_000_000), "/b")
         self.wait_for("the old server is fenced", lambda: owner.status()["mode"] == "fenced")
+        self.assertTrue(owner.run("status").out.startswith("Fenced: "))
         refused = owner.run("put", self.path("a"), "/c", ok=False)
         self.assertEqual(refused.returncode, 1)
         self.assertEqual([e["name"] for e in reborn.json("ls", "/")], ["a", "b"])
