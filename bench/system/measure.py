@@ -10,7 +10,7 @@ Operations (all of them when none is named):
   get         get of it from the other servers only
   restic      restic backup of the same file into a local folder, and restic restore
   small_puts  put of 16 KiB files one after another, each waiting for safe: as commands, and over
-              one open control connection
+              one open control connection; and all of them named to one command
   random_cat  64 KiB at random offsets of one large file (--large, 4 GiB) from the other servers
               only: as commands, and over one open control connection
   memory      resident memory of idle servers, and during the put of the large file
@@ -259,8 +259,11 @@ class Measurement:
                 make_file(names[-1], SMALL_BYTES)
             owner.run("mkdir", "/commands")
             owner.run("mkdir", "/requests")
+            owner.run("mkdir", "/together")
             spent = timed(lambda: [owner.run("put", names[i], "/commands/%d" % i, "--wait", "safe") for i in range(commands)])
             self.keep("small_puts_commands_per_s", commands / spent)
+            spent = timed(lambda: owner.run("put", *names, "/together", "--wait", "safe"))
+            self.keep("small_puts_one_command_per_s", len(names) / spent)
             client = ControlClient(owner.drive)
             before = network.cpu_seconds()
             latencies = [timed(lambda i=i: self._small_put(client, names[i], i)) for i in range(requests)]

@@ -71,6 +71,7 @@ Task<Result<void>> Server::State::open_volume(std::uint64_t number, std::uint64_
   if (volume_options.volume.is_zero()) volume_options.volume = runtime.entropy().id<VolumeId>();
   volume_options.packs.folder = drive_path::packs;
   volume_options.packs.limit_bytes = halves.user_bytes;
+  volume_options.at_rest = options.offline;
   keys.emplace(VolumeKeys::derive(drive.keyring.person, volume_options.volume));
   std::optional<wire::RootRecord> own_root;
   if (number == 0) {

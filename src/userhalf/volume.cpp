@@ -120,8 +120,9 @@ Task<Result<void>> VolumeImpl::start() {
     if (log_state_.snapshot != 0 && pack.snapshot == log_state_.snapshot)
       log_state_.snapshot_packs.push_back(pack.id);
   if (loaded->orphans) orphaned_.set();
-  co_await runtime_.blocking([this] { reserve_.keep(); });
   tasks_.spawn(commit_loop());
+  if (options_.at_rest) co_return Result<void>{};
+  co_await runtime_.blocking([this] { reserve_.keep(); });
   reaper_.spawn(reap_loop());
   co_return Result<void>{};
 }

@@ -97,6 +97,29 @@ class Output(NetworkTest):
         self.assertNotIn("Nothing is", server.run("status").out)
 
 
+class LookingOnly(NetworkTest):
+    def contents(self, server):
+        found = {}
+        for folder, _, names in os.walk(server.drive):
+            for name in names:
+                if name == "lock" or name.endswith(".sock"):
+                    continue
+                with open(os.path.join(folder, name), "rb") as f:
+                    found[os.path.relpath(os.path.join(folder, name), server.drive)] = f.read()
+        return found
+
+    def test_fsck_changes_nothing(self):
+        server = self.first()
+        server.run("put", self.file("f", 300_000), "/f")
+        server.run("rm", "/f")
+        server.stop()
+        os.unlink(os.path.join(server.drive, "user", "packs.reserve"))
+        server.run("fsck")  # folds the databases' logs in, as their closing does
+        before = self.contents(server)
+        server.run("fsck", "--deep")
+        self.assertEqual(self.contents(server), before)
+
+
 class Endings(NetworkTest):
     def test_a_server_ends_cleanly_on_each_signal(self):
         server = self.first()

@@ -60,7 +60,11 @@ void print_welcome(const std::string& drive, const std::string& link) {
 /// Memory goes back to the system soon after it was last needed. Blocks of the pool's sizes then have
 /// to be the system's own mappings; left to itself, the allocator keeps them within its heaps once
 /// it has seen some freed, where one small survivor holds on to all before it.
-void keep_heap_small() { ::mallopt(M_MMAP_THRESHOLD, 256 << 10); }
+/// Giving back every 128 KiB would have each small request ask for them anew, page by page.
+void keep_heap_small() {
+  ::mallopt(M_MMAP_THRESHOLD, 256 << 10);
+  ::mallopt(M_TRIM_THRESHOLD, 1 << 20);
+}
 
 Task<void> trim_pool(Runtime& runtime) {
   for (;;) {

@@ -170,6 +170,7 @@ struct VolumeOptions {
   std::size_t cache_bytes = 32 << 20;   ///< of decrypted chunks, shared by all readers
   std::size_t flight_bytes = 24 << 20;  ///< chunks being hashed, sealed and written, over all writers
   int zstd_level = 2;
+  bool at_rest = false;  ///< only to be looked at: nothing is freed, and no reserve for a full disk made
 };
 
 /// The migrations of the database that a Volume needs; rooms below may append theirs.
