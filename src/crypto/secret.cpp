@@ -28,4 +28,13 @@ SigningKey PersonSecret::signing_key() const {
   return SigningKey::from_seed(derive("person signing key"));
 }
 
+PersonSecret PersonSecret::numbered(std::uint64_t number) const {
+  if (number == 0) return *this;
+  std::array<std::uint8_t, 8> context;
+  for (std::size_t i = 0; i < 8; ++i) context[i] = static_cast<std::uint8_t>(number >> (8 * i));
+  return PersonSecret(derive("numbered secret", context));
+}
+
+SigningKey PersonSecret::recovery_key() const { return SigningKey::from_seed(derive("recovery key")); }
+
 }  // namespace spatter

@@ -18,9 +18,7 @@ static_assert(std::ranges::is_sorted(word_list));
 static_assert(std::ranges::all_of(word_list, [](auto word) { return word.size() <= 8; }));
 
 constexpr std::size_t words_total = 24;
-constexpr std::size_t word_bits = 11;
 constexpr std::size_t prefix_letters = 4;
-constexpr std::size_t text_bytes_max = 64 * 1024;
 
 /// The 256 bits and the checksum, the first byte of their SHA-256.
 using Bits = std::array<std::uint8_t, Key::size_bytes + 1>;
@@ -82,15 +80,6 @@ std::string suggestion(std::string_view word) {
   return text + "?";
 }
 
-std::optional<std::size_t> find_word(std::string_view word) {
-  const auto at = std::ranges::lower_bound(word_list, word);
-  if (at == word_list.end()) return std::nullopt;
-  const bool same = *at == word;
-  const bool cut_short = word.size() >= prefix_letters && at->starts_with(word);
-  if (!same && !cut_short) return std::nullopt;
-  return static_cast<std::size_t>(at - word_list.begin());
-}
-
 /// What separates words: ASCII white space and punctuation of lists, and the wide or unbreakable
 /// spaces and byte-order marks that word processors add. 0 when a word's character is next.
 std::size_t separator_bytes(std::string_view text) {
@@ -105,7 +94,20 @@ std::size_t separator_bytes(std::string_view text) {
   return 0;
 }
 
-std::string_view next_token(std::string_view& text) {
+}  // namespace
+
+std::string_view word_at(std::size_t place) { return word_list.at(place); }
+
+std::optional<std::size_t> place_of_word(std::string_view word) {
+  const auto at = std::ranges::lower_bound(word_list, word);
+  if (at == word_list.end()) return std::nullopt;
+  const bool same = *at == word;
+  const bool cut_short = word.size() >= prefix_letters && at->starts_with(word);
+  if (!same && !cut_short) return std::nullopt;
+  return static_cast<std::size_t>(at - word_list.begin());
+}
+
+std::string_view next_word_token(std::string_view& text) {
   while (!text.empty())
     if (std::size_t skip = separator_bytes(text); skip != 0)
       text.remove_prefix(std::min(skip, text.size()));
@@ -118,12 +120,11 @@ std::string_view next_token(std::string_view& text) {
   return token;
 }
 
-bool is_number(std::string_view token) {
+bool is_word_number(std::string_view token) {
   return std::ranges::all_of(token, [](char c) { return c >= '0' && c <= '9'; });
 }
 
-/// Letters in lower case; what a terminal should not be sent becomes '?'.
-std::string readable(std::string_view token) {
+std::string readable_word(std::string_view token) {
   std::string word(token.substr(0, 32));
   for (char& c : word) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
@@ -133,6 +134,8 @@ std::string readable(std::string_view token) {
   return word;
 }
 
+namespace {
+
 /// Places in the list, in order. Wiped with the object: they are the secret.
 struct Places {
   std::array<std::uint16_t, words_total> at{};
@@ -141,18 +144,18 @@ struct Places {
 };
 
 Result<void> read_places(std::string_view text, Places& places) {
-  if (text.size() > text_bytes_max)
+  if (text.size() > words_text_bytes_max)
     return fail(Errc::invalid, "{} recovery words are needed, this is a text of {} bytes",
                 words_total, text.size());
   std::size_t given = 0;
   std::optional<Error> wrong;
   while (true) {
-    const std::string_view token = next_token(text);
+    const std::string_view token = next_word_token(text);
     if (token.empty()) break;
-    if (is_number(token)) continue;
+    if (is_word_number(token)) continue;
     ++given;
-    std::string word = readable(token);
-    const auto place = find_word(word);
+    std::string word = readable_word(token);
+    const auto place = place_of_word(word);
     if (!place && !wrong)
       wrong = Error{Errc::invalid, fmt::format("word {} '{}' is not in the list{}", given, word,
                                                suggestion(word))};

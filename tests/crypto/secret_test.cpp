@@ -175,5 +175,17 @@ TEST(PersonSecret, ThePersonsKeyIsAsThePageOfFormatsSays) {
   EXPECT_EQ(to_hex(secret.signing_key().public_key()), secret.person().hex());
 }
 
+TEST(PersonSecret, NumberedSecretsAndTheRecoveryKeyStandApart) {
+  const PersonSecret secret = PersonSecret::from_bytes(Key::from(counting(32)).value());
+  EXPECT_EQ(secret.numbered(0), secret);
+  EXPECT_EQ(to_hex(secret.numbered(1).bytes().view()),
+            "1a7223f67485c4a9ac9344f68581bfe6500752b26690ee3094bf94dac823109a");
+  EXPECT_NE(secret.numbered(1), secret.numbered(2));
+  EXPECT_EQ(to_hex(secret.recovery_key().seed().view()),
+            "21bd5392d040d55c3d9c24fba29902c7874d2f1f30c3036348dc19fa412ee4be");
+  // What a stolen machine holds does not give the key that replaces it.
+  EXPECT_NE(secret.numbered(1).recovery_key().public_key(), secret.recovery_key().public_key());
+}
+
 }  // namespace
 }  // namespace spatter

@@ -35,6 +35,15 @@ class PersonSecret {
   SigningKey signing_key() const;
   PersonId person() const { return person_id(signing_key().public_key()); }
 
+  /// What machines hold instead of the words' own bytes, so that a stolen machine's keys can be
+  /// replaced: number 0 is this secret itself, each further number a secret of its own, from which
+  /// neither the others nor the words can be found. Only numbers from 1 on give that protection.
+  PersonSecret numbered(std::uint64_t number) const;
+
+  /// Signs the change from one number's key to the next, and proves that the words are at hand. To be
+  /// made from the words when they are typed in, and never kept.
+  SigningKey recovery_key() const;
+
   const Key& bytes() const { return bytes_; }
   bool operator==(const PersonSecret&) const = default;
 
