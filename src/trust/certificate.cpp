@@ -21,7 +21,7 @@ Result<void> check_network(const std::string& raw, const NetworkId& network,
 }  // namespace
 
 wire::Signed make_genesis(const SigningKey& founder, Random& entropy, WallMs now,
-                          std::uint32_t epoch_seconds) {
+                          std::uint32_t epoch_seconds, const GenesisExtras& extras) {
   Bytes nonce(32);
   entropy.fill(nonce);
   wire::Genesis genesis;
@@ -29,6 +29,8 @@ wire::Signed make_genesis(const SigningKey& founder, Random& entropy, WallMs now
   genesis.set_created_ms(static_cast<std::uint64_t>(now));
   genesis.set_epoch_seconds(epoch_seconds);
   genesis.set_nonce(nonce.data(), nonce.size());
+  if (extras.rules) *genesis.mutable_trust() = to_wire(*extras.rules);
+  if (extras.recovery) genesis.set_recovery(extras.recovery->raw());
   return sign_message(founder, kind::genesis, genesis);
 }
 
@@ -44,7 +46,18 @@ Result<GenesisFacts> check_genesis(const wire::Signed& record) {
   facts.network.bytes = sha256(as_bytes(record.body())).bytes;
   facts.created_ms = message.created_ms();
   facts.epoch_seconds = message.epoch_seconds();
+  if (message.has_trust()) {
+    TRY(facts.rules, check_rules(message.trust()));
+  }
+  if (!message.recovery().empty()) {
+    TRY(facts.recovery, Digest::from(message.recovery()));
+  }
   return facts;
+}
+
+std::uint64_t GenesisFacts::epoch_of(WallMs moment) const {
+  const auto at = static_cast<std::uint64_t>(std::max<WallMs>(moment, 0));
+  return at <= created_ms ? 0 : (at - created_ms) / (1000ULL * epoch_seconds);
 }
 
 wire::Signed make_certificate(const SigningKey& person, const NetworkId& network,
@@ -89,6 +102,7 @@ Result<AdmissionFacts> check_admission(const wire::Signed& record, const Network
   AdmissionFacts facts;
   TRY(facts.person, PersonId::from(message.person()));
   TRY(facts.inviter, PersonId::from(message.inviter()));
+  facts.issued_ms = message.issued_ms();
   return facts;
 }
 

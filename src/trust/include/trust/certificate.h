@@ -3,11 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/ids.h"
 #include "base/random.h"
 #include "base/time.h"
+#include "trust/rules.h"
 #include "trust/signed.h"
 
 namespace spatter {
@@ -27,11 +29,22 @@ struct GenesisFacts {
   PersonId founder;
   std::uint64_t created_ms = 0;
   std::uint32_t epoch_seconds = 3600;
+  TrustRules rules;
+  std::optional<Digest> recovery;  ///< SHA-256 of the founder's recovery key
+
+  /// The epoch in which a moment falls; 0 for all before the network was made.
+  std::uint64_t epoch_of(WallMs moment) const;
+};
+
+/// What only founders of networks with reviews give.
+struct GenesisExtras {
+  std::optional<TrustRules> rules;
+  std::optional<Digest> recovery;
 };
 
 /// A new network, founded by this person.
 wire::Signed make_genesis(const SigningKey& founder, Random& entropy, WallMs now,
-                          std::uint32_t epoch_seconds = 3600);
+                          std::uint32_t epoch_seconds = 3600, const GenesisExtras& extras = {});
 Result<GenesisFacts> check_genesis(const wire::Signed& record);
 
 wire::Signed make_certificate(const SigningKey& person, const NetworkId& network,
@@ -52,6 +65,7 @@ wire::Signed make_admission(const SigningKey& inviter, const NetworkId& network,
 struct AdmissionFacts {
   PersonId person;
   PersonId inviter;
+  std::uint64_t issued_ms = 0;
 };
 Result<AdmissionFacts> check_admission(const wire::Signed& record, const NetworkId& network);
 
