@@ -24,6 +24,15 @@ inline constexpr std::string_view revocation = "revocation";
 inline constexpr std::string_view stripe = "stripe";
 inline constexpr std::string_view contract = "contract";
 inline constexpr std::string_view root = "root";
+inline constexpr std::string_view vouch = "vouch";
+inline constexpr std::string_view renewal = "renewal";
+inline constexpr std::string_view announce = "announce";
+inline constexpr std::string_view review = "review";
+inline constexpr std::string_view countersign = "countersign";
+inline constexpr std::string_view words = "words";
+inline constexpr std::string_view doubt = "doubt";
+inline constexpr std::string_view rotation = "rotation";
+inline constexpr std::string_view rotation_key = "rotation-key";
 }  // namespace kind
 
 /// A body longer than this is refused unread: no record comes near it.
