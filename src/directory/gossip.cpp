@@ -108,6 +108,7 @@ void GossipMembers::start() {
 Task<void> GossipMembers::stop() {
   rpc_.on_reachability = nullptr;
   rpc_.on_barred = nullptr;
+  on_admitted = nullptr;
   co_await tasks_.stop();
   if (!unsaved_servers_.empty() || !unsaved_admissions_.empty() || !unsaved_revocations_.empty()) {
     std::vector<MemberStore::ServerRow> servers;
@@ -138,6 +139,7 @@ Member GossipMembers::own() const {
   }
   member.up = true;
   member.since = started_;
+  member.may_hold = true;
   return member;
 }
 
@@ -149,7 +151,13 @@ std::optional<Member> GossipMembers::find(const ServerId& id) const {
   const auto peer = peers_.find(id);
   member.up = peer != peers_.end() && peer->second.up;
   member.since = peer == peers_.end() ? started_ : peer->second.since;
+  member.may_hold = member.person == identity_.person ||
+                    (is_trusted(member.person) && is_trusted(identity_.person));
   return member;
+}
+
+bool GossipMembers::is_trusted(const PersonId& person) const {
+  return roster_.is_admitted(person) && (!trusted || trusted(person));
 }
 
 std::vector<Member> GossipMembers::others() const {
@@ -707,7 +715,9 @@ Task<Result<RpcReply>> GossipMembers::handle_join(Caller caller, RpcRequest requ
   CO_TRY(const bool fresh, roster_.accept(message.record()));
   if (fresh) {
     runtime_.log().info("server {} of person {} has joined", entry.member.id, entry.member.person);
+    const bool new_person = !new_admissions.empty();
     records_changed({std::move(new_admissions), {entry.member.id}, {}}, caller.server);
+    if (new_person && on_admitted) on_admitted(entry.member.person);
   }
 
   CO_TRY(auto contents, co_await store_.load());

@@ -5,6 +5,7 @@
 #include "doors/chance_draw.h"
 #include "doors/control_server.h"
 #include "file_transfer.h"
+#include "trust_requests.h"
 
 namespace spatter::doors {
 
@@ -407,12 +408,18 @@ Answer fsck(Asked& asked) {
 
 Answer draw(Asked& asked) { co_return draw_json(asked.runtime, asked.server, asked.request); }
 
+Answer trust(Asked& asked) {
+  std::vector<int> files;
+  for (const auto& one : asked.fds) files.push_back(one.get());
+  co_return co_await answer_trust(asked.runtime, asked.server, asked.request, files);
+}
+
 const std::map<std::string_view, Answer (*)(Asked&)>& requests() {
   static const std::map<std::string_view, Answer (*)(Asked&)> table = {
       {"status", status}, {"resolve", resolve}, {"list", list}, {"mkdir", mkdir}, {"put_file", put_file},
       {"put_stream", put_stream}, {"symlink", symlink}, {"link", link}, {"special", special}, {"set_attributes", set_attributes},
       {"remove", remove}, {"rename", rename}, {"wait", wait}, {"get_file", get_file}, {"read", read},
-      {"contracts", contracts}, {"servers", servers}, {"volumes", volumes}, {"forget", forget}, {"invite", invite}, {"fsck", fsck}, {"draw", draw}};
+      {"contracts", contracts}, {"servers", servers}, {"volumes", volumes}, {"forget", forget}, {"invite", invite}, {"fsck", fsck}, {"draw", draw}, {"trust", trust}};
   return table;
 }
 

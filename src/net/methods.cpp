@@ -7,6 +7,11 @@ std::string_view method_name(std::uint16_t number) {
     case method::join: return "members.join";
     case method::members_sync: return "members.sync";
     case method::members_push: return "members.push";
+    case method::trust_compare: return "trust.compare";
+    case method::trust_get: return "trust.get";
+    case method::trust_push: return "trust.push";
+    case method::trust_lot: return "trust.lot";
+    case method::trust_clip: return "trust.clip";
     case method::shard_put: return "shard.put";
     case method::shard_begin: return "shard.begin";
     case method::shard_write: return "shard.write";

@@ -4,6 +4,7 @@
 
 #include "directory/roster.h"
 #include "node/drive_parts.h"
+#include "trust/trust_record.h"
 
 namespace spatter {
 namespace {
@@ -165,11 +166,13 @@ Task<Result<void>> abandon_drive(Runtime& runtime) {
   });
 }
 
-Task<Result<NetworkId>> found_network(Runtime& runtime, const Drive& drive) {
+Task<Result<NetworkId>> found_network(Runtime& runtime, const Drive& drive, NewNetwork network) {
   const auto person_key = drive.keyring.person.signing_key();
   const auto now = runtime.wall_ms();
   MemberStore::Contents contents;
-  contents.genesis = make_genesis(person_key, runtime.entropy(), now);
+  GenesisExtras extras;
+  if (network.rules) extras = {network.rules, recovery_commitment(drive.keyring.person.recovery_key())};
+  contents.genesis = make_genesis(person_key, runtime.entropy(), now, network.epoch_seconds, extras);
   CO_TRY(auto genesis, check_genesis(*contents.genesis));
   const auto identity =
       make_identity(genesis.network, person_key, drive.keyring.server_key, now);

@@ -51,6 +51,12 @@ Task<Result<void>> Server::State::open_network() {
   rpc = std::make_unique<Rpc>(runtime, transport, identity->network, options.rpc);
   CO_TRY(members, co_await GossipMembers::open(runtime, *rpc, *identity, *member_store,
                                                options.gossip));
+  if (options.offline) co_return Result<void>{};
+  CO_TRY(trust, co_await TrustExchange::open({runtime, *rpc, *identity, *members}, genesis, drive_path::trust));
+  clips = std::make_unique<ClipStore>(runtime, *rpc, *members, drive_path::clips);
+  CO_TRY(auto sealing, members_key(*contents.genesis));
+  desk = std::make_unique<TrustDesk>(TrustDesk::Parts{runtime, *identity, drive.keyring.person, *members, *trust,
+                                                      *clips, std::move(sealing)});
   co_return Result<void>{};
 }
 
@@ -143,6 +149,10 @@ Task<Result<void>> Server::start() {
     if (!state.options.offline) {
       serve_shards(*state.rpc, *state.shards, [members = state.members.get()](ServerId id) {
         return members->person_of(id);
+      }, [members = state.members.get()](const PersonId& person) -> Result<void> {
+        if (members->is_trusted(person) || person == members->own().person) return {};
+        return fail(Errc::denied, "person {} is not trusted yet: nobody keeps anything of his until reviewers "
+                    "have vouched for him", person);
       });
       CO_TRY(state.listening, state.rpc->listen(state.drive.config.listen));
       state.members->check_recovery = [&state](PersonId person) {
@@ -151,6 +161,9 @@ Task<Result<void>> Server::start() {
       state.members->start();
       state.members->publish_own(state.addresses(), state.halves.server_bytes,
                                  state.shards->usage().free);
+      state.trust->start();
+      state.clips->start();
+      state.desk->start();
     }
 
     CO_TRY(const auto recovering, co_await state.wanted_recovery());
@@ -230,6 +243,8 @@ Task<void> Server::stop() {
   if (state.housekeeper) co_await state.housekeeper->stop();
   if (state.roots) co_await state.roots->stop();
   if (state.keeper) co_await state.keeper->stop();
+  if (state.desk && !state.options.offline) co_await state.desk->stop();
+  if (state.trust) co_await state.trust->stop();
   if (state.members && !state.options.offline) co_await state.members->stop();
   if (state.rpc) co_await state.rpc->stop();
   if (state.volume) {
@@ -248,6 +263,9 @@ Task<void> Server::stop() {
   if (auto stripes = std::move(state.stripes)) co_await stripes->close();
   if (auto database = std::move(state.database)) co_await database->close();
   if (auto shards = std::move(state.shards)) co_await shards->stop();
+  state.desk.reset();
+  state.clips.reset();
+  state.trust.reset();
   state.members.reset();
   state.rpc.reset();
   if (auto store = std::move(state.member_store)) co_await store->close();
@@ -264,6 +282,8 @@ StripeTable& Server::stripes() { return *state_->stripes; }
 StripeReader& Server::reader() { return *state_->reader; }
 Keeper& Server::keeper() { return *state_->keeper; }
 Rpc& Server::rpc() { return *state_->rpc; }
+TrustDesk& Server::trust_desk() { return *state_->desk; }
+TrustExchange& Server::trust() { return *state_->trust; }
 
 Result<void> Server::may_write() const {
   if (state_->members->retired_by(state_->identity->server))

@@ -30,6 +30,9 @@ struct Server::State {
   std::optional<Identity> identity;
   std::unique_ptr<Rpc> rpc;
   std::unique_ptr<GossipMembers> members;
+  std::unique_ptr<TrustExchange> trust;
+  std::unique_ptr<ClipStore> clips;
+  std::unique_ptr<TrustDesk> desk;
   std::unique_ptr<ShardStore> shards;
   std::unique_ptr<StripeTable> stripes;
   std::unique_ptr<Database> database;  ///< of the volume

@@ -15,12 +15,20 @@ struct Service {
   Rpc& rpc;
   ShardStore& store;
   PersonOf person_of;
+  MayStore may_store;
 
   Result<Asker> asker(const Caller& caller) const {
     const auto person = person_of(caller.server);
     if (!person)
       return fail(Errc::denied, "server {} is not a member of this network", caller.server);
     return Asker{caller.server, *person};
+  }
+
+  /// The same for what takes room that was not taken before.
+  Result<Asker> storing_asker(const Caller& caller) const {
+    TRY(const Asker found, asker(caller));
+    if (may_store) TRY_VOID(may_store(found.person));
+    return found;
   }
 
   /// Only a server of the person may sign the person's contracts.
@@ -44,7 +52,7 @@ RpcReply reply_with(const Message& message) {
 }
 
 Task<Result<RpcReply>> put(ServicePtr service, Caller caller, RpcRequest request) {
-  CO_TRY(const Asker asker, service->asker(caller));
+  CO_TRY(const Asker asker, service->storing_asker(caller));
   CO_TRY(auto decoded, decode_put(request.body));
   CO_TRY_VOID(service->check_owner(asker, decoded.owner));
   wire::ShardPutReply reply;
@@ -55,7 +63,7 @@ Task<Result<RpcReply>> put(ServicePtr service, Caller caller, RpcRequest request
 }
 
 Task<Result<RpcReply>> begin(ServicePtr service, Caller caller, RpcRequest request) {
-  CO_TRY(const Asker asker, service->asker(caller));
+  CO_TRY(const Asker asker, service->storing_asker(caller));
   CO_TRY_VOID(no_payload(request));
   CO_TRY(const auto decoded, decode_begin(request.body));
   if (decoded.person != asker.person)
@@ -180,8 +188,8 @@ Task<Result<RpcReply>> get_roots(ServicePtr service, Caller caller, RpcRequest r
 
 }  // namespace
 
-void serve_shards(Rpc& rpc, ShardStore& store, PersonOf person_of) {
-  const auto service = std::make_shared<const Service>(Service{rpc, store, std::move(person_of)});
+void serve_shards(Rpc& rpc, ShardStore& store, PersonOf person_of, MayStore may_store) {
+  const auto service = std::make_shared<const Service>(Service{rpc, store, std::move(person_of), std::move(may_store)});
   using Handle = Task<Result<RpcReply>> (*)(ServicePtr, Caller, RpcRequest);
   const auto serve = [&](std::uint16_t method, Handle handle) {
     rpc.serve(method, [service, handle](Caller caller, RpcRequest request) {

@@ -42,7 +42,7 @@ Task<Result<void>> Fleet::found() {
   NewDrive wanted;
   wanted.size_bytes = options_.drive_bytes;
   CO_TRY(auto drive, co_await prepare_drive(runtime, wanted));
-  CO_TRY_VOID(co_await found_network(runtime, drive));
+  CO_TRY_VOID(co_await found_network(runtime, drive, options_.network));
   SimTransport& transport = machine(index).make_transport(public_key_of(drive));
   co_return co_await bring_up(index, transport, std::move(drive));
 }

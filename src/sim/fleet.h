@@ -11,6 +11,7 @@ struct FleetOptions {
   unsigned servers = 7;
   std::uint64_t drive_bytes = std::uint64_t{1} << 30;  ///< half of it is the user half
   ServerOptions server;
+  NewNetwork network{};
 };
 
 class Fleet {

@@ -1,6 +1,7 @@
 #include "run.h"
 
 #include "checks.h"
+#include "trust_play.h"
 
 namespace spatter::sim {
 namespace {
@@ -10,14 +11,21 @@ using namespace std::chrono_literals;
 constexpr unsigned clients_per_server = 2;
 constexpr Duration run_limit = 48h;
 
+FleetOptions fleet_options(const RunOptions& options) {
+  FleetOptions fleet{.servers = options.servers};
+  if (options.workload == Workload::trust) fleet.network = reviewed_network();
+  return fleet;
+}
+
 /// All that one run holds, in the order it must die in reverse.
 struct Stage {
   explicit Stage(const RunOptions& options)
       : options(options),
         world(options.seed),
         network(world),
-        fleet(world, network, FleetOptions{.servers = options.servers}),
+        fleet(world, network, fleet_options(options)),
         faults(world, network, fleet, problems, options.faults),
+        trust(world, fleet, problems),
         background(world.executor()) {}
 
   RunOptions options;
@@ -27,6 +35,7 @@ struct Stage {
   Fleet fleet;
   Faults faults;
   std::vector<std::unique_ptr<Client>> clients;
+  TrustPlay trust;
   TaskGroup background;
 
   void add_clients(unsigned server) {
@@ -99,7 +108,27 @@ Task<void> lose_two_thirds(Stage& stage) {
     if (client->server() == survivor) co_await client->verify(ReadFrom::network);
 }
 
+Task<void> play_trust(Stage& stage) {
+  auto& fleet = stage.fleet;
+  bool begun = false;
+  while (fleet.size() < stage.options.servers) {
+    const auto added = fleet.size() == 0 ? co_await fleet.found() : co_await fleet.join();
+    if (!added) {
+      stage.problems.add("setting up: {}", added.error().message);
+      co_return;
+    }
+    stage.background.spawn(stage.trust.member(fleet.size() - 1));
+    if (!std::exchange(begun, true)) stage.faults.begin();
+    co_await stage.world.sleep(Duration(stage.world.random().below(600'000'000'000)));
+  }
+  co_await stage.world.sleep(30min);
+  stage.world.note("faults end");
+  co_await stage.faults.end();
+  co_await stage.trust.check(12h);
+}
+
 Task<void> play(Stage& stage) {
+  if (stage.options.workload == Workload::trust) co_return co_await play_trust(stage);
   const bool growing = stage.options.workload == Workload::grow;
   if (!co_await add_servers(stage, growing ? 1 : stage.options.servers)) co_return;
   stage.background.spawn(watch_budgets(stage));
@@ -133,6 +162,7 @@ void fill_report(Stage& stage, RunReport& report) {
     report.acknowledged += client->acknowledged();
     report.files += client->model().paths().size();
   }
+  report.trust_records = stage.trust.announced() + stage.trust.judged();
   report.problems = stage.problems.list;
   if (!report.problems.empty()) report.last_events = stage.world.newest_notes();
   report.faults = stage.faults.struck();
@@ -146,9 +176,9 @@ void fill_report(Stage& stage, RunReport& report) {
 }  // namespace
 
 Result<Workload> parse_workload(std::string_view name) {
-  for (const Workload workload : {Workload::mix, Workload::loss, Workload::grow})
+  for (const Workload workload : {Workload::mix, Workload::loss, Workload::grow, Workload::trust})
     if (name == to_text(workload)) return workload;
-  return fail(Errc::invalid, "no such workload: \"{}\" (there are mix, loss, grow)", name);
+  return fail(Errc::invalid, "no such workload: \"{}\" (there are mix, loss, grow, trust)", name);
 }
 
 std::string_view to_text(Workload workload) {
@@ -156,6 +186,7 @@ std::string_view to_text(Workload workload) {
     case Workload::mix: return "mix";
     case Workload::loss: return "loss";
     case Workload::grow: return "grow";
+    case Workload::trust: return "trust";
   }
   return "?";
 }

@@ -39,6 +39,7 @@ const NetworkView& Keeper::State::view() {
   NetworkView fresh;
   fresh.own = context.identity.server;
   for (const auto& member : context.members.others()) {
+    if (!member.may_hold) continue;
     if (!member.up && now - member.since > options.grace) continue;
     const bool present = member.up && member.capacity_bytes > 0;
     fresh.holders.push_back(candidate_of(member, present && !writer.is_avoided(member.id)));

@@ -245,7 +245,7 @@ bool StripeWriter::is_avoided(const ServerId& server) const {
 std::vector<Candidate> StripeWriter::candidates() const {
   std::vector<Candidate> result;
   for (const auto& member : context_.members.others()) {
-    if (!member.up || member.capacity_bytes == 0 || is_avoided(member.id)) continue;
+    if (!member.up || !member.may_hold || member.capacity_bytes == 0 || is_avoided(member.id)) continue;
     result.push_back(candidate_of(member, true));
   }
   return result;

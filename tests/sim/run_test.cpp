@@ -33,6 +33,16 @@ INSTANTIATE_TEST_SUITE_P(Seeds, RunTest,
                                                           Workload::grow),
                                           testing::Values(1, 2, 3)));
 
+class TrustRunTest : public testing::TestWithParam<std::uint64_t> {};
+
+TEST_P(TrustRunTest, EverybodyBecomesTrustedAndNobodyAFraud) {
+  const auto report = run(options_of(Workload::trust, GetParam()));
+  for (const std::string& problem : report.problems) ADD_FAILURE() << problem;
+  EXPECT_GE(report.trust_records, 4u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, TrustRunTest, testing::Values(1, 2, 3, 4));
+
 TEST(Run, TheSameSeedGivesTheSameRecord) {
   const auto first = run(options_of(Workload::grow, 4));
   const auto second = run(options_of(Workload::grow, 4));

@@ -59,6 +59,7 @@ class GossipMembers final : public Members {
   std::optional<PersonId> person_of(const ServerId& id) const override;
   bool is_up(const ServerId& id) const override;
   std::optional<PersonId> retired_by(const ServerId& id) const override;
+  bool is_trusted(const PersonId& person) const override;
   Subscription subscribe(std::function<void()> changed) override;
   void unsubscribe(Subscription id) override;
   void publish_own(std::vector<Address> addresses, std::uint64_t capacity_bytes,
@@ -76,6 +77,13 @@ class GossipMembers final : public Members {
   const std::string& observed_host() const { return observed_host_; }
   /// Called when that changes.
   std::function<void()> on_observed_host;
+
+  /// Who is trusted (trust/standing.h); unset: everybody who is admitted. Whoever sets it calls
+  /// trust_changed() when the answers may have changed.
+  std::function<bool(const PersonId&)> trusted;
+  void trust_changed() { notify(); }
+  /// Called when this server has let a new person in.
+  std::function<void(const PersonId&)> on_admitted;
 
   /// Asked before somebody is let in who wants to recover: an error, which is passed on, when nobody
   /// keeps a volume of that person. Unset: everybody may.

@@ -22,6 +22,8 @@ struct Member {
   std::uint64_t capacity_bytes = 0; ///< of its server half, as it says
   std::uint64_t free_bytes = 0;     ///< of its server half when its record was made, as it says
   bool up = false;                  ///< reachable as of now
+  /// It may keep shards of this server's person: both persons are trusted, or it is his own.
+  bool may_hold = true;
   TimePoint since{};                ///< when `up` last changed
   bool operator==(const Member&) const = default;
 };
@@ -41,6 +43,8 @@ class Members {
   /// The person behind a server; nullopt when it is no member: then it may do nothing.
   virtual std::optional<PersonId> person_of(const ServerId& id) const = 0;
   virtual bool is_up(const ServerId& id) const = 0;
+  /// Whether a member is trusted; a guest may look, and keep nothing with others.
+  virtual bool is_trusted(const PersonId&) const { return true; }
   /// The person who has retired this server for good; it is no member any more, whatever it says.
   virtual std::optional<PersonId> retired_by(const ServerId&) const { return std::nullopt; }
 

@@ -58,12 +58,46 @@ Result<void> refuse_existing(Machine& machine, const std::string& folder) {
   return {};
 }
 
-Result<void> run_init(const Context& context, const NewDriveWords& given) {
+struct NetworkWords {
+  std::uint32_t reviewers = 0;
+  std::optional<std::uint32_t> vouches;
+  std::optional<std::uint32_t> renew_days;
+  std::uint32_t epoch_seconds = 3600;
+};
+
+Result<NewNetwork> new_network(const NetworkWords& given) {
+  NewNetwork network;
+  network.epoch_seconds = given.epoch_seconds;
+  if (given.reviewers == 0) {
+    if (given.vouches || given.renew_days)
+      return fail(Errc::invalid, "--vouches and --renew-days need --reviewers: without reviews whoever is invited is trusted");
+    return network;
+  }
+  auto rules = TrustRules::reviewed();
+  rules.reviewers = given.reviewers;
+  rules.vouches_needed = given.vouches.value_or(given.reviewers / 2 + 1);
+  // The rules count epochs; people mean days.
+  const auto epochs = [&](std::uint64_t hours) {
+    return static_cast<std::uint32_t>(std::max<std::uint64_t>(1, hours * 3600 / given.epoch_seconds));
+  };
+  rules.aging_epochs = given.renew_days == 0 ? 0 : epochs(24 * std::uint64_t{given.renew_days.value_or(182)});
+  rules.vouch_epochs = epochs(30 * 24);
+  rules.substitute_epochs = epochs(3 * 24);
+  rules.phrase_epochs = std::max(2U, epochs(2));
+  rules.grace_epochs = epochs(30 * 24);
+  rules.fraud_memory_epochs = epochs(365 * 24);
+  TRY_VOID(check_rules(to_wire(rules)));
+  network.rules = rules;
+  return network;
+}
+
+Result<void> run_init(const Context& context, const NewDriveWords& given, const NetworkWords& wanted) {
   TRY(auto options, new_drive(given));
+  TRY(auto founded, new_network(wanted));
   TRY(auto machine, Machine::take_new(context.drive));
   TRY_VOID(refuse_existing(machine, context.drive));
   TRY(auto drive, machine.runtime().wait_for(prepare_drive(machine.runtime(), options)));
-  TRY(auto network, machine.runtime().wait_for(found_network(machine.runtime(), drive)));
+  TRY(auto network, machine.runtime().wait_for(found_network(machine.runtime(), drive, founded)));
   bool new_person = !given.words_file;
   if (context.json) {
     Json made = made_json(drive, true);
@@ -132,9 +166,15 @@ void add_drive_options(CLI::App* command, NewDriveWords& given, bool words_requi
 
 void add_init(CLI::App& app, Context& context) {
   auto given = std::make_shared<NewDriveWords>();
+  auto network = std::make_shared<NetworkWords>();
   auto* command = add_command(app, context, "init", "Make a drive: a new person, or one more server of a person",
-                              [&context, given] { return run_init(context, *given); });
+                              [&context, given, network] { return run_init(context, *given, *network); });
   add_drive_options(command, *given, false);
+  command->add_option("--reviewers", network->reviewers, "How many drawn members watch a newcomer's announce clip; default: none, whoever is invited is trusted")
+      ->check(CLI::Range(0U, std::uint32_t{reviewers_max}));
+  command->add_option("--vouches", network->vouches, "How many of them must vouch; default: more than half");
+  command->add_option("--renew-days", network->renew_days, "After how many days trust must be renewed; 0: never; default: 182");
+  command->add_option("--epoch-seconds", network->epoch_seconds, "The network's clock tick")->check(CLI::Range(1U, 86400U));
   add_json_flag(command, context);
 }
 

@@ -13,6 +13,13 @@ inline constexpr std::uint16_t join = 100;           ///< a newcomer shows its i
 inline constexpr std::uint16_t members_sync = 101;   ///< both sides end up with what either knows
 inline constexpr std::uint16_t members_push = 102;   ///< changed records, passed on
 
+// Trust records, phrases and clips (wire/proto/trust.proto).
+inline constexpr std::uint16_t trust_compare = 110;
+inline constexpr std::uint16_t trust_get = 111;
+inline constexpr std::uint16_t trust_push = 112;
+inline constexpr std::uint16_t trust_lot = 113;
+inline constexpr std::uint16_t trust_clip = 114;
+
 // Shards, asked of a holder (wire/proto/holder.proto).
 inline constexpr std::uint16_t shard_put = 200;
 inline constexpr std::uint16_t shard_begin = 201;

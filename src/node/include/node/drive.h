@@ -27,6 +27,8 @@ inline constexpr auto keyring = "keyring";
 inline constexpr auto config = "spatter.toml";
 inline constexpr auto lock = "lock";
 inline constexpr auto members = "network/members.db";
+inline constexpr auto trust = "network/trust.db";
+inline constexpr auto clips = "network/clips";
 inline constexpr auto volume = "user/volume.db";
 inline constexpr auto stripes = "user/stripes.db";
 inline constexpr auto packs = "user/packs";
@@ -74,8 +76,14 @@ Task<Result<Drive>> prepare_drive(Runtime& runtime, NewDrive options);
 /// for a drive that nobody can have let into a network. A complete drive is left alone.
 Task<Result<void>> abandon_drive(Runtime& runtime);
 
+/// What a founder decides, once and for all.
+struct NewNetwork {
+  std::uint32_t epoch_seconds = 3600;
+  std::optional<TrustRules> rules;  ///< none: whoever is invited is trusted
+};
+
 /// Puts a new network in, founded by the drive's person, and completes the drive.
-Task<Result<NetworkId>> found_network(Runtime& runtime, const Drive& drive);
+Task<Result<NetworkId>> found_network(Runtime& runtime, const Drive& drive, NewNetwork network = {});
 
 /// Puts a joined network in and completes the drive. With `recovery`, the next start of the server
 /// brings the person's volumes back from that network before anything else.

@@ -12,9 +12,10 @@
 
 #include "base/runtime.h"
 #include "base/transport.h"
-#include "directory/gossip.h"
+#include "directory/trust_exchange.h"
 #include "net/rpc.h"
 #include "node/drive.h"
+#include "node/trust_desk.h"
 #include "serverhalf/shard_store.h"
 #include "spatter/keeper.h"
 #include "spatter/reader.h"
@@ -125,6 +126,8 @@ class Server {
   StripeReader& reader();
   Keeper& keeper();
   Rpc& rpc();
+  TrustExchange& trust();
+  TrustDesk& trust_desk();
 
   /// Refuses writes when another server has taken the volume over, or when this one was retired
   /// (Errc::fenced and why).
