@@ -61,7 +61,7 @@ void Housekeeper::follow_network() {
   std::size_t up = 0;
   std::set<PersonId> persons{parts_.members.own().person};
   for (const auto& member : parts_.members.others()) {
-    if (member.up) ++up;
+    if (member.up && member.may_hold) ++up;
     persons.insert(member.person);
   }
   persons_ = persons.size();

@@ -41,6 +41,9 @@ Task<Result<ServerStatus>> Server::status() {
   status.idle = state.keeper->idle();
   status.settled = status.idle && status.safety.at_risk == 0 && status.safety.lost == 0;
   status.note = state.note;
+  if (status.note.empty() && !state.members->is_trusted(status.person))
+    status.note = "you are a guest in this network: nobody keeps anything of yours until reviewers have vouched for "
+                  "you (spatter announce)";
   if (state.salvage && !state.salvage->is_done()) {
     status.idle = status.settled = false;
     status.note = state.salvage->note();
