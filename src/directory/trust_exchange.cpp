@@ -129,13 +129,13 @@ void TrustExchange::start() {
   serve(method::trust_get, &TrustExchange::handle_get);
   serve(method::trust_push, &TrustExchange::handle_push);
   serve(method::trust_lot, &TrustExchange::handle_lot);
-  subscription_ = parts_.members.subscribe([this] { greet_who_came(); });
-  greet_who_came();
+  subscription_ = parts_.members.subscribe([this] { members_changed(); });
+  members_changed();
   tasks_.spawn(compare_loop());
   tasks_.spawn(epoch_loop());
 }
 
-void TrustExchange::greet_who_came() {
+void TrustExchange::members_changed() {
   std::set<ServerId> up;
   for (const auto& member : parts_.members.others()) {
     if (!member.up) continue;
@@ -143,6 +143,10 @@ void TrustExchange::greet_who_came() {
     if (!greeted_.contains(member.id)) tasks_.spawn(compare_soon(member.id));
   }
   greeted_ = std::move(up);
+  if (std::exchange(persons_seen_, parts_.members.roster().admissions().size()) !=
+          parts_.members.roster().admissions().size() &&
+      on_changed)
+    on_changed();
 }
 
 Task<void> TrustExchange::stop() {

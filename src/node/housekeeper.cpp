@@ -34,7 +34,7 @@ Housekeeper::Housekeeper(Parts parts)
 void Housekeeper::start() {
   parts_.shards.set_standing([this](PersonId person) {
     const auto kept = kept_for_us_.find(person);
-    return Standing{.kept_for_us = kept == kept_for_us_.end() ? 0 : kept->second,
+    return Reciprocity{.kept_for_us = kept == kept_for_us_.end() ? 0 : kept->second,
                     .persons = persons_};
   });
   subscription_ = parts_.members.subscribe([this] { follow_network(); });

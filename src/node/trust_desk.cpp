@@ -272,7 +272,7 @@ std::vector<TrustReview> TrustDesk::reviews() const {
     review.mine = parts_.exchange.verdict_of(parts_.identity.person, *one.announce);
     found.emplace_back(one.announced, std::move(review));
   }
-  std::ranges::stable_sort(found, {}, [](const auto& one) { return one.first; });
+  std::ranges::sort(found, {}, [](const auto& one) { return std::pair(one.first, one.second.announce); });
   std::vector<TrustReview> result;
   for (auto& [epoch, review] : found) result.push_back(std::move(review));
   return result;

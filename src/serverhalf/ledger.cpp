@@ -68,7 +68,7 @@ void Ledger::Room::give_back() {
 }
 
 Result<Ledger::Room> Ledger::reserve(const PersonId& person, Charge need, const Admission& policy,
-                                     const Standing& standing) {
+                                     const Reciprocity& standing) {
   const std::uint64_t in_budget = free_in_budget(need.rows);
   if (need.total() > in_budget)
     return fail(Errc::no_space, "this server half is full: {} bytes wanted, {} of {} free",

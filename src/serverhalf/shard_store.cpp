@@ -98,7 +98,7 @@ std::uint64_t ShardStore::kept_for(PersonId person) const {
   return impl_->ledger().kept_for(person);
 }
 void ShardStore::set_budget(std::uint64_t bytes) { impl_->ledger().set_budget(bytes); }
-void ShardStore::set_standing(std::function<Standing(PersonId)> standing) {
+void ShardStore::set_standing(std::function<Reciprocity(PersonId)> standing) {
   impl_->options().standing = std::move(standing);
 }
 

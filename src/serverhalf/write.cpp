@@ -38,7 +38,7 @@ Task<Result<void>> ShardStore::Impl::look(Charge need, bool force) {
 
 Task<Result<ShardStore::Impl::Room>> ShardStore::Impl::reserve(PersonId person, Charge need) {
   CO_TRY_VOID(co_await look(need, false));
-  const Standing standing = options_.standing ? options_.standing(person) : Standing{};
+  const Reciprocity standing = options_.standing ? options_.standing(person) : Reciprocity{};
   auto room = ledger_.reserve(person, need, *options_.admission, standing);
   if (room) co_return room;
   CO_TRY_VOID(co_await look(need, true));

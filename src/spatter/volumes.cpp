@@ -99,8 +99,9 @@ Task<Result<FoundVolumes>> find_volumes(SpatterContext context) {
     }
     found.volumes.push_back(std::move(volume));
   }
-  std::ranges::stable_sort(found.volumes, [](const KnownVolume& a, const KnownVolume& b) {
-    return a.root.made_ms() > b.root.made_ms();
+  // Newest first.
+  std::ranges::sort(found.volumes, std::greater{}, [](const KnownVolume& volume) {
+    return std::pair(volume.root.made_ms(), std::string_view(volume.root.volume()));
   });
   co_return found;
 }

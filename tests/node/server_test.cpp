@@ -167,14 +167,14 @@ TEST_F(ServerTest, ADriveThatLostItsIndexIsRefusedAndRebuilt) {
 }
 
 /// The drive's files below a folder, as they are now.
-std::map<std::string, Bytes> copy_of(Node& node, std::string_view below) {
+std::map<std::string, Bytes> copy_of(SimServer& node, std::string_view below) {
   std::map<std::string, Bytes> files;
   auto& disk = node.machine.disk();
   for (const auto& file : disk.files())
     if (file.starts_with(below)) files[file] = read_file(disk, file, 1 << 30).value();
   return files;
 }
-void set_back(Node& node, std::string_view below, const std::map<std::string, Bytes>& files) {
+void set_back(SimServer& node, std::string_view below, const std::map<std::string, Bytes>& files) {
   auto& disk = node.machine.disk();
   for (const auto& file : disk.files())
     if (file.starts_with(below)) static_cast<void>(disk.remove(file));
@@ -347,7 +347,7 @@ TEST_F(ServerTest, SeveralLostVolumesComeBackAsFoldersAndNoneIsTakenOver) {
     CO_TRY(const auto secret, co_await two_servers_of_one_person(test));
     auto& first = *test.nodes[0];
     auto& second = *test.nodes[5];
-    const auto folder_of = [](Node& node) {
+    const auto folder_of = [](SimServer& node) {
       return fmt::format("/recovered/{}", node.server->volume().id().brief());
     };
     const auto first_folder = folder_of(first);
@@ -422,7 +422,7 @@ TEST_F(ServerTest, ARecoveryUnderWayEndsAtOnceWhenAskedAndTheNextStartDoesIt) {
     // At many moments: while it looks for members, lists stripes, reads packs, fills its tables.
     int interruptions = 0;
     for (int moment = 0; moment < 80; ++moment) {
-      const auto interrupt = [](ServerTest& test, Node& node, Duration after) -> Task<void> {
+      const auto interrupt = [](ServerTest& test, SimServer& node, Duration after) -> Task<void> {
         co_await test.world.sleep(after);
         if (node.server) node.server->interrupt_start();
       };
@@ -454,7 +454,7 @@ TEST_F(ServerTest, AForgottenServersShardsAreMadeAnewAtOnce) {
     auto& lost = *test.nodes[5];
     const auto id = lost.server->identity().server;
     CO_TRY_VOID(co_await test.put(*test.nodes[2], "theirs", bytes_of(7, 4 << 20), Level::full));
-    const auto refused = [&](Node& at, std::string which, bool force) -> Task<Errc> {
+    const auto refused = [&](SimServer& at, std::string which, bool force) -> Task<Errc> {
       auto done = co_await at.server->forget(std::move(which), force);
       co_return done ? Errc::ok : done.error().code;
     };

@@ -15,8 +15,8 @@ namespace spatter {
 using namespace std::chrono_literals;
 
 /// A machine, and the server on it.
-struct Node {
-  Node(sim::World& world, sim::Network& network, sim::MachineId id)
+struct SimServer {
+  SimServer(sim::World& world, sim::Network& network, sim::MachineId id)
       : machine(world, network, id, 8ull << 30) {}
 
   Runtime& runtime() { return machine.runtime(); }
@@ -84,9 +84,9 @@ class ServerTest : public testing::Test {
   }
 
  public:
-  Node& node() {
+  SimServer& node() {
     const auto id = static_cast<sim::MachineId>(nodes.size() + 1);
-    nodes.push_back(std::make_unique<Node>(world, network, id));
+    nodes.push_back(std::make_unique<SimServer>(world, network, id));
     return *nodes.back();
   }
   /// A network of `count` servers, each of a person of its own, all up and known to all.
@@ -102,7 +102,7 @@ class ServerTest : public testing::Test {
     CO_TRY_VOID(co_await next.join(link));
     co_return co_await next.up();
   }
-  Task<Result<std::string>> invite(Node& from) {
+  Task<Result<std::string>> invite(SimServer& from) {
     for (int i = 0; i < 100; ++i) {
       auto link = co_await from.server->invite(1h);
       if (link || link.error().code != Errc::unavailable) co_return link;
@@ -122,7 +122,7 @@ class ServerTest : public testing::Test {
     }
     co_return fail(Errc::timeout, "not all {} servers are up everywhere", count);
   }
-  Task<Result<void>> put(Node& at, std::string path, Buffer bytes, Level level) {
+  Task<Result<void>> put(SimServer& at, std::string path, Buffer bytes, Level level) {
     PackPosition position;
     {
       CO_TRY(auto writer, co_await at.server->volume().write_file(path, {}));
@@ -134,7 +134,7 @@ class ServerTest : public testing::Test {
     }
     co_return co_await at.server->wait_for(position, level);
   }
-  Task<Result<void>> expect(Node& at, std::string path, Buffer bytes, ReadFrom from) {
+  Task<Result<void>> expect(SimServer& at, std::string path, Buffer bytes, ReadFrom from) {
     CO_TRY(auto reader, co_await at.server->volume().read_file(path, from));
     if (reader->node().size != bytes.size())
       co_return fail(Errc::corrupt, "{} has {} bytes", path, reader->node().size);
@@ -149,7 +149,7 @@ class ServerTest : public testing::Test {
 
   sim::World world{1};
   sim::Network network{world};
-  std::vector<std::unique_ptr<Node>> nodes;
+  std::vector<std::unique_ptr<SimServer>> nodes;
 };
 
 }  // namespace spatter

@@ -70,7 +70,7 @@ class TrustExchange {
   /// Asks a server of somebody who will judge the own person's clip for his lot for the phrase.
   Task<Result<GivenLot>> ask_lot(ServerId server, Digest basis, std::uint64_t& lot_epoch);
 
-  /// After records have come, or an epoch has begun.
+  /// After records or new persons have come, or an epoch has begun.
   std::function<void()> on_changed;
 
  private:
@@ -87,7 +87,7 @@ class TrustExchange {
   Task<Result<void>> load();
   Task<Result<void>> save();
   void changed();
-  void greet_who_came();
+  void members_changed();
   Folded folded() const;
   bool take_allowance(const ServerId& from, std::size_t records);
   /// True: some could not be placed yet, because what they refer to has not come.
@@ -117,6 +117,7 @@ class TrustExchange {
   bool compared_ = false;
   std::map<ServerId, Allowance> allowances_;
   Members::Subscription subscription_ = 0;
+  std::size_t persons_seen_ = 0;
   std::set<ServerId> greeted_;  ///< members that were up when last looked at
 
   mutable std::vector<TrustFacts> admissions_;  ///< of the first so many of the roster's

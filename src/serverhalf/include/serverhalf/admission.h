@@ -10,7 +10,7 @@
 namespace spatter {
 
 /// What the rest of the node knows of a person and of the network, and the store cannot.
-struct Standing {
+struct Reciprocity {
   std::uint64_t kept_for_us = 0;  ///< bytes that person's servers keep for this server's person
   std::size_t persons = 1;        ///< persons with a server in the network, this one's included
 };
@@ -19,7 +19,7 @@ struct Standing {
 /// with the overhead of index and hashes.
 struct RoomRequest {
   PersonId person;
-  Standing standing;
+  Reciprocity standing;
   std::uint64_t need = 0;             ///< of the new shard
   std::uint64_t kept_for_person = 0;  ///< already kept or reserved for him
   std::uint64_t used = 0;             ///< kept or reserved for everybody
