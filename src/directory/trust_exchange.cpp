@@ -177,14 +177,11 @@ const TrustFacts* TrustExchange::find(const Digest& id) const {
   return at == book_.records().end() ? nullptr : &at->second.facts;
 }
 
-std::optional<Verdict> TrustExchange::verdict_of(const PersonId& reviewer, const Digest& announce) const {
-  std::optional<Verdict> found;
-  for (const auto& [id, entry] : book_.records()) {
-    const auto* review = std::get_if<Review>(&entry.facts.what);
-    if (!review || review->reviewer != reviewer || review->announce != announce) continue;
-    if (!found || *found == Verdict::unclear) found = review->verdict;
-  }
-  return found;
+std::vector<const TrustFacts*> TrustExchange::signed_by(const PersonId& key) const {
+  std::vector<const TrustFacts*> result;
+  for (const auto& [id, entry] : book_.records())
+    if (entry.facts.key == key) result.push_back(&entry.facts);
+  return result;
 }
 
 bool TrustExchange::knows_own_records() const {
@@ -266,14 +263,29 @@ Task<Result<bool>> TrustExchange::take(Records records, ServerId from) {
   co_return early;
 }
 
-Task<Result<Digest>> TrustExchange::publish(wire::TrustRecord record) {
+/// Durable before it is in the book: from there others get it, and what they have seen must not be
+/// forgotten here.
+Task<Result<Digest>> TrustExchange::publish(wire::TrustRecord record, Counts counts) {
   const auto id = id_of(record);
-  CO_TRY(const bool fresh, book_.add(record));
-  if (!fresh && find(id)) co_return fail(Errc::exists, "this has been said already");
-  if (!fresh)
+  if (find(id)) co_return fail(Errc::exists, "this has been said already");
+  RecordBook trial = book_;
+  CO_TRY(const bool fits, trial.add(record));
+  if (!fits || !trial.records().contains(id))
     co_return fail(Errc::invalid, "the network keeps no more records of this kind of one person");
+  static_cast<void>(standings());  // has the admissions ready
+  if (!counts(trial.standings(admissions_, epoch()), id))
+    co_return fail(Errc::denied, "dated now (epoch {}) it would not count: is this machine's clock right, and are "
+                   "those of the others?", epoch());
+  const auto bytes = record.SerializeAsString();
+  Database::Work work = [&](Connected& db) -> Result<void> {
+    TRY(auto insert, db.prepare("INSERT OR IGNORE INTO records (id, record) VALUES (?1, ?2)"));
+    insert.bind_blob(1, id.view()).bind_blob(2, as_bytes(bytes));
+    return insert.run();
+  };
+  CO_TRY_VOID(co_await database_->write(std::move(work)));
+  saved_.insert(id);
+  CO_TRY_VOID(book_.add(record));
   changed();
-  CO_TRY_VOID(co_await save());
   send_on({id}, std::nullopt);
   co_return id;
 }

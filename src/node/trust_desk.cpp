@@ -17,7 +17,8 @@ std::string procedure_words(Procedure procedure) {
 
 }  // namespace
 
-TrustDesk::TrustDesk(Parts parts) : parts_(std::move(parts)), tasks_(parts_.runtime.executor()) {}
+TrustDesk::TrustDesk(Parts parts)
+    : parts_(std::move(parts)), numbering_(parts_.runtime.executor()), tasks_(parts_.runtime.executor()) {}
 
 void TrustDesk::start() {
   parts_.clips.is_needed = [this](const Digest& clip) {
@@ -74,37 +75,67 @@ Result<void> TrustDesk::may_number() const {
   return {};
 }
 
-Task<Result<Digest>> TrustDesk::vouch(PersonId person) {
+Result<void> TrustDesk::may_vouch_for(const PersonId& person) const {
   const auto& identity = parts_.identity;
   const auto& standings = parts_.exchange.standings();
   if (parts_.exchange.genesis().rules.reviewers == 0)
-    co_return fail(Errc::invalid, "in this network whoever is invited is trusted: there is nothing to vouch for");
-  if (person == identity.person) co_return fail(Errc::invalid, "nobody vouches for himself");
+    return fail(Errc::invalid, "in this network whoever is invited is trusted: there is nothing to vouch for");
+  if (person == identity.person) return fail(Errc::invalid, "nobody vouches for himself");
   const auto& who = standings.of(person);
   if (who.state == Standing::State::stranger)
-    co_return fail(Errc::not_found, "no person {} is in this network", person);
-  if (who.state == Standing::State::trusted)
-    co_return fail(Errc::exists, "person {} is trusted already", person);
+    return fail(Errc::not_found, "no person {} is in this network", person);
+  if (who.state == Standing::State::trusted) return fail(Errc::exists, "person {} is trusted already", person);
   if (who.state == Standing::State::fraud)
-    co_return fail(Errc::denied, "person {} was found to be a fraud", person);
+    return fail(Errc::denied, "person {} was found to be a fraud", person);
   const auto& mine = standings.of(identity.person);
   if (!is_trusted(mine))
-    co_return fail(Errc::denied, "you are not trusted yourself yet: only trusted persons vouch");
-  CO_TRY_VOID(may_number());
+    return fail(Errc::denied, "you are not trusted yourself yet: only trusted persons vouch");
+  TRY_VOID(may_number());
   if (mine.overdue)
-    co_return fail(Errc::denied, "your own trust has to be renewed first: spatter renew");
+    return fail(Errc::denied, "your own trust has to be renewed first: spatter renew");
   if (mine.vouches_open >= mine.vouches_open_max)
-    co_return fail(Errc::busy, "{} of your vouches wait for a verdict, and no more may at a time", mine.vouches_open);
+    return fail(Errc::busy, "{} of your vouches wait for a verdict, and no more may at a time", mine.vouches_open);
   for (const auto& [basis, one] : standings.clips) {
     const auto* facts = parts_.exchange.find(basis);
     const auto* vouch = facts ? std::get_if<Vouch>(&facts->what) : nullptr;
     if (vouch && vouch->voucher == identity.person && one.subject == person && one.state == ClipCase::State::open)
-      co_return fail(Errc::exists, "you vouch for person {} already", person);
+      return fail(Errc::exists, "you vouch for person {} already", person);
   }
-  const auto number = mine.next_vouch;
+  return {};
+}
+
+/// Whom a vouch of this number names that the person has signed, whether it counts or not.
+std::optional<PersonId> TrustDesk::named_by_own_vouch(std::uint32_t number) const {
+  for (const auto* facts : parts_.exchange.signed_by(parts_.identity.person)) {
+    const auto* vouch = std::get_if<Vouch>(&facts->what);
+    if (vouch && vouch->number == number) return vouch->person;
+  }
+  return std::nullopt;
+}
+
+Task<Result<Digest>> TrustDesk::sign_vouch(PersonId person, std::uint32_t number) {
+  const auto& identity = parts_.identity;
   co_return co_await parts_.exchange.publish(
       make_vouch(identity.person_key, identity.network, identity.person, person, number,
-                 parts_.exchange.epoch(), draw(reviewers_draw(identity.network, identity.person, number))));
+                 parts_.exchange.epoch(), draw(reviewers_draw(identity.network, identity.person, number))),
+      [=, me = identity.person](const Standings& then, const Digest&) { return then.of(me).next_vouch > number; });
+}
+
+Task<Result<Digest>> TrustDesk::vouch(PersonId person) {
+  const auto alone = co_await numbering_.lock();
+  while (true) {
+    CO_TRY_VOID(may_vouch_for(person));
+    const auto number = own().next_vouch;
+    // A clock that was wrong may have dated a vouch so that it does not count. Its number is used up all
+    // the same: it is for whom it names, or it proves a fraud. Dated anew it counts.
+    const auto named = named_by_own_vouch(number);
+    if (!named || *named == person) co_return co_await sign_vouch(person, number);
+    if (const auto again = co_await sign_vouch(*named, number); !again && again.error().code != Errc::exists)
+      co_return again;
+    if (own().next_vouch == number)
+      co_return fail(Errc::busy, "your vouch for person {} comes first, and does not count yet: is this machine's clock "
+                     "right?", *named);
+  }
 }
 
 /// An invite is the inviter's vouch: for whom the person has let in and never vouched for, as soon as
@@ -241,10 +272,12 @@ Task<Result<Digest>> TrustDesk::announce(Bytes clip) {
   fresh.clip_bytes = bytes;
   fresh.clip_key = std::move(sealed.clip_key);
   fresh.recovery = recovery_commitment(parts_.secret.recovery_key());
-  CO_TRY(const auto id, co_await parts_.exchange.publish(
-                            make_announce(parts_.identity.person_key, parts_.identity.network, std::move(fresh))));
-  phrase_.reset();
-  co_return id;
+  const auto basis = fresh.basis;
+  auto said = co_await parts_.exchange.publish(
+      make_announce(parts_.identity.person_key, parts_.identity.network, std::move(fresh)),
+      [basis](const Standings& then, const Digest& id) { return then.clips.at(basis).announce == id; });
+  phrase_.reset();  // one that did not count would not the next time either
+  co_return said;
 }
 
 // Judging ------------------------------------------------------------------------------------
@@ -269,13 +302,25 @@ std::vector<TrustReview> TrustDesk::reviews() const {
     review.vouches = one.vouches;
     review.refusals = one.refusals;
     review.vouches_needed = one.vouches_needed;
-    review.mine = parts_.exchange.verdict_of(parts_.identity.person, *one.announce);
+    if (const auto mine = own_review(*one.announce)) review.mine = mine->first.verdict;
     found.emplace_back(one.announced, std::move(review));
   }
   std::ranges::sort(found, {}, [](const auto& one) { return std::pair(one.first, one.second.announce); });
   std::vector<TrustReview> result;
   for (auto& [epoch, review] : found) result.push_back(std::move(review));
   return result;
+}
+
+/// The definite verdict if there is one, and the latest epoch of saying it.
+std::optional<std::pair<Review, std::uint64_t>> TrustDesk::own_review(const Digest& announce) const {
+  std::optional<std::pair<Review, std::uint64_t>> found;
+  for (const auto* facts : parts_.exchange.signed_by(parts_.identity.person)) {
+    const auto* review = std::get_if<Review>(&facts->what);
+    if (!review || review->announce != announce) continue;
+    const auto rank = [](const Review& one, std::uint64_t epoch) { return std::pair(one.verdict != Verdict::unclear, epoch); };
+    if (!found || rank(*review, facts->epoch) > rank(found->first, found->second)) found = {*review, facts->epoch};
+  }
+  return found;
 }
 
 Result<TrustReview> TrustDesk::review_of(std::string_view id) const {
@@ -305,6 +350,18 @@ Task<Result<Bytes>> TrustDesk::watch(Digest announce) {
   co_return open_clip(sealed, copy, parts_.members_key);
 }
 
+/// A definite verdict changes the count of its case.
+TrustExchange::Counts TrustDesk::counts_in(const Digest& announce, Verdict verdict) const {
+  const auto total = [announce](const Standings& standings) {
+    for (const auto& [basis, one] : standings.clips)
+      if (one.announce == announce) return one.vouches + one.refusals;
+    return 0U;
+  };
+  return [=, before = total(parts_.exchange.standings())](const Standings& then, const Digest&) {
+    return verdict == Verdict::unclear || total(then) > before;
+  };
+}
+
 Task<Result<Digest>> TrustDesk::judge(Digest announce, Verdict verdict, std::string reason) {
   const auto& identity = parts_.identity;
   CO_TRY(const auto review, review_of(announce.hex()));
@@ -315,13 +372,32 @@ Task<Result<Digest>> TrustDesk::judge(Digest announce, Verdict verdict, std::str
     co_return fail(Errc::invalid, "a reason of {} bytes: at most {}", reason.size(), reason_bytes_max);
   co_return co_await parts_.exchange.publish(
       make_review(identity.person_key, identity.network, identity.person, announce, verdict, std::move(reason),
-                  parts_.exchange.epoch(), draw(contribution_draw(identity.network, announce))));
+                  parts_.exchange.epoch(), draw(contribution_draw(identity.network, announce))),
+      counts_in(announce, verdict));
 }
 
 /// Whoever will judge a clip gets it now: the newcomer's machine may be off when he does.
 void TrustDesk::fetch_what_is_asked() {
-  for (const auto& review : reviews())
+  for (const auto& review : reviews()) {
+    if (review.mine && *review.mine != Verdict::unclear) {
+      tasks_.spawn(date_anew(review.announce));
+      continue;
+    }
     if (fetching_.insert(review.announce).second) tasks_.spawn(fetch_ahead(review.announce));
+  }
+}
+
+/// A verdict that a wrong clock dated before the clip, or into the future, is said again.
+Task<void> TrustDesk::date_anew(Digest announce) {
+  const auto said = own_review(announce);
+  const auto* clip = parts_.exchange.find(announce);
+  const auto now = parts_.exchange.epoch();
+  if (!said || !clip || now < clip->epoch || (said->second >= clip->epoch && said->second <= now + 1)) co_return;
+  const auto& identity = parts_.identity;
+  co_await parts_.exchange.publish(make_review(identity.person_key, identity.network, identity.person, announce,
+                                               said->first.verdict, said->first.reason, now,
+                                               draw(contribution_draw(identity.network, announce))),
+                                   counts_in(announce, said->first.verdict));
 }
 
 Task<void> TrustDesk::fetch_ahead(Digest announce) {
@@ -352,10 +428,12 @@ Task<Result<RenewalCase>> TrustDesk::renew() {
     co_return fail(Errc::invalid, "nothing is due{}", mine.due == 0 ? ": trust does not age in this network"
                    : fmt::format(" before epoch {}; it is {}", mine.due, now));
   CO_TRY_VOID(may_number());
-  const auto round = mine.next_round;
+  const auto alone = co_await numbering_.lock();
+  const auto round = own().next_round;
   CO_TRY(const auto id, co_await parts_.exchange.publish(
                             make_renewal(identity.person_key, identity.network, identity.person, round, now,
-                                         draw(procedure_draw(identity.network, identity.person, round)))));
+                                         draw(procedure_draw(identity.network, identity.person, round))),
+                            [](const Standings& then, const Digest& id) { return then.renewals.contains(id); }));
   const auto& renewals = parts_.exchange.standings().renewals;
   const auto at = renewals.find(id);
   if (at == renewals.end()) co_return fail(Errc::invalid, "the renewal does not count");
@@ -370,7 +448,10 @@ Task<Result<Digest>> TrustDesk::show_words(const PersonSecret& words) {
     co_return fail(Errc::denied, "these are not the words of this person");
   co_return co_await parts_.exchange.publish(make_words_proof(words.recovery_key(), parts_.identity.network,
                                                               parts_.identity.person, wanted.renewal,
-                                                              parts_.exchange.epoch()));
+                                                              parts_.exchange.epoch()),
+                                             [renewal = wanted.renewal](const Standings& then, const Digest&) {
+                                               return then.renewals.at(renewal).done;
+                                             });
 }
 
 Task<Result<Digest>> TrustDesk::countersign(std::string_view renewal) {
@@ -385,7 +466,8 @@ Task<Result<Digest>> TrustDesk::countersign(std::string_view renewal) {
     co_return fail(Errc::not_found, "no renewal that you may countersign has an id that begins with \"{}\"", renewal);
   if (matching.size() > 1) co_return fail(Errc::invalid, "{} renewals have ids that begin so", matching.size());
   co_return co_await parts_.exchange.publish(make_countersign(identity.person_key, identity.network, identity.person,
-                                                              matching.front()->renewal, parts_.exchange.epoch()));
+                                                              matching.front()->renewal, parts_.exchange.epoch()),
+                                             [](const Standings&, const Digest&) { return true; });
 }
 
 Task<Result<Digest>> TrustDesk::doubt(PersonId person, std::string reason) {
@@ -395,7 +477,8 @@ Task<Result<Digest>> TrustDesk::doubt(PersonId person, std::string reason) {
   if (!is_trusted(parts_.exchange.standings().of(person)))
     co_return fail(Errc::not_found, "no trusted person {} is in this network", person);
   co_return co_await parts_.exchange.publish(make_doubt(identity.person_key, identity.network, identity.person, person,
-                                                        std::move(reason), parts_.exchange.epoch()));
+                                                        std::move(reason), parts_.exchange.epoch()),
+                                             [](const Standings&, const Digest&) { return true; });
 }
 
 }  // namespace spatter

@@ -57,15 +57,17 @@ class TrustExchange {
   /// A record that is held; nullptr: none of this id.
   const TrustFacts* find(const Digest& id) const;
 
-  /// What somebody has said of a clip.
-  std::optional<Verdict> verdict_of(const PersonId& reviewer, const Digest& announce) const;
+  /// What a key has signed, whether it counts or not. Until records come.
+  std::vector<const TrustFacts*> signed_by(const PersonId& key) const;
   /// Whether all that the own person has signed can be known here: a member has been compared with
   /// since the start, or there is none but own servers. Before, a number might be used twice.
   bool knows_own_records() const;
 
   /// Checks a record of the own person, keeps it and sends it on. Durable on return. Errors as of
-  /// RecordBook::add; exists: it is held already.
-  Task<Result<Digest>> publish(wire::TrustRecord record);
+  /// RecordBook::add; exists: it is held already; denied: `counts` says of the standings with it that it
+  /// changes nothing. Such a record would take a place, or use a number up, for nothing.
+  using Counts = std::function<bool(const Standings&, const Digest& id)>;
+  Task<Result<Digest>> publish(wire::TrustRecord record, Counts counts);
 
   /// Asks a server of somebody who will judge the own person's clip for his lot for the phrase.
   Task<Result<GivenLot>> ask_lot(ServerId server, Digest basis, std::uint64_t& lot_epoch);

@@ -87,6 +87,12 @@ class TrustDesk {
   VrfProof draw(const Draw& occasion) const;
   std::vector<ServerId> servers_of(const PersonId& person) const;
   Result<void> may_number() const;
+  Result<void> may_vouch_for(const PersonId& person) const;
+  std::optional<PersonId> named_by_own_vouch(std::uint32_t number) const;
+  Task<Result<Digest>> sign_vouch(PersonId person, std::uint32_t number);
+  std::optional<std::pair<Review, std::uint64_t>> own_review(const Digest& announce) const;
+  Task<void> date_anew(Digest announce);
+  TrustExchange::Counts counts_in(const Digest& announce, Verdict verdict) const;
   Task<void> vouch_for_guests();
   void fetch_what_is_asked();
   Task<void> fetch_ahead(Digest announce);
@@ -95,6 +101,7 @@ class TrustDesk {
   std::optional<TrustPhrase> phrase_;
   std::set<Digest> fetching_;
   bool vouching_ = false;
+  Mutex numbering_;
   TaskGroup tasks_;
 };
 
