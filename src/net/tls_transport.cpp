@@ -49,6 +49,25 @@ struct Shared {
   std::map<std::string, std::size_t> per_address;  // inbound only
   std::size_t half_open = 0;                       // inbound only
   bool stopped = false;
+  TimePoint refusal_logged{};
+  std::uint64_t refusals_unlogged = 0;
+
+  /// Any thread. Strangers must not fill the disk with what we say of them: a line a second.
+  void log_refusal(const Error& error) {
+    std::uint64_t more = 0;
+    {
+      std::lock_guard lock(mutex);
+      const auto now = runtime.now();
+      if (now - refusal_logged < std::chrono::seconds(1)) {
+        ++refusals_unlogged;
+        return;
+      }
+      refusal_logged = now;
+      more = std::exchange(refusals_unlogged, 0);
+    }
+    runtime.log().info("refused a connection: {}{}", error.message,
+                       more == 0 ? "" : fmt::format(" (and {} others since the last such line)", more));
+  }
 };
 
 /// A dial under way. The coroutine in connect() waits for `done`; the rest happens on `io`'s thread.
@@ -269,7 +288,7 @@ class Listener : public std::enable_shared_from_this<Listener> {
             --self->shared_->half_open;
           }
           if (!result) {
-            self->shared_->runtime.log().info("refused a connection: {}", result.error().message);
+            self->shared_->log_refusal(result.error());
             return;
           }
           auto connection = std::make_shared<TlsConnection>(weak.lock());

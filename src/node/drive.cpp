@@ -191,6 +191,7 @@ Task<Result<void>> adopt_network(Runtime& runtime, const Drive& drive,
   if (recovery) {
     std::string mark = "the volume is to be brought back from the network\n";
     if (!recovery->volume.empty()) mark += fmt::format("volume {}\n", recovery->volume);
+    if (recovery->copy) mark += "copy\n";
     CO_TRY_VOID(co_await runtime.blocking([&] {
       return write_file_durably(runtime.disk(), drive_path::recovering, as_bytes(mark));
     }));

@@ -10,6 +10,9 @@ namespace {
 
 using Where = ServerFinding::Where;
 
+/// With which every SQLite file begins.
+constexpr std::string_view database_magic{"SQLite format 3\0", 16};
+
 const std::string shard_index = std::string(drive_path::server) + "/index.db";
 
 struct Part {
@@ -39,6 +42,36 @@ Task<Result<bool>> is_there(Runtime& runtime, const std::string& path) {
   if (there) co_return true;
   if (there.error().code == Errc::not_found) co_return false;
   co_return fail(std::move(there).error());
+}
+
+/// What is wrong with a part; empty: nothing that shows from outside. An emptied database opens as a
+/// new one, that is as one which says that there is nothing.
+Task<Result<std::string>> what_is_wrong(Runtime& runtime, const std::string& path) {
+  CO_TRY(const bool there, co_await is_there(runtime, path));
+  if (!there) co_return std::string("missing");
+  auto begin = co_await runtime.blocking([&]() -> Result<Bytes> {
+    TRY(auto file, runtime.disk().open(path, OpenMode::read));
+    Bytes bytes(database_magic.size());
+    TRY(const auto got, file->read_at(0, bytes));
+    bytes.resize(got);
+    return bytes;
+  });
+  if (!begin) co_return fail(std::move(begin).error());
+  if (begin->empty()) co_return std::string("empty");
+  if (as_text(*begin) != database_magic) co_return std::string("damaged: it is no database any more");
+  co_return std::string();
+}
+
+/// What is left of a part makes way for the one that is rebuilt, but stays for whoever wants to look.
+Task<Result<void>> put_aside(Runtime& runtime, const std::string& path) {
+  co_return co_await runtime.blocking([&]() -> Result<void> {
+    auto& disk = runtime.disk();
+    for (const auto* suffix : {"", "-wal", "-shm", "-journal"}) {
+      auto moved = disk.rename(path + suffix, path + ".damaged" + suffix);
+      if (!moved && moved.error().code != Errc::not_found) return moved;
+    }
+    return disk.sync_directory(path.substr(0, path.rfind('/')));
+  });
 }
 
 /// Opening makes it; what of its shards' files proves itself is taken up.
@@ -88,15 +121,16 @@ Task<Result<std::vector<ServerFinding>>> check_databases(Runtime& runtime, const
   for (const auto& part : parts()) {
     const bool of_volume = part.where == Where::user_half;
     if (of_volume && recovering) continue;
-    CO_TRY(const bool there, co_await is_there(runtime, part.path));
-    if (there) continue;
-    ServerFinding finding{part.where, fmt::format("{} is missing, {}", part.path, part.what), false,
+    CO_TRY(const auto wrong, co_await what_is_wrong(runtime, part.path));
+    if (wrong.empty()) continue;
+    ServerFinding finding{part.where, fmt::format("{}, {}, is {}", part.path, part.what, wrong), false,
                           true};
     if (mend && of_volume) {
       CO_TRY_VOID(co_await mark_for_recovery(runtime));
       finding.what += "; the next `spatter up` rebuilds it from the packs here and from the network";
       finding.mended = true;
     } else if (mend && part.where == Where::server_half) {
+      CO_TRY_VOID(co_await put_aside(runtime, part.path));
       CO_TRY(const auto shards, co_await make_shard_index(runtime, drive));
       finding.what += fmt::format("; it was rebuilt from the files of {} shards, smaller ones are lost "
                                   "and their owners will send them anew", shards);

@@ -140,6 +140,7 @@ Task<Result<void>> Salvage::bring_back(VolumeId volume) {
   CO_TRY_VOID(co_await copy_directory("", folder));
   CO_TRY(const auto position, co_await parts_.volume.flush({.cut = true}));
   CO_TRY_VOID(co_await parts_.make_safe(position));
+  if (!behind_.empty()) co_return fail(Errc::unavailable, "not all of it can be found now: {}", behind_);
   if (files_unread_ > 0)
     co_return fail(Errc::unavailable, "{} of {} files of volume {} can't be read now",
                    files_unread_, files_, volume);
@@ -169,6 +170,7 @@ Task<Result<void>> Salvage::open_source(const KnownVolume& known) {
   options.packs.folder = drive_path::salvage_packs;
   CO_TRY(source.volume, co_await Volume::open(runtime, *source.database, keys, options));
   source.volume->packs().set_remote(source.reader.get());
+  behind_ = restored.behind && restored.may_improve ? restored.missing : "";
   files_ = restored.files;
   files_copied_ = 0;
   // What is missing shows when its files are read; only the names of files can be missing unseen.

@@ -63,6 +63,7 @@ class Salvage {
   std::uint64_t files_ = 0;         ///< in it
   std::uint64_t files_copied_ = 0;
   std::uint64_t files_unread_ = 0;
+  std::string behind_;              ///< why the list of its files is not the newest, if it may be yet
   std::string trouble_;             ///< why the last try did not finish
   TaskGroup tasks_;
 };

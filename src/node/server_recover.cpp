@@ -37,6 +37,7 @@ Task<Result<std::optional<Recovery>>> Server::State::wanted_recovery() {
     const auto digits = text.substr(at + 8);
     recovery.volume = digits.substr(0, digits.find('\n'));
   }
+  recovery.copy = text.find("\ncopy\n") != text.npos;
   co_return recovery;
 }
 
@@ -128,17 +129,20 @@ Task<Result<std::uint64_t>> Server::State::recover_volume(Recovery recovery) {
 
 Task<Result<std::uint64_t>> Server::State::recover_from_network(Recovery recovery) {
   runtime.log().info("recovering: looking for the members of the network");
-  CO_TRY(const auto volumes, co_await survey_volumes(!recovery.volume.empty()));
+  CO_TRY(const auto volumes, co_await survey_volumes(!recovery.volume.empty() && !recovery.copy));
   // A drive that lost its index, or whose recovery was interrupted late, goes on with its own volume.
   const auto own = std::ranges::find(volumes, identity->server, &KnownVolume::writer);
   if (recovery.volume.empty() && own != volumes.end()) recovery.volume = own->volume.hex();
-  CO_TRY(const auto choice, choose_recovery(volumes, recovery.volume));
+  CO_TRY(auto choice, choose_recovery(volumes, recovery.volume));
+  if (recovery.copy && choice.take_over) {
+    choice.copy.push_back(std::move(*choice.take_over));
+    choice.take_over.reset();
+  }
   if (!choice.take_over) {
     std::vector<VolumeId> lost;
     for (const auto& volume : choice.copy) lost.push_back(volume.volume);
     CO_TRY_VOID(co_await Salvage::save(runtime, lost));
-    runtime.log().info("recovering: {} volumes are without a server; none is taken over, all are "
-                       "copied into a new one", lost.size());
+    runtime.log().info("recovering: {} volumes are copied into a new one; none is taken over", lost.size());
     co_return 0;
   }
   const auto& known = *choice.take_over;
@@ -151,6 +155,11 @@ Task<Result<std::uint64_t>> Server::State::recover_from_network(Recovery recover
     co_return fail(Errc::unavailable, "the volume of this drive cannot be rebuilt whole now: {}; start "
                    "the servers that are missing and try again, or bring back what there is on a new "
                    "drive with `spatter recover`", restored.missing);
+  // Whoever writes on what is not the newest uses numbers again that others' bytes have already.
+  if (restored.behind || (!restored.missing.empty() && restored.may_improve))
+    co_return fail(Errc::unavailable, "the volume cannot be taken over now: {}; start the servers that are "
+                   "missing, and then this one again, or copy what can be read into a new volume: `spatter "
+                   "recover --copy` on a new drive", restored.missing);
   note = restored.missing;
   runtime.log().info("recovering: {} files are back", restored.files);
   co_return number;

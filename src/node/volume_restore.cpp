@@ -78,6 +78,9 @@ Task<Result<RestoredVolume>> restore_from_network(SpatterContext context, const 
     result.missing = fmt::format("the recovery is incomplete: {} stripes could not be read, {} "
                                  "chunks of files are missing", found.stripes_unreadable,
                                  restored->chunks_missing);
+    result.behind = restored->last_log < last_log_of(known, keys);
+    if (result.behind) result.missing += ", and the newest changes to the list of files";
+    result.may_improve = !found.silent.empty();
     if (!found.silent.empty())
       result.missing += fmt::format("; servers that do not answer: {}", brief_list(found.silent));
     log.warning("volume {}: {}", known.volume, result.missing);

@@ -14,6 +14,8 @@ Task<void> wait_for_members(Runtime& runtime, Members& members);
 struct RestoredVolume {
   std::uint64_t files = 0;
   std::string missing;  ///< empty: it is whole; else a sentence about what could not be had
+  bool behind = false;  ///< the list of files itself is not the newest: it must not be written on
+  bool may_improve = false;  ///< servers that did not answer may have what is missing
 };
 
 /// `known` is the volume with its newest root, `number` this server's as its writer, `reader` that of

@@ -82,6 +82,68 @@ TEST_F(ServerTest, AFilePutAloneSpreadsWhenOthersJoin) {
   }(*this));
 }
 
+TEST_F(ServerTest, AVolumeIsNotTakenOverWhileItsNewestListOfFilesCannotBeHad) {
+  run([](ServerTest& test) -> Task<Result<void>> {
+    CO_TRY_VOID(co_await test.make_network(5));
+    auto& lost = *test.nodes[0];
+    const auto secret = lost.server->drive().keyring.person;
+    const auto file = bytes_of(1, 8 << 20);
+    CO_TRY_VOID(co_await test.put(lost, "a", file, Level::full));
+    lost.machine.crash();
+    auto dead = std::move(lost.server);
+    CO_TRY(auto link, co_await test.invite(*test.nodes[1]));
+    for (const auto off : {2, 3, 4}) co_await test.nodes[static_cast<std::size_t>(off)]->down();
+    auto& fresh = test.node();
+    CO_TRY_VOID(co_await fresh.join(link, secret, Recovery{}));
+    const auto too_early = co_await fresh.up();
+    EXPECT_EQ(too_early.error().code, Errc::unavailable) << too_early.error().message;
+    co_await fresh.down();
+    // With the others it has everything, and what is written then stays.
+    for (const auto off : {2, 3, 4}) CO_TRY_VOID(co_await test.nodes[static_cast<std::size_t>(off)]->up());
+    CO_TRY_VOID(co_await fresh.up());
+    CO_TRY_VOID(co_await test.expect(fresh, "a", file, ReadFrom::network));
+    CO_TRY_VOID(co_await test.put(fresh, "b", bytes_of(2, 100'000), Level::full));
+    co_await fresh.down();
+    CO_TRY_VOID(co_await fresh.up());
+    CO_TRY_VOID(co_await test.expect(fresh, "a", file, ReadFrom::anywhere));
+    CO_TRY_VOID(co_await test.expect(fresh, "b", bytes_of(2, 100'000), ReadFrom::anywhere));
+    co_await dead->stop();
+    co_return Result<void>{};
+  }(*this), 1h);
+}
+
+TEST_F(ServerTest, WhatCanBeReadIsCopiedWhenTheRestIsGone) {
+  run([](ServerTest& test) -> Task<Result<void>> {
+    CO_TRY_VOID(co_await test.make_network(5));
+    auto& lost = *test.nodes[0];
+    const auto secret = lost.server->drive().keyring.person;
+    const auto file = bytes_of(1, 8 << 20);
+    CO_TRY_VOID(co_await test.put(lost, "a", file, Level::full));
+    lost.machine.crash();
+    auto dead = std::move(lost.server);
+    CO_TRY(auto link, co_await test.invite(*test.nodes[1]));
+    for (const auto off : {2, 3, 4}) co_await test.nodes[static_cast<std::size_t>(off)]->down();
+    auto& fresh = test.node();
+    CO_TRY_VOID(co_await fresh.join(link, secret, Recovery{.volume = {}, .copy = true}));
+    CO_TRY_VOID(co_await fresh.up());
+    CO_TRY_VOID(co_await test.put(fresh, "b", bytes_of(2, 100'000), Level::full));
+    for (const auto off : {2, 3, 4}) CO_TRY_VOID(co_await test.nodes[static_cast<std::size_t>(off)]->up());
+    // The holders are back after all: it is copied in the end.
+    std::string path;
+    for (int i = 0; i < 3600 && path.empty(); ++i) {
+      co_await test.world.sleep(1s);
+      const auto volumes = co_await fresh.server->volume().list("recovered", "", 10);
+      if (!volumes || volumes->empty()) continue;
+      const auto found = "recovered/" + volumes->front().name + "/a";
+      if (co_await test.expect(fresh, found, file, ReadFrom::anywhere)) path = found;
+    }
+    EXPECT_FALSE(path.empty());
+    CO_TRY_VOID(co_await test.expect(fresh, "b", bytes_of(2, 100'000), ReadFrom::anywhere));
+    co_await dead->stop();
+    co_return Result<void>{};
+  }(*this), 3h);
+}
+
 TEST_F(ServerTest, EveryFileComesBackFromTheWordsAlone) {
   run([](ServerTest& test) -> Task<Result<void>> {
     CO_TRY_VOID(co_await test.make_network(5));

@@ -97,6 +97,34 @@ class Output(NetworkTest):
         self.assertNotIn("Nothing is", server.run("status").out)
 
 
+class Unwritten(NetworkTest):
+    def test_what_cannot_be_printed_is_no_success(self):
+        server = self.first()
+        for arguments in (["status"], ["ls", "/", "--json"], ["invite"], ["man"]):
+            with open("/dev/full", "w") as full:
+                done = subprocess.run([SPATTER, "--drive", server.drive, *arguments], stdout=full, stderr=subprocess.PIPE, timeout=60)
+            self.assertEqual(done.returncode, 1, arguments)
+            self.assertIn(b"could not be written", done.stderr)
+
+    def test_words_are_read_from_a_small_file(self):
+        for path, named in (("/dev/zero", "/dev/zero"), (self.folder, self.folder)):
+            done = spatter(self.path("drive"), "init", "--size", "1G", "--words-file", path, ok=False, timeout=20)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(named, done.err)
+
+    def test_a_get_that_is_ended_leaves_nothing(self):
+        server = self.first()
+        server.run("put", self.file("big", 60_000_000), "/big", "--wait", "local")
+        os.makedirs(self.path("out"))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            server.pause()
+            get = subprocess.Popen([SPATTER, "--drive", server.drive, "get", "/big", self.path("out/big")], stderr=subprocess.DEVNULL)
+            get.send_signal(number)
+            get.wait(timeout=60)
+            server.resume()
+            self.assertEqual(os.listdir(self.path("out")), [])
+
+
 class LookingOnly(NetworkTest):
     def contents(self, server):
         found = {}

@@ -9,7 +9,18 @@ class LostIndexes(NetworkTest):
     def shards_at_others(self):
         return sum(len(s.json("contracts")["contracts"]) if s.process else 0 for s in self.servers[1:])
 
-    def test_a_missing_volume_index_is_refused_named_and_rebuilt_without_a_release(self):
+    @staticmethod
+    def emptied(path):
+        """As a file system leaves it that lost its last writes."""
+        with open(path, "wb"):
+            pass
+
+    @staticmethod
+    def overwritten(path):
+        with open(path, "r+b") as f:
+            f.write(b"something else altogether " * 500)
+
+    def test_a_lost_volume_index_is_refused_named_and_rebuilt_without_a_release(self):
         servers = self.network(5)
         owner = servers[0]
         shared, mine = self.file("shared", 12_000_000), self.file("mine", 200_000)
@@ -18,8 +29,9 @@ class LostIndexes(NetworkTest):
         self.assertEqual(owner.stop(), 0)
         kept = self.shards_at_others()
         self.assertGreater(kept, 0)
-        for part in ("volume.db", "stripes.db"):
-            os.remove(os.path.join(owner.drive, "user", part))
+        for part, lose in (("volume.db", os.remove), ("stripes.db", os.remove), ("volume.db", self.emptied), ("stripes.db", self.overwritten)):
+            lose(os.path.join(owner.drive, "user", part))
+            left = sorted(os.listdir(os.path.join(owner.drive, "user", "packs")))
             refused = owner.run("up", "--listen", "127.0.0.1:0", ok=False, timeout=60)
             self.assertEqual(refused.returncode, 1)
             self.assertIn("user/" + part, refused.err)
@@ -27,7 +39,8 @@ class LostIndexes(NetworkTest):
             named = owner.run("fsck", ok=False)
             self.assertEqual(named.returncode, 1)
             self.assertIn("user/" + part, named.out)
-            self.assertFalse(os.path.exists(os.path.join(owner.drive, "user", part)), "fsck made an empty one")
+            self.assertEqual(os.path.exists(os.path.join(owner.drive, "user", part)), lose != os.remove, "fsck made one")
+            self.assertEqual(sorted(os.listdir(os.path.join(owner.drive, "user", "packs"))), left)
             owner.run("fsck", "--mend")
             owner.up()
             for name, source in (("/shared", shared), ("/mine", mine)):
@@ -44,17 +57,18 @@ class LostIndexes(NetworkTest):
         servers = self.network(5)
         owner, holder = servers[0], servers[2]
         owner.run("put", self.file("big", 12_000_000), "/big")
-        self.assertEqual(holder.stop(), 0)
-        os.remove(os.path.join(holder.drive, "server", "index.db"))
-        refused = holder.run("up", "--listen", "127.0.0.1:0", ok=False, timeout=60)
-        self.assertEqual(refused.returncode, 1)
-        self.assertIn("server/index.db", refused.err)
-        self.assertEqual(holder.run("fsck", ok=False).returncode, 1)
-        holder.run("fsck", "--mend")
-        holder.run("fsck", "--deep")
-        holder.up()
-        self.wait_up(5)
-        self.wait_settled(owner)
+        for lose in (os.remove, self.emptied, self.overwritten):
+            self.assertEqual(holder.stop(), 0)
+            lose(os.path.join(holder.drive, "server", "index.db"))
+            refused = holder.run("up", "--listen", "127.0.0.1:0", ok=False, timeout=60)
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn("server/index.db", refused.err)
+            self.assertEqual(holder.run("fsck", ok=False).returncode, 1)
+            holder.run("fsck", "--mend")
+            holder.run("fsck", "--deep")
+            holder.up()
+            self.wait_up(5)
+            self.wait_settled(owner)
 
     def test_a_missing_member_list_is_refused(self):
         server = self.first()

@@ -139,12 +139,21 @@ CLI::Validator id_digits() {
       "ID");
 }
 
+/// Words and passphrases; whoever names another file by mistake shall not wait for its end.
+constexpr std::size_t text_file_bytes_max = 64 << 10;
+
 Result<std::string> read_text_file(const std::string& path, const char* what) {
+  const auto reading = fmt::format("read the {} from {}", what, path);
   std::ifstream in(path, std::ios::binary);
-  if (!in) return fail(from_errno(errno, fmt::format("read the {} from {}", what, path)));
-  std::stringstream text;
-  text << in.rdbuf();
-  return text.str();
+  if (!in) return fail(from_errno(errno, reading));
+  std::string text(text_file_bytes_max + 1, '\0');
+  errno = 0;
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (in.bad() || (in.gcount() == 0 && errno != 0)) return fail(from_errno(errno, reading));
+  text.resize(static_cast<std::size_t>(in.gcount()));
+  if (text.size() > text_file_bytes_max)
+    return fail(Errc::invalid, "{} has more than {} bytes: it is no file with the {}", printable(path), text_file_bytes_max, what);
+  return text;
 }
 
 struct Progress::State {

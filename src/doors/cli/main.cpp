@@ -1,7 +1,10 @@
 // The command line of Spatter: one program, one subcommand a file under commands/.
 #include <signal.h>
 
+#include <cerrno>
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <iostream>
 
 #include "cli/context.h"
@@ -82,5 +85,10 @@ int main(int argc, char** argv) {
     return exit_failed;
   }
   std::cout.flush();
+  // A full disk, or no standard output at all: the caller must not take silence for an answer.
+  if ((!std::cout || std::fflush(stdout) != 0 || std::ferror(stdout) != 0) && errno != EPIPE) {
+    fmt::print(stderr, "spatter: what was to be printed could not be written: {}\n", std::strerror(errno));
+    if (context.exit_status == exit_ok) return exit_failed;
+  }
   return context.exit_status;
 }

@@ -195,6 +195,7 @@ void add_recover(CLI::App& app, Context& context) {
   command->add_option("link", given->link, "An invite link of any member")->required();
   command->add_option("--volume", recovery->volume, "Take over this volume and leave all others alone: the first digits of its id, as 'spatter volumes' prints it")
       ->check(id_digits());
+  command->add_flag("--copy", recovery->copy, "Copy what can be read into a new volume, below /recovered, instead of taking the old one over: when parts of it are lost for good");
   add_drive_options(command, *given, true);
   add_json_flag(command, context);
 }

@@ -131,6 +131,17 @@ Result<void> stream_file(ControlClient& client, Json request, int fd, const std:
   return {};
 }
 
+/// A file without a name in the folder where `temporary` would be, so that nothing is left of it
+/// however this ends; where the file system has no such thing, `temporary` itself.
+Descriptor open_temporary(const std::string& temporary, bool& nameless) {
+  const auto slash = temporary.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : temporary.substr(0, slash + 1);
+  Descriptor fd(::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  nameless = static_cast<bool>(fd);
+  if (nameless) return fd;
+  return Descriptor(::open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+}
+
 /// Into a temporary file beside the destination, renamed when whole: never a partial file under
 /// the right name. What is no file is written into.
 Result<void> get_file(Get& get, ControlClient& client, const Item& item) {
@@ -141,7 +152,8 @@ Result<void> get_file(Get& get, ControlClient& client, const Item& item) {
     return stream_file(client, request, fd.get(), dest, &get.progress);
   }
   const std::string temporary = temporary_beside(dest);
-  Descriptor fd(::open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  bool nameless = false;
+  const Descriptor fd = open_temporary(temporary, nameless);
   if (!fd) return fail(from_errno(errno, "write " + dest));
   auto on_event = [&](ControlClient::Frame frame) -> Result<void> {
     get.progress.advance(frame.message.value("bytes", std::uint64_t{0}));
@@ -149,6 +161,11 @@ Result<void> get_file(Get& get, ControlClient& client, const Item& item) {
   };
   request["op"] = "get_file";
   auto done = client.request(request, {fd.get()}, on_event);
+  if (done && nameless) {
+    const auto open_file = fmt::format("/proc/self/fd/{}", fd.get());
+    if (::linkat(AT_FDCWD, open_file.c_str(), AT_FDCWD, temporary.c_str(), AT_SYMLINK_FOLLOW) != 0)
+      return fail(from_errno(errno, "write " + dest));
+  }
   Result<void> result = done ? apply_attributes(temporary, item.stat) : fail(done.error());
   if (result) return put_in_place(temporary, dest);
   ::unlink(temporary.c_str());

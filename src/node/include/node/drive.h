@@ -62,6 +62,8 @@ struct NewDrive {
 struct Recovery {
   /// The first digits of the volume to take over; empty: as is best for the volumes that are found.
   std::string volume;
+  /// Copied into a new volume, whatever of it can be read, instead of taken over.
+  bool copy = false;
 };
 
 /// none: there is no drive here (an interrupted making counts as none).
