@@ -108,6 +108,17 @@ Task<void> lose_two_thirds(Stage& stage) {
     if (client->server() == survivor) co_await client->verify(ReadFrom::network);
 }
 
+/// Reads find some of the rot only; all that one machine keeps may have rotted, which together with the
+/// loss of two thirds of the others would be more than a stripe has to bear.
+Task<void> mend_everything(Stage& stage) {
+  for (unsigned index = 0; index < stage.fleet.size(); ++index)
+    co_await stage.fleet.run_on(index, [&stage, index](Server& server) -> Task<void> {
+      if (auto checked = co_await server.fsck(true, true); !checked)
+        stage.problems.add("m{}: fsck: {}", index, checked.error().message);
+    });
+  co_await await_rest(stage.world, stage.fleet, stage.problems, 20min);
+}
+
 Task<void> play_trust(Stage& stage) {
   auto& fleet = stage.fleet;
   bool begun = false;
@@ -147,6 +158,7 @@ Task<void> play(Stage& stage) {
   if (stage.options.faults.contains(Fault::rot)) {
     stage.faults.rot_now(20);
     co_await verify(stage, ReadFrom::network);
+    co_await mend_everything(stage);
   }
   if (stage.options.workload != Workload::mix) co_await lose_two_thirds(stage);
 }
