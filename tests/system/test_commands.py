@@ -112,6 +112,17 @@ class Unwritten(NetworkTest):
             self.assertEqual(done.returncode, 1)
             self.assertIn(named, done.err)
 
+    def test_words_are_read_as_they_were_printed(self):
+        printed = spatter(self.path("a"), "init", "--size", "1G").out
+        with open(self.path("printed"), "w") as f:
+            f.write(printed)
+        again = json.loads(spatter(self.path("b"), "init", "--size", "1G", "--words-file", self.path("printed"), "--json").out)
+        self.assertEqual(again["words"].split()[0], printed.split("1. ")[1].split()[0])
+        with open(self.path("bare"), "w") as f:
+            f.write(again["words"])
+        bare = json.loads(spatter(self.path("c"), "init", "--size", "1G", "--words-file", self.path("bare"), "--json").out)
+        self.assertEqual(bare["person"], again["person"])
+
     def test_a_get_that_is_ended_leaves_nothing(self):
         server = self.first()
         server.run("put", self.file("big", 60_000_000), "/big", "--wait", "local")

@@ -18,6 +18,19 @@ struct NewDriveWords {
   std::optional<std::string> words_file;
 };
 
+/// What `init` printed may have been kept as it was: then the words are those behind the numbers 1. to 24.
+std::string numbered_words(const std::string& text) {
+  std::istringstream in(text);
+  std::string token, words;
+  int next = 1;
+  while (next <= 24 && in >> token)
+    if (token == fmt::format("{}.", next) && in >> token) {
+      words += (next > 1 ? " " : "") + token;
+      ++next;
+    }
+  return next > 24 ? words : text;
+}
+
 Result<NewDrive> new_drive(const NewDriveWords& given) {
   NewDrive drive;
   drive.name = given.name;
@@ -27,7 +40,7 @@ Result<NewDrive> new_drive(const NewDriveWords& given) {
   TRY(drive.passphrase, passphrase_from(given.passphrase_file));
   if (given.words_file) {
     TRY(auto text, read_text_file(*given.words_file, "recovery words"));
-    auto secret = PersonSecret::from_words(text);
+    auto secret = PersonSecret::from_words(numbered_words(text));
     if (!secret) return fail(secret.error().during("the words in " + *given.words_file));
     drive.secret = *secret;
   }
@@ -158,7 +171,7 @@ void add_drive_options(CLI::App* command, NewDriveWords& given, bool words_requi
       ->check(parsed_by(parse_drive_size, "SIZE"));
   command->add_option("--name", given.name, "A name of this machine, for people");
   command->add_option("--passphrase-file", given.passphrase_file, "Seal the keys with the passphrase on this file's first line")->type_name("FILE");
-  auto* words = command->add_option("--words-file", given.words_file, "The recovery words of the person this server is for")->type_name("FILE");
+  auto* words = command->add_option("--words-file", given.words_file, "A file with the 24 recovery words of the person this server is for, as init printed them or bare")->type_name("FILE");
   if (words_required) words->required();
 }
 

@@ -207,7 +207,7 @@ void add_renew(CLI::App& app, Context& context) {
   auto words = std::make_shared<std::string>();
   auto* command = add_command(app, context, "renew", "Renew your trust when that is due, by what is drawn for you",
                               [&context, words] { return run_renew(context, *words); });
-  command->add_option("--words-file", *words, "Your recovery words, when those were drawn")->type_name("FILE");
+  command->add_option("--words-file", *words, "A file with your recovery words, when those were drawn")->type_name("FILE");
   add_json_flag(command, context);
 }
 
