@@ -7,7 +7,7 @@ namespace spatter {
 
 wire::Signed make_server_record(const Identity& identity, const std::vector<Address>& addresses,
                                 std::uint64_t capacity_bytes, std::uint64_t free_bytes,
-                                std::uint64_t version) {
+                                std::uint64_t version, const PlaceDraw* place) {
   const auto key = identity.server_key.public_key();
   wire::ServerRecord record;
   record.set_server_key(key.data(), key.size());
@@ -19,6 +19,10 @@ wire::Signed make_server_record(const Identity& identity, const std::vector<Addr
   record.set_capacity_bytes(capacity_bytes);
   record.set_free_bytes(free_bytes);
   record.set_version(version);
+  if (place) {
+    record.set_place_draw(place->draw.data(), place->draw.size());
+    record.set_place_proof(place->proof.data(), place->proof.size());
+  }
   return sign_message(identity.server_key, kind::server, record);
 }
 

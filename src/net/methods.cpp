@@ -25,6 +25,10 @@ std::string_view method_name(std::uint16_t number) {
     case method::shard_lost: return "shard.lost";
     case method::root_put: return "root.put";
     case method::root_get: return "root.get";
+    case method::directory_ping: return "directory.ping";
+    case method::directory_find: return "directory.find";
+    case method::directory_get: return "directory.get";
+    case method::directory_put: return "directory.put";
     default: return "unknown";
   }
 }

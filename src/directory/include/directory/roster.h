@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "directory/members.h"
+#include "directory/place_draw.h"
 #include "trust/certificate.h"
 
 namespace spatter {
@@ -77,7 +78,7 @@ class Roster {
 /// What a server says of itself, signed. `version` must exceed that of its last record.
 wire::Signed make_server_record(const Identity& identity, const std::vector<Address>& addresses,
                                 std::uint64_t capacity_bytes, std::uint64_t free_bytes,
-                                std::uint64_t version);
+                                std::uint64_t version, const PlaceDraw* place = nullptr);
 
 /// Signature, key, certificate and bounds of a server record, for this network; whether its person
 /// is admitted is not looked at.

@@ -36,6 +36,12 @@ inline constexpr std::uint16_t shard_lost = 210;
 // Root records.
 inline constexpr std::uint16_t root_put = 300;
 inline constexpr std::uint16_t root_get = 301;
+
+// The directory (wire/proto/directory.proto).
+inline constexpr std::uint16_t directory_ping = 400;
+inline constexpr std::uint16_t directory_find = 401;  ///< servers near a point
+inline constexpr std::uint16_t directory_get = 402;   ///< a record, and servers near it
+inline constexpr std::uint16_t directory_put = 403;   ///< records to keep
 }  // namespace method
 
 /// Whether a server without a network may call it.

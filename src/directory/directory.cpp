@@ -1,0 +1,185 @@
+#include "directory/directory.h"
+
+namespace spatter {
+
+/// What the questions of one look-up share. They may outlive it: a slow answer comes to nobody.
+struct Directory::Search {
+  Search(asio::any_io_executor executor, Lookup lookup, Position target,
+         std::optional<RecordKey> key, bool introduce)
+      : lookup(std::move(lookup)), target(target), key(key), introduce(introduce),
+        changed(executor) {}
+  Lookup lookup;
+  Position target;
+  std::optional<RecordKey> key;
+  bool introduce;
+  Event changed;
+};
+
+/// Puts that somebody waits for.
+struct Directory::Passing {
+  explicit Passing(asio::any_io_executor executor) : all_ended(executor) {}
+  std::size_t left = 0, stored = 0;
+  Event all_ended;
+};
+
+Directory::Directory(Runtime& runtime, DirectoryLink& link, ContactPtr own,
+                     const RecordValidators& validators, DirectoryOptions options,
+                     DirectoryPace pace)
+    : runtime_(runtime), link_(link), validators_(validators), pace_(pace),
+      core_(std::move(own), runtime.chance(), options), arrived_(runtime.executor()),
+      tasks_(runtime.executor()) {}
+
+Directory::~Directory() = default;
+
+void Directory::start(const std::vector<ContactPtr>& first) {
+  for (const ContactPtr& contact : first) core_.table().heard(contact, runtime_.now());
+  burst_left_ = pace_.checks_in_burst;
+  tasks_.spawn(upkeep(first));
+}
+
+Task<void> Directory::stop() {
+  co_await tasks_.stop();
+  arrived_.set();  // nobody waits for what will not be
+}
+
+Task<Result<DirectoryReply>> Directory::ask(ContactPtr to, DirectoryRequest request) {
+  ++counted_.questions;
+  auto reply = co_await link_.ask(std::move(to), std::move(request));
+  if (!reply) ++counted_.unanswered;
+  co_return reply;
+}
+
+// Upkeep -------------------------------------------------------------------------------------
+
+Task<void> Directory::look_round(std::vector<ContactPtr> first) {
+  (void)co_await search(core_.look_round(first), core_.own()->position, std::nullopt,
+                        true);
+  next_look_ = runtime_.now() + core_.look_round_every();
+}
+
+Task<void> Directory::upkeep(std::vector<ContactPtr> first) {
+  co_await look_round(std::move(first));
+  for (;;) {
+    for (auto& ask : core_.republish(runtime_.now(), runtime_.wall_ms()))
+      tasks_.spawn(pass_on(std::move(ask), nullptr));
+    auto next = core_.next_check(runtime_.now());
+    Duration pause = next ? pace_.check_busy : pace_.check_idle;
+    if (next && burst_left_ > 0) {
+      --burst_left_;
+      pause = pace_.check_burst;
+    } else if (!arrived_.is_set()) {
+      co_await look_round({});
+      arrived_.set();
+    }
+    if (next) tasks_.spawn(check(std::move(*next)));
+    if (runtime_.now() >= next_look_) co_await look_round({});
+    const auto quarter = static_cast<std::uint64_t>(pause.count() / 4 + 1);
+    co_await runtime_.sleep(pause + Duration(runtime_.chance().below(quarter)));
+  }
+}
+
+Task<void> Directory::check(DirectoryCore::Ask asked) {
+  auto reply = co_await ask(asked.to, asked.request);
+  core_.check_ended(asked, reply ? &*reply : nullptr, runtime_.now());
+}
+
+Task<void> Directory::pass_on(DirectoryCore::Ask asked, std::shared_ptr<Passing> passing) {
+  struct Ended {  // also when it is cancelled
+    std::shared_ptr<Passing> passing;
+    ~Ended() {
+      if (passing && --passing->left == 0) passing->all_ended.set();
+    }
+  } ended{passing};
+  auto reply = co_await ask(asked.to, asked.request);
+  core_.put_ended(asked, reply.has_value(), runtime_.now());
+  if (passing && reply && reply->stored > 0) ++passing->stored;
+}
+
+// Looking up ---------------------------------------------------------------------------------
+
+Task<void> Directory::question(std::shared_ptr<Search> search, Lookup::Query query) {
+  struct Ended {  // also when it is cancelled
+    Search& search;
+    ~Ended() { search.changed.set(); }
+  } ended{*search};
+  auto reply = co_await ask(query.to, core_.request_for(query, search->target, search->key,
+                                                              search->introduce));
+  if (reply) search->lookup.answered(query.number, *reply, runtime_.now());
+  else search->lookup.failed(query.number);
+}
+
+Task<Lookup> Directory::search(Lookup lookup, Position target, std::optional<RecordKey> key,
+                               bool introduce) {
+  using namespace asio::experimental::awaitable_operators;
+  auto search =
+      std::make_shared<Search>(runtime_.executor(), std::move(lookup), target, key, introduce);
+  for (;;) {
+    search->changed.reset();
+    for (auto& query : search->lookup.next(runtime_.now()))
+      tasks_.spawn(question(search, std::move(query)));
+    if (search->lookup.done() || tasks_.stopping()) break;
+    if (const auto wake = search->lookup.wake_at(runtime_.now()))
+      co_await (search->changed.wait() || runtime_.sleep_until(*wake));
+    else
+      co_await search->changed.wait();
+  }
+  core_.learn(search->lookup, runtime_.now());
+  ++counted_.lookups;
+  counted_.lookup_hops += search->lookup.hops();
+  co_return std::move(search->lookup);
+}
+
+Task<Result<RecordPtr>> Directory::get(RecordKey key) {
+  co_await arrived_.wait();
+  const Lookup lookup = co_await search(core_.find_record(key), record_position(key), key);
+  RecordPtr best = core_.store().get(key, runtime_.wall_ms());
+  if (lookup.record() && (!best || lookup.record()->facts.version > best->facts.version))
+    best = lookup.record();
+  for (auto& ask : core_.mending(lookup))
+    tasks_.spawn(pass_on(std::move(ask), nullptr));
+  if (best) co_return best;
+  if (lookup.answering().empty() && core_.table().proven() > 0)
+    co_return fail(Errc::unavailable, "directory record {}: nobody near it answers", key.subject);
+  co_return fail(Errc::not_found, "directory record {}: nobody has it", key.subject);
+}
+
+Task<Result<std::size_t>> Directory::put(RecordKey key, std::string value) {
+  CO_TRY(const RecordPtr record, validators_.check(key, std::move(value)));
+  co_await arrived_.wait();
+  auto at_once = core_.publication_at_once(record);
+  if (!at_once) {
+    const Lookup lookup =
+        co_await search(core_.find_servers(record->position), record->position, std::nullopt);
+    at_once = core_.publication(lookup, record);
+  }
+  auto& publication = *at_once;
+  auto passing = std::make_shared<Passing>(runtime_.executor());
+  if (publication.self && core_.store().put(record, runtime_.now(), runtime_.wall_ms(),
+                                            runtime_.chance().next_u64()))
+    ++passing->stored;
+  passing->left = publication.asks.size();
+  for (auto& ask : publication.asks) tasks_.spawn(pass_on(std::move(ask), passing));
+  if (passing->left > 0) co_await passing->all_ended.wait();
+  if (passing->stored == 0)
+    co_return fail(Errc::unavailable, "directory record {}: no server takes it", key.subject);
+  co_return passing->stored;
+}
+
+Task<std::vector<ContactPtr>> Directory::nearest(Position target) {
+  co_await arrived_.wait();
+  const Lookup lookup = co_await search(core_.find_servers(target), target, std::nullopt);
+  co_return lookup.places();
+}
+
+Directory::Stats Directory::stats() const {
+  Stats stats = counted_;
+  const auto contacts = core_.table().contacts();
+  stats.contacts = contacts.size();
+  stats.records = core_.store().size();
+  stats.memory_bytes = core_.table().memory_bytes() + core_.store().bytes();
+  for (const ContactPtr& contact : contacts) stats.memory_bytes += contact->memory_bytes();
+  stats.network_size = core_.table().network_size();
+  return stats;
+}
+
+}  // namespace spatter

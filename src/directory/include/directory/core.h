@@ -1,0 +1,126 @@
+// All that one server of the directory decides: what it answers, whom it checks, which records it
+// passes on, how its look-ups start and what they teach. Pure: time and chance are given with each
+// call, questions are returned for the caller to ask. Both drivers use it: `Directory` over real
+// connections and the simulator.
+#pragma once
+
+#include <optional>
+
+#include "base/random.h"
+#include "directory/lookup.h"
+#include "directory/record_store.h"
+#include "directory/routing_table.h"
+
+namespace spatter {
+
+struct DirectoryOptions {
+  TableOptions table;
+  StoreOptions store;
+  LookupOptions lookup;
+  /// Records that one server may send in one go, and per second in the long run; likewise for all
+  /// servers of one person together.
+  double put_burst = 4096, puts_per_s = 4;
+  double person_put_burst = 16384, person_puts_per_s = 16;
+  /// A record is refused when so many servers nearer to it are known.
+  std::size_t keep_within = 3 * replicas;
+};
+
+/// How many of something each of many callers may still have. Bounded: whoever has not been seen
+/// for longest is forgotten, and starts with a full allowance.
+template <class IdType>
+class Allowances {
+ public:
+  Allowances(double burst, double per_s) : burst_(burst), per_s_(per_s) {}
+  bool take(const IdType& who, double count, TimePoint now);
+
+ private:
+  static constexpr std::size_t callers_max = 4096;
+  struct One {
+    double left = 0;
+    TimePoint at{};
+  };
+  double burst_, per_s_;
+  std::unordered_map<IdType, One> callers_;
+};
+
+class DirectoryCore {
+ public:
+  /// `own`: this server's contact, its signed record inside. `chance` outlives the core.
+  DirectoryCore(ContactPtr own, Random& chance, DirectoryOptions options = {});
+
+  const ContactPtr& own() const { return own_; }
+  /// A newer record of this server; its position does not change.
+  void set_own(ContactPtr own);
+
+  RoutingTable& table() { return table_; }
+  const RoutingTable& table() const { return table_; }
+  RecordStore& store() { return store_; }
+  const RecordStore& store() const { return store_; }
+
+  // Answering.
+
+  /// Whether this caller may send so many records now: asked before they are verified.
+  Result<void> allow_put(const ServerId& caller, const PersonId& person, std::size_t records,
+                         TimePoint now);
+  /// Everything in the request has been verified.
+  DirectoryReply answer(const DirectoryRequest& request, TimePoint now, WallMs wall);
+
+  // Upkeep.
+
+  struct Ask {
+    ContactPtr to;
+    DirectoryRequest request;
+  };
+  /// The next contact that should be looked after; nothing when all is well.
+  std::optional<Ask> next_check(TimePoint now);
+  /// `reply` null: there was no answer.
+  void check_ended(const Ask& ask, const DirectoryReply* reply, TimePoint now);
+  /// Records to pass on to others that should keep them.
+  std::vector<Ask> republish(TimePoint now, WallMs wall);
+  void put_ended(const Ask& ask, bool answered, TimePoint now);
+
+  // Looking up.
+
+  /// A look-up for the own position, from the servers it knows and others it was told of (verified).
+  /// Believes nothing of what the table says, in which liars may have left no honest neighbour: a
+  /// server that has come up looks round at once, again when it has checked what it found, and then
+  /// every look_round_every().
+  Lookup look_round(const std::vector<ContactPtr>& first) const;
+  Duration look_round_every() const;
+  Lookup find_servers(const Position& target) const { return find(Lookup::Want::servers, target); }
+  Lookup find_record(const RecordKey& key) const {
+    return find(Lookup::Want::record, record_position(key));
+  }
+  /// With `introduce` the asked server is told who asks: so neighbours learn of one another.
+  DirectoryRequest request_for(const Lookup::Query& query, const Position& target,
+                               const std::optional<RecordKey>& key, bool introduce) const;
+  /// Takes in what a look-up, now done, has seen of others.
+  void learn(const Lookup& lookup, TimePoint now);
+  /// The puts that publish a record after a look-up for its position; `self`: it is also to be kept
+  /// here.
+  struct Publication {
+    std::vector<Ask> asks;
+    bool self = false;
+  };
+  Publication publication(const Lookup& lookup, const RecordPtr& record) const;
+  /// The same without a look-up, where the table holds everybody; else nothing.
+  std::optional<Publication> publication_at_once(const RecordPtr& record) const;
+  /// The puts that bring places up to date that lacked what a look-up found.
+  std::vector<Ask> mending(const Lookup& lookup) const;
+
+ private:
+  bool is_ours_to_keep(const Position& position) const;
+  std::vector<ContactPtr> start_for(const Position& target) const;
+  Lookup find(Lookup::Want want, const Position& target) const;
+  Publication publish_to(std::vector<ContactPtr> sorted, bool all, const RecordPtr& record) const;
+
+  ContactPtr own_;
+  Random& chance_;
+  DirectoryOptions options_;
+  RoutingTable table_;
+  RecordStore store_;
+  Allowances<ServerId> server_puts_;
+  Allowances<PersonId> person_puts_;
+};
+
+}  // namespace spatter

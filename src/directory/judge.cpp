@@ -1,0 +1,78 @@
+#include "directory/judge.h"
+
+#include "crypto/hash.h"
+#include "directory/roster.h"
+#include "trust/signed.h"
+
+namespace spatter {
+
+ContactJudge::ContactJudge(Rules rules, std::size_t remembered)
+    : rules_(std::move(rules)), remembered_max_(remembered) {}
+
+std::optional<ContactJudge::Claim> ContactJudge::claim(ByteView record) {
+  wire::Signed outer;
+  wire::ServerRecord inner;
+  if (record.size() > Roster::server_record_bytes_max ||
+      !outer.ParseFromArray(record.data(), static_cast<int>(record.size())) ||
+      !inner.ParseFromString(outer.body()) || inner.server_key().size() != 32 ||
+      inner.place_draw().size() != position_draw_bytes)
+    return std::nullopt;
+  return Claim{server_id(as_bytes(inner.server_key())),
+               server_position(as_bytes(inner.server_key()), as_bytes(inner.place_draw())),
+               inner.version()};
+}
+
+Result<ContactPtr> ContactJudge::judge(ByteView record) {
+  if (record.size() > Roster::server_record_bytes_max)
+    return fail(Errc::invalid, "a server record of {} bytes: at most {} are allowed", record.size(),
+                Roster::server_record_bytes_max);
+  const Digest hash = sha256(record);
+  if (const auto at = remembered_.find(hash); at != remembered_.end()) {
+    order_.splice(order_.begin(), order_, at->second);
+    return at->second->contact;
+  }
+  wire::Signed outer;
+  if (!outer.ParseFromArray(record.data(), static_cast<int>(record.size())))
+    return fail(Errc::invalid, "a server record that cannot be read");
+  TRY(auto entry, check_server_record(outer, rules_.network));
+  const Member& member = entry.member;
+  if (!rules_.is_trusted(member.person))
+    return fail(Errc::denied, "server {} is of person {}, who is not trusted here", member.id,
+                member.person);
+  wire::ServerRecord inner;
+  if (!inner.ParseFromString(outer.body()) || inner.place_draw().empty())
+    return fail(Errc::invalid, "server {} shows no draw of its place in the directory", member.id);
+  TRY(const PlaceFacts place,
+      check_place_draw(rules_.network, as_bytes(inner.server_key()), as_bytes(inner.place_draw()),
+                       as_bytes(inner.place_proof())));
+  if (!rules_.may_draw(place.drawer, member.person, place.epoch))
+    return fail(Errc::denied, "server {}: its place was drawn by person {}, who may not", member.id,
+                place.drawer);
+  auto contact = std::make_shared<Contact>();
+  contact->id = member.id;
+  contact->person = member.person;
+  contact->position = server_position(as_bytes(inner.server_key()), as_bytes(inner.place_draw()));
+  if (!member.addresses.empty()) contact->prefix = NetworkPrefix::of(member.addresses.front());
+  contact->version = entry.version;
+  contact->addresses = member.addresses;
+  contact->addresses.shrink_to_fit();
+  contact->record = to_string(record);
+  order_.push_front({hash, contact});
+  remembered_[hash] = order_.begin();
+  if (order_.size() > remembered_max_) {
+    remembered_.erase(order_.back().hash);
+    order_.pop_back();
+  }
+  return contact;
+}
+
+void ContactJudge::forget(const PersonId& person) {
+  for (auto at = order_.begin(); at != order_.end();) {
+    const auto here = at++;
+    if (here->contact->person != person) continue;
+    remembered_.erase(here->hash);
+    order_.erase(here);
+  }
+}
+
+}  // namespace spatter

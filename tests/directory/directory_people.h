@@ -1,0 +1,45 @@
+// Servers of an invented network with places in the directory, all drawn by its founder.
+#pragma once
+
+#include "directory/judge.h"
+#include "people.h"
+
+namespace spatter {
+
+struct DirectoryPeople : People {
+  using People::People;
+
+  PlaceDraw place_of(const Identity& identity) const {
+    return make_place_draw(*founder, facts.network, 1, identity.server_key.public_key());
+  }
+  std::string placed(const Identity& identity, const PlaceDraw& place, std::uint64_t version,
+                     std::vector<Address> addresses) {
+    return make_server_record(identity, addresses, 1000, 500, version, &place).SerializeAsString();
+  }
+  ContactJudge::Rules rules() const {
+    return {facts.network, [](const PersonId&) { return true; },
+            [founder = facts.founder](const PersonId& drawer, const PersonId&, std::uint64_t) {
+              return drawer == founder;
+            }};
+  }
+};
+
+/// Records whose value is their version in eight bytes, signed by nobody.
+inline RecordValidators plain_validators() {
+  RecordValidators validators;
+  validators.set(RecordType::stripe, [](const RecordKey&, ByteView value) -> Result<RecordFacts> {
+    if (value.size() < 8) return fail(Errc::invalid, "a record of {} bytes", value.size());
+    std::uint64_t version = 0;
+    for (std::size_t i = 0; i < 8; ++i) version = version << 8 | value[i];
+    return RecordFacts{version, std::numeric_limits<WallMs>::max() / 2, {}};
+  });
+  return validators;
+}
+
+inline std::string plain_value(std::uint64_t version, std::size_t bytes = 256) {
+  std::string value(bytes, 'v');
+  for (std::size_t i = 0; i < 8; ++i) value[i] = static_cast<char>(version >> (56 - 8 * i));
+  return value;
+}
+
+}  // namespace spatter

@@ -1,0 +1,250 @@
+// What a routing table takes, keeps, gives up and hands out, whoever tries to fill it.
+#include "directory/routing_table.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <map>
+
+#include "contacts.h"
+
+namespace spatter {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr TimePoint start{24h};
+
+struct Fixture {
+  explicit Fixture(std::uint64_t seed = 1, TableOptions options = {})
+      : maker(seed), table(maker.random.id<ServerId>(), maker.random.id<Position>(), seed, options) {}
+  ContactMaker maker;
+  RoutingTable table;
+};
+
+TEST(RoutingTable, HearsayIsHandedOnToNobody) {
+  Fixture test;
+  const auto contact = test.maker.any();
+  test.table.heard(contact, start);
+  EXPECT_TRUE(test.table.nearest(contact->position, 5).empty());
+  const auto check = test.table.next_check(start, 0);
+  ASSERT_TRUE(check);
+  EXPECT_EQ(check->contact, contact);
+  test.table.answered(contact, start);
+  EXPECT_EQ(test.table.nearest(contact->position, 5), std::vector{contact});
+}
+
+TEST(RoutingTable, KnowsEverybodyInASmallNetwork) {
+  Fixture test;
+  for (int i = 0; i < 60; ++i) test.table.answered(test.maker.any(), start);
+  EXPECT_TRUE(test.table.holds_everybody());
+  EXPECT_EQ(test.table.network_size(), 61);
+  EXPECT_EQ(test.table.nearest(test.table.position(), 100).size(), 60u);
+}
+
+TEST(RoutingTable, EstimatesTheSizeOfTheNetwork) {
+  double sum = 0;
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    Fixture test(seed);
+    for (int i = 0; i < 3000; ++i) test.table.answered(test.maker.any(), start);
+    EXPECT_FALSE(test.table.holds_everybody());
+    EXPECT_GT(test.table.network_size(), 1800);
+    EXPECT_LT(test.table.network_size(), 5000);
+    sum += test.table.network_size();
+  }
+  EXPECT_NEAR(sum / 20, 3000, 300);
+}
+
+TEST(RoutingTable, GrowsWithTheLogarithmOfTheNetwork) {
+  Fixture test;
+  for (int i = 0; i < 1000; ++i) test.table.answered(test.maker.any(), start);
+  const std::size_t thousand = test.table.size();
+  for (int i = 0; i < 15'000; ++i) test.table.answered(test.maker.any(), start);
+  EXPECT_LE(test.table.size(), thousand + 4 * 2 * RoutingTable::slots_per_bucket + 16);
+}
+
+TEST(RoutingTable, KeepsTheNearestAsSiblings) {
+  Fixture test;
+  std::vector<ContactPtr> all;
+  for (int i = 0; i < 2000; ++i) {
+    all.push_back(test.maker.any());
+    test.table.answered(all.back(), start);
+  }
+  const Position own = test.table.position();
+  std::ranges::sort(all, [&](const auto& a, const auto& b) { return nearer(a, b, own); });
+  all.resize(TableOptions{}.siblings);
+  EXPECT_EQ(test.table.nearest(own, all.size()), all);
+}
+
+TEST(RoutingTable, SomebodyWithAThousandServersGetsNoMoreOfATableThanHisShare) {
+  Fixture test;
+  const auto person = test.maker.random.id<PersonId>();
+  std::vector<ContactPtr> all;
+  for (int i = 0; i < 2000; ++i) all.push_back(test.maker.any());
+  for (int i = 0; i < 1000; ++i) all.push_back(test.maker.of(person));
+  for (std::size_t i = all.size(); i > 1; --i) std::swap(all[i - 1], all[test.maker.random.below(i)]);
+  for (int round = 0; round < 3; ++round)
+    for (const auto& contact : all) test.table.answered(contact, start + round * 1h);
+  std::map<int, int> per_bucket;
+  std::size_t his = 0;
+  const auto contacts = test.table.contacts();
+  for (const auto& contact : contacts) {
+    if (contact->person != person) continue;
+    ++his;
+    ++per_bucket[distance(contact->position, test.table.position()).shared_bits()];
+  }
+  EXPECT_LE(his, contacts.size() / 6);
+  // One a bucket, and two among the siblings.
+  for (const auto& [bucket, count] : per_bucket) EXPECT_LE(count, 3) << "bucket " << bucket;
+}
+
+TEST(RoutingTable, AFullBucketTakesNobodyWhoIsNotNearerToItsPoint) {
+  Fixture test;
+  std::vector<ContactPtr> all;
+  for (int i = 0; i < 3000; ++i) {
+    all.push_back(test.maker.any());
+    test.table.answered(all.back(), start - 1h);
+  }
+  for (const auto& contact : all) test.table.answered(contact, start);
+  std::size_t wanted = 0;
+  for (int i = 0; i < 1000; ++i) {
+    const auto contact = test.maker.at(test.maker.sharing(test.table.position(), 0));
+    wanted += test.table.wants(contact->id, contact->position, 1, start);
+  }
+  // 16 holders, nearest of some 94 each to their points: a newcomer is nearer with a chance of 1 in 95.
+  EXPECT_LT(wanted, 60u);
+}
+
+TEST(RoutingTable, ANewcomerWaitsUntilItHasBeenThereForLong) {
+  TableOptions options;
+  options.siblings = 4;
+  Fixture test(7, options);
+  std::vector<ContactPtr> all;
+  for (int i = 0; i < 200; ++i) all.push_back(test.maker.any());
+  for (const auto when : {start - 2h, start - 1h})
+    for (const auto& contact : all) test.table.answered(contact, when);
+  // Somebody who is nearer to a slot's point than its holder.
+  ContactPtr newcomer;
+  do newcomer = test.maker.at(test.maker.sharing(test.table.position(), 0));
+  while (!test.table.wants(newcomer->id, newcomer->position, 1, start));
+  const auto in_use = [&] {
+    const auto contacts = test.table.contacts();
+    return std::ranges::find(contacts, newcomer) != contacts.end();
+  };
+  test.table.answered(newcomer, start);
+  const bool slot_was_empty = in_use();
+  if (!slot_was_empty) {
+    test.table.answered(newcomer, start + 10min);
+    EXPECT_FALSE(in_use());
+    test.table.answered(newcomer, start + 31min);
+    EXPECT_TRUE(in_use());
+  }
+}
+
+TEST(RoutingTable, ForgetsWhoDoesNotAnswerTwiceAndTheSpareTakesOver) {
+  Fixture test;
+  std::vector<ContactPtr> all;
+  for (int i = 0; i < 3000; ++i) {
+    all.push_back(test.maker.any());
+    test.table.answered(all.back(), start);
+  }
+  const auto before = test.table.contacts().size();
+  for (const auto& contact : test.table.contacts()) {
+    test.table.failed(contact, start + 1min);
+    test.table.failed(contact, start + 2min);
+    const auto now = test.table.contacts();
+    EXPECT_TRUE(std::ranges::find(now, contact) == now.end());
+    test.table.answered(now.front(), start + 2min);
+  }
+  EXPECT_GT(test.table.contacts().size(), before / 3);
+}
+
+TEST(RoutingTable, ForgetsNobodyWhenNobodyAnswersAtAll) {
+  Fixture test;
+  for (int i = 0; i < 500; ++i) test.table.answered(test.maker.any(), start);
+  const auto contacts = test.table.contacts();
+  for (int round = 0; round < 5; ++round)
+    for (const auto& contact : contacts) test.table.failed(contact, start + round * 1min);
+  EXPECT_GT(test.table.proven(), contacts.size() - 20);
+}
+
+TEST(RoutingTable, WhoIsCaughtLyingIsShunnedForAWhile) {
+  Fixture test;
+  for (int i = 0; i < 20; ++i) test.table.answered(test.maker.any(), start);
+  const auto liar = test.table.contacts().front();
+  for (int i = 0; i < 3; ++i) test.table.lied(liar, start);
+  EXPECT_FALSE(test.table.wants(liar->id, liar->position, 9, start + 1h));
+  test.table.answered(liar, start + 1h);
+  EXPECT_EQ(test.table.size(), 19u);
+  EXPECT_TRUE(test.table.wants(liar->id, liar->position, 9, start + 4h));
+}
+
+TEST(RoutingTable, ANewerRecordReplacesTheOlder) {
+  Fixture test;
+  const auto old = test.maker.any();
+  test.table.answered(old, start);
+  auto newer = std::make_shared<Contact>(*old);
+  newer->version = 2;
+  test.table.heard(newer, start);
+  EXPECT_EQ(test.table.nearest(old->position, 1).front()->version, 2u);
+  test.table.heard(old, start);
+  EXPECT_EQ(test.table.nearest(old->position, 1).front()->version, 2u);
+}
+
+TEST(RoutingTable, ChecksMoreOftenWhereServersVanish) {
+  Fixture calm, wild;
+  for (int i = 0; i < 100; ++i) {
+    calm.table.answered(calm.maker.any(), start);
+    wild.table.answered(wild.maker.any(), start);
+  }
+  for (const auto& contact : calm.table.contacts()) calm.table.answered(contact, start + 2h);
+  int turn = 0;
+  for (const auto& contact : wild.table.contacts()) {
+    if (turn++ % 2) {
+      wild.table.answered(contact, start + 2h);
+    } else {
+      wild.table.failed(contact, start + 2h);
+      wild.table.failed(contact, start + 2h);
+    }
+  }
+  EXPECT_EQ(calm.table.check_interval(), TableOptions{}.check_max);
+  EXPECT_LT(wild.table.check_interval(), 1h + 30min);
+  EXPECT_GE(wild.table.check_interval(), TableOptions{}.check_min);
+}
+
+RC_GTEST_PROP(RoutingTable, StaysWithinItsBoundsWhateverHappens, (std::uint64_t seed)) {
+  TableOptions options;
+  options.siblings = 8;
+  options.siblings_unproven = 4;
+  Fixture test(seed, options);
+  std::vector<ContactPtr> all;
+  std::vector<PersonId> persons;
+  for (int i = 0; i < 10; ++i) persons.push_back(test.maker.random.id<PersonId>());
+  TimePoint now = start;
+  for (int step = 0; step < 600; ++step) {
+    now += 1min;
+    if (all.empty() || test.maker.random.below(3) == 0) {
+      const auto bits = test.maker.random.below(12);
+      all.push_back(test.maker.at(test.maker.sharing(test.table.position(), bits),
+                                  persons[test.maker.random.below(persons.size())]));
+    }
+    const auto& contact = all[test.maker.random.below(all.size())];
+    switch (test.maker.random.below(6)) {
+      case 0: test.table.heard(contact, now); break;
+      case 1: test.table.met(contact, now); break;
+      case 2: test.table.failed(contact, now); break;
+      case 3: test.table.lied(contact, now); break;
+      case 4: (void)test.table.next_check(now, test.maker.random.next_u64()); break;
+      default: test.table.answered(contact, now); break;
+    }
+    RC_ASSERT(test.table.size() <= 8 + 4 + 12 * 2 * RoutingTable::slots_per_bucket);
+  }
+  // The siblings are the nearest of all that have answered and count for no crowd; in any case, what
+  // is handed out is sorted and known once.
+  const auto nearest = test.table.nearest(test.table.position(), 50);
+  for (std::size_t i = 1; i < nearest.size(); ++i)
+    RC_ASSERT(nearer(nearest[i - 1], nearest[i], test.table.position()));
+}
+
+}  // namespace
+}  // namespace spatter
