@@ -108,7 +108,10 @@ Task<void> put_and_get(Network& net, Directory& writer, Directory& reader, std::
   const RecordKey key = net.next_key();
   const auto micro = [](Duration took) { return std::chrono::duration<double, std::micro>(took).count(); };
   const TimePoint begun = net.runtime->now();
-  SPATTER_ASSERT(co_await writer.put(key, value_of(1)));
+  if (const auto put = co_await writer.put(key, value_of(1)); !put) {
+    fmt::print(stderr, "put: {}\n", put.error().message);
+    std::abort();
+  }
   const TimePoint between = net.runtime->now();
   SPATTER_ASSERT(co_await reader.get(key));
   puts.push_back(micro(between - begun));

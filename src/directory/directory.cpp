@@ -143,16 +143,8 @@ Task<Result<RecordPtr>> Directory::get(RecordKey key) {
   co_return fail(Errc::not_found, "directory record {}: nobody has it", key.subject);
 }
 
-Task<Result<std::size_t>> Directory::put(RecordKey key, std::string value) {
-  CO_TRY(const RecordPtr record, validators_.check(key, std::move(value)));
-  co_await arrived_.wait();
-  auto at_once = core_.publication_at_once(record);
-  if (!at_once) {
-    const Lookup lookup =
-        co_await search(core_.find_servers(record->position), record->position, std::nullopt);
-    at_once = core_.publication(lookup, record);
-  }
-  auto& publication = *at_once;
+/// How many took the record, this server included.
+Task<std::size_t> Directory::publish(DirectoryCore::Publication publication, RecordPtr record) {
   auto passing = std::make_shared<Passing>(runtime_.executor());
   if (publication.self && core_.store().put(record, runtime_.now(), runtime_.wall_ms(),
                                             runtime_.chance().next_u64()))
@@ -160,9 +152,21 @@ Task<Result<std::size_t>> Directory::put(RecordKey key, std::string value) {
   passing->left = publication.asks.size();
   for (auto& ask : publication.asks) tasks_.spawn(pass_on(std::move(ask), passing));
   if (passing->left > 0) co_await passing->all_ended.wait();
-  if (passing->stored == 0)
-    co_return fail(Errc::unavailable, "directory record {}: no server takes it", key.subject);
   co_return passing->stored;
+}
+
+Task<Result<std::size_t>> Directory::put(RecordKey key, std::string value) {
+  CO_TRY(const RecordPtr record, validators_.check(key, std::move(value)));
+  co_await arrived_.wait();
+  if (auto at_once = core_.publication_at_once(record))
+    if (const auto stored = co_await publish(std::move(*at_once), record); stored > 0) co_return stored;
+  // Else, or when those who were taken for everybody are not: the record's places keep it, others don't.
+  const Lookup lookup =
+      co_await search(core_.find_servers(record->position), record->position, std::nullopt);
+  const auto stored = co_await publish(core_.publication(lookup, record), record);
+  if (stored == 0)
+    co_return fail(Errc::unavailable, "directory record {}: no server takes it", key.subject);
+  co_return stored;
 }
 
 Task<std::vector<ContactPtr>> Directory::nearest(Position target) {

@@ -66,6 +66,7 @@ class Directory {
   Task<void> upkeep(std::vector<ContactPtr> first);
   Task<void> look_round(std::vector<ContactPtr> first);
   Task<void> check(DirectoryCore::Ask ask);
+  Task<std::size_t> publish(DirectoryCore::Publication publication, RecordPtr record);
   Task<void> pass_on(DirectoryCore::Ask ask, std::shared_ptr<Passing> passing);
   Task<Lookup> search(Lookup lookup, Position target, std::optional<RecordKey> key,
                       bool introduce = false);
