@@ -83,7 +83,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 4: as_reply(world, body); break;
     default:
       (void)world.judge.judge(as_bytes(body));
-      (void)ContactJudge::claim(as_bytes(body));
       break;
   }
   return 0;

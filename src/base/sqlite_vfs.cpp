@@ -193,7 +193,7 @@ int vfs_open(sqlite3_vfs* vfs, const char* name, sqlite3_file* file, int flags, 
   auto opened = name == nullptr ? open_scratch(state.disk) : state.disk.open(path, mode);
   if (!opened) return code_of(opened.error(), SQLITE_CANTOPEN);
   auto* slot = reinterpret_cast<Slot*>(file);
-  slot->handle = new Handle{&state, std::move(*opened), path, SQLITE_LOCK_NONE, is_new, is_log, {}, 0};
+  slot->handle = new Handle{&state, std::move(*opened), path, SQLITE_LOCK_NONE, is_new, is_log};
   file->pMethods = &file_methods;
   if (out_flags != nullptr) *out_flags = flags;
   return SQLITE_OK;

@@ -6,26 +6,11 @@
 
 namespace spatter {
 
-template <class IdType>
-bool Allowances<IdType>::take(const IdType& who, double count, TimePoint now) {
-  if (callers_.size() >= callers_max && !callers_.contains(who))
-    callers_.erase(std::ranges::min_element(callers_, {}, [](const auto& one) { return one.second.at; }));
-  const auto [at, fresh] = callers_.try_emplace(who, One{burst_, now});
-  One& one = at->second;
-  one.left = std::min(burst_, one.left + std::chrono::duration<double>(now - one.at).count() * per_s_);
-  one.at = now;
-  if (one.left < count) return false;
-  one.left -= count;
-  return true;
-}
-
-template class Allowances<ServerId>;
-template class Allowances<PersonId>;
-
 DirectoryCore::DirectoryCore(ContactPtr own, Random& chance, DirectoryOptions options)
     : own_(std::move(own)), chance_(chance), options_(options),
       table_(own_->id, own_->position, chance.next_u64(), options.table),
       store_(own_->position, options.store),
+      introductions_(options.introduction_burst, options.introductions_per_s),
       server_puts_(options.put_burst, options.puts_per_s),
       person_puts_(options.person_put_burst, options.person_puts_per_s) {}
 
@@ -35,6 +20,11 @@ void DirectoryCore::set_own(ContactPtr own) {
 }
 
 // Answering ----------------------------------------------------------------------------------
+
+Result<void> DirectoryCore::allow_introduction(const ServerId& caller, TimePoint now) {
+  if (introductions_.take(caller, 1, now)) return {};
+  return fail(Errc::busy, "server {} shows its record more often than is allowed", caller);
+}
 
 Result<void> DirectoryCore::allow_put(const ServerId& caller, const PersonId& person,
                                       std::size_t records, TimePoint now) {

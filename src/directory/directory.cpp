@@ -129,8 +129,16 @@ Task<Lookup> Directory::search(Lookup lookup, Position target, std::optional<Rec
   co_return std::move(search->lookup);
 }
 
-Task<Result<RecordPtr>> Directory::get(RecordKey key) {
+/// Waits until it has looked round. Once it has been stopped no question is asked any more, and whoever
+/// waited for an answer would wait for ever.
+Task<Result<void>> Directory::arrive() {
   co_await arrived_.wait();
+  if (tasks_.stopping()) co_return fail(Errc::cancelled, "the directory is stopping");
+  co_return Result<void>{};
+}
+
+Task<Result<RecordPtr>> Directory::get(RecordKey key) {
+  CO_TRY_VOID(co_await arrive());
   const Lookup lookup = co_await search(core_.find_record(key), record_position(key), key);
   RecordPtr best = core_.store().get(key, runtime_.wall_ms());
   if (lookup.record() && (!best || lookup.record()->facts.version > best->facts.version))
@@ -149,6 +157,7 @@ Task<std::size_t> Directory::publish(DirectoryCore::Publication publication, Rec
   if (publication.self && core_.store().put(record, runtime_.now(), runtime_.wall_ms(),
                                             runtime_.chance().next_u64()))
     ++passing->stored;
+  if (tasks_.stopping()) co_return passing->stored;
   passing->left = publication.asks.size();
   for (auto& ask : publication.asks) tasks_.spawn(pass_on(std::move(ask), passing));
   if (passing->left > 0) co_await passing->all_ended.wait();
@@ -157,7 +166,7 @@ Task<std::size_t> Directory::publish(DirectoryCore::Publication publication, Rec
 
 Task<Result<std::size_t>> Directory::put(RecordKey key, std::string value) {
   CO_TRY(const RecordPtr record, validators_.check(key, std::move(value)));
-  co_await arrived_.wait();
+  CO_TRY_VOID(co_await arrive());
   if (auto at_once = core_.publication_at_once(record))
     if (const auto stored = co_await publish(std::move(*at_once), record); stored > 0) co_return stored;
   // Else, or when those who were taken for everybody are not: the record's places keep it, others don't.
@@ -167,12 +176,6 @@ Task<Result<std::size_t>> Directory::put(RecordKey key, std::string value) {
   if (stored == 0)
     co_return fail(Errc::unavailable, "directory record {}: no server takes it", key.subject);
   co_return stored;
-}
-
-Task<std::vector<ContactPtr>> Directory::nearest(Position target) {
-  co_await arrived_.wait();
-  const Lookup lookup = co_await search(core_.find_servers(target), target, std::nullopt);
-  co_return lookup.places();
 }
 
 Directory::Stats Directory::stats() const {

@@ -68,7 +68,9 @@ Task<Result<std::unique_ptr<GossipMembers>>> GossipMembers::open(Runtime& runtim
 GossipMembers::GossipMembers(Runtime& runtime, Rpc& rpc, const Identity& identity,
                              MemberStore& store, GossipOptions options, Roster roster)
     : runtime_(runtime), rpc_(rpc), identity_(identity), store_(store), options_(options),
-      roster_(std::move(roster)), started_(runtime.now()), publish_wanted_(runtime.executor()),
+      roster_(std::move(roster)), started_(runtime.now()),
+      allowances_(static_cast<double>(options.push_burst), static_cast<double>(options.push_per_s)),
+      publish_wanted_(runtime.executor()),
       save_wanted_(runtime.executor()), notify_pending_(std::make_shared<bool>(false)),
       tasks_(runtime.executor()) {
   if (const auto* entry = roster_.find(identity_.server))
@@ -108,7 +110,6 @@ void GossipMembers::start() {
 Task<void> GossipMembers::stop() {
   rpc_.on_reachability = nullptr;
   rpc_.on_barred = nullptr;
-  on_admitted = nullptr;
   co_await tasks_.stop();
   if (!unsaved_servers_.empty() || !unsaved_admissions_.empty() || !unsaved_revocations_.empty()) {
     std::vector<MemberStore::ServerRow> servers;
@@ -284,22 +285,7 @@ Task<void> GossipMembers::publish_loop() {
 
 bool GossipMembers::take_allowance(const ServerId& from, std::size_t records) {
   // Strangers share one allowance: there may be any number of them.
-  const auto key = person_of(from) ? from : ServerId{};
-  auto [at, fresh] = allowances_.try_emplace(key);
-  auto& allowance = at->second;
-  const auto now = runtime_.now();
-  const auto burst = static_cast<double>(options_.push_burst);
-  if (fresh) {
-    allowance.records = burst;
-  } else {
-    const auto seconds = std::chrono::duration<double>(now - allowance.at).count();
-    allowance.records =
-        std::min(burst, allowance.records + seconds * static_cast<double>(options_.push_per_s));
-  }
-  allowance.at = now;
-  if (allowance.records < static_cast<double>(records)) return false;
-  allowance.records -= static_cast<double>(records);
-  return true;
+  return allowances_.take(person_of(from) ? from : ServerId{}, static_cast<double>(records), runtime_.now());
 }
 
 void GossipMembers::learn(const Records& admissions, const Records& records,
@@ -715,9 +701,7 @@ Task<Result<RpcReply>> GossipMembers::handle_join(Caller caller, RpcRequest requ
   CO_TRY(const bool fresh, roster_.accept(message.record()));
   if (fresh) {
     runtime_.log().info("server {} of person {} has joined", entry.member.id, entry.member.person);
-    const bool new_person = !new_admissions.empty();
     records_changed({std::move(new_admissions), {entry.member.id}, {}}, caller.server);
-    if (new_person && on_admitted) on_admitted(entry.member.person);
   }
 
   CO_TRY(auto contents, co_await store_.load());

@@ -9,19 +9,6 @@ namespace spatter {
 ContactJudge::ContactJudge(Rules rules, std::size_t remembered)
     : rules_(std::move(rules)), remembered_max_(remembered) {}
 
-std::optional<ContactJudge::Claim> ContactJudge::claim(ByteView record) {
-  wire::Signed outer;
-  wire::ServerRecord inner;
-  if (record.size() > Roster::server_record_bytes_max ||
-      !outer.ParseFromArray(record.data(), static_cast<int>(record.size())) ||
-      !inner.ParseFromString(outer.body()) || inner.server_key().size() != 32 ||
-      inner.place_draw().size() != position_draw_bytes)
-    return std::nullopt;
-  return Claim{server_id(as_bytes(inner.server_key())),
-               server_position(as_bytes(inner.server_key()), as_bytes(inner.place_draw())),
-               inner.version()};
-}
-
 Result<ContactPtr> ContactJudge::judge(ByteView record) {
   if (record.size() > Roster::server_record_bytes_max)
     return fail(Errc::invalid, "a server record of {} bytes: at most {} are allowed", record.size(),

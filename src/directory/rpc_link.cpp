@@ -38,6 +38,7 @@ Task<Result<RpcReply>> DirectoryService::handle(Caller caller, RpcRequest reques
   std::optional<PersonId> person = person_of_(caller.server);
   if (!foreign.from.empty()) {
     // Its own record, or none: nobody introduces others here.
+    CO_TRY_VOID(directory_.core().allow_introduction(caller.server, runtime_.now()));
     CO_TRY(auto from, judge_.judge(as_bytes(foreign.from)));
     if (from->id != caller.server)
       co_return fail(Errc::denied, "server {} shows the record of server {} as its own",

@@ -34,9 +34,10 @@ TrustExchange::TrustExchange(Parts parts, GenesisFacts genesis, std::unique_ptr<
       book_(genesis_, [this](const PersonId& person) {
         return parts_.members.roster().is_admitted(person);
       }),
+      allowances_(static_cast<double>(options.push_burst), static_cast<double>(options.push_per_s)),
       tasks_(parts.runtime.executor()) {}
 
-TrustExchange::~TrustExchange() = default;
+TrustExchange::~TrustExchange() { parts_.members.trusted = nullptr; }
 
 Task<Result<std::unique_ptr<TrustExchange>>> TrustExchange::open(Parts parts, GenesisFacts genesis,
                                                                  std::string path,
@@ -152,7 +153,6 @@ void TrustExchange::members_changed() {
 Task<void> TrustExchange::stop() {
   if (subscription_ != 0) parts_.members.unsubscribe(subscription_);
   co_await tasks_.stop();
-  parts_.members.trusted = nullptr;
   co_await database_->close();
 }
 
@@ -211,19 +211,8 @@ Task<void> TrustExchange::epoch_loop() {
 
 // Taking records in --------------------------------------------------------------------------
 
-bool TrustExchange::take_allowance(const ServerId& from, std::size_t records) {
-  const auto [at, fresh] = allowances_.try_emplace(from);
-  auto& allowance = at->second;
-  const auto now = parts_.runtime.now();
-  const auto burst = static_cast<double>(options_.push_burst);
-  const auto seconds = std::chrono::duration<double>(now - allowance.at).count();
-  allowance.records =
-      fresh ? burst
-            : std::min(burst, allowance.records + seconds * static_cast<double>(options_.push_per_s));
-  allowance.at = now;
-  if (allowance.records < static_cast<double>(records)) return false;
-  allowance.records -= static_cast<double>(records);
-  return true;
+bool TrustExchange::take_allowance(const Caller& from, int records) {
+  return allowances_.take(from.server, records, parts_.runtime.now());
 }
 
 Task<Result<bool>> TrustExchange::take(Records records, ServerId from) {
@@ -418,7 +407,7 @@ Task<Result<RpcReply>> TrustExchange::handle_compare(Caller caller, RpcRequest r
   wire::TrustCompareRequest message;
   if (!message.ParseFromString(request.body) || message.folded().size() != 256 * 8)
     co_return fail(Errc::invalid, "trust.compare: a request that cannot be read");
-  if (!take_allowance(caller.server, 1))
+  if (!take_allowance(caller, 1))
     co_return fail(Errc::busy, "server {} compares trust records too often", caller.server);
   wire::TrustCompareReply reply;
   const auto mine = folded_bytes(folded());
@@ -442,6 +431,8 @@ Task<Result<RpcReply>> TrustExchange::handle_get(Caller caller, RpcRequest reque
   wire::TrustGetRequest message;
   if (!message.ParseFromString(request.body) || message.ids_size() > int{ids_at_once})
     co_return fail(Errc::invalid, "trust.get: a request that cannot be read");
+  if (!take_allowance(caller, 1))
+    co_return fail(Errc::busy, "server {} asks for trust records too often", caller.server);
   wire::TrustGetReply reply;
   std::size_t used = 0;
   for (const auto& raw : message.ids()) {
@@ -460,8 +451,7 @@ Task<Result<RpcReply>> TrustExchange::handle_push(Caller caller, RpcRequest requ
   wire::TrustPushRequest message;
   if (!message.ParseFromString(request.body))
     co_return fail(Errc::invalid, "trust.push: a request that cannot be read");
-  const auto count = static_cast<std::size_t>(message.records_size());
-  if (!take_allowance(caller.server, count))
+  if (!take_allowance(caller, message.records_size()))
     co_return fail(Errc::busy, "server {} pushes too many trust records", caller.server);
   CO_TRY(const bool early, co_await take(std::move(*message.mutable_records()), caller.server));
   if (early) tasks_.spawn(compare_soon(caller.server));
@@ -475,6 +465,8 @@ Task<Result<RpcReply>> TrustExchange::handle_lot(Caller caller, RpcRequest reque
   wire::TrustLotRequest message;
   if (!message.ParseFromString(request.body))
     co_return fail(Errc::invalid, "trust.lot: a request that cannot be read");
+  if (!take_allowance(caller, 1))
+    co_return fail(Errc::busy, "server {} asks for lots too often", caller.server);
   CO_TRY(const auto basis, Digest::from(message.basis()));
   const auto& clips = standings().clips;
   const auto at = clips.find(basis);
@@ -500,7 +492,7 @@ Task<Result<RpcReply>> TrustExchange::handle_lot(Caller caller, RpcRequest reque
   co_return RpcReply{reply.SerializeAsString(), {}};
 }
 
-Task<Result<GivenLot>> TrustExchange::ask_lot(ServerId server, Digest basis, std::uint64_t& lot_epoch) {
+Task<Result<TrustExchange::CheckedLot>> TrustExchange::ask_lot(ServerId server, Digest basis) {
   wire::TrustLotRequest ask;
   ask.set_basis(basis.raw());
   CO_TRY(const auto answered, co_await parts_.rpc.call(server, {method::trust_lot, ask.SerializeAsString(), {}},
@@ -508,7 +500,9 @@ Task<Result<GivenLot>> TrustExchange::ask_lot(ServerId server, Digest basis, std
   wire::TrustLotReply reply;
   if (!reply.ParseFromString(answered.body))
     co_return fail(Errc::invalid, "server {} gave a lot that cannot be read", server);
-  GivenLot lot;
+  CheckedLot result;
+  result.epoch = reply.epoch();
+  auto& lot = result.lot;
   CO_TRY(lot.giver, PersonId::from(reply.giver()));
   CO_TRY(lot.key, PersonId::from(reply.key()));
   if (parts_.members.person_of(server) != lot.giver)
@@ -516,12 +510,10 @@ Task<Result<GivenLot>> TrustExchange::ask_lot(ServerId server, Digest basis, std
   if (reply.draw().size() != lot.draw.size())
     co_return fail(Errc::invalid, "server {} gave a lot that is no draw", server);
   std::ranges::copy(as_bytes(reply.draw()), lot.draw.begin());
-  DrawProof proof;
-  proof.proof = lot.draw;
+  DrawProof proof{.key = {}, .proof = lot.draw};
   std::ranges::copy(lot.key.view(), proof.key.begin());
-  CO_TRY_VOID(check_draw(phrase_draw(parts_.identity.network, basis, reply.epoch()), proof));
-  lot_epoch = reply.epoch();
-  co_return lot;
+  CO_TRY(result.draw, check_draw(phrase_draw(parts_.identity.network, basis, result.epoch), proof));
+  co_return result;
 }
 
 }  // namespace spatter

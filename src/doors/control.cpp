@@ -8,6 +8,8 @@
 
 #include <cerrno>
 
+#include "base/shallow_json.h"
+
 namespace spatter::doors {
 
 namespace {
@@ -117,27 +119,13 @@ Result<std::string> binary_at(const Json& message, const char* key) {
 
 namespace {
 
-/// Builds the message, but refuses nesting before the parser, which recurses, is led into it.
-class ShallowParser : public nlohmann::detail::json_sax_dom_parser<Json> {
-  using Base = nlohmann::detail::json_sax_dom_parser<Json>;
-
- public:
-  explicit ShallowParser(Json& result) : Base(result, false) {}
-  bool start_object(std::size_t size) { return ++depth_ <= depth_max && Base::start_object(size); }
-  bool start_array(std::size_t size) { return ++depth_ <= depth_max && Base::start_array(size); }
-  bool end_object() { return --depth_, Base::end_object(); }
-  bool end_array() { return --depth_, Base::end_array(); }
-
- private:
-  static constexpr int depth_max = 8;
-  int depth_ = 0;
-};
+constexpr int message_depth_max = 8;
 
 }  // namespace
 
 Result<Json> parse_message(ByteView bytes) {
   Json message;
-  ShallowParser parser(message);
+  ShallowJson<message_depth_max> parser(message);
   bool whole = Json::sax_parse(bytes.begin(), bytes.end(), &parser, Json::input_format_t::msgpack);
   if (!whole || !message.is_object())
     return fail(Errc::invalid, "not a well-formed control message ({} bytes)", bytes.size());

@@ -32,14 +32,14 @@ Housekeeper::Housekeeper(Parts parts)
     : parts_(std::move(parts)), tasks_(parts_.runtime.executor()) {}
 
 void Housekeeper::start() {
-  parts_.shards.set_standing([this](PersonId person) {
+  parts_.shards.set_reciprocity([this](PersonId person) {
     const auto kept = kept_for_us_.find(person);
     return Reciprocity{.kept_for_us = kept == kept_for_us_.end() ? 0 : kept->second,
                     .persons = persons_};
   });
   subscription_ = parts_.members.subscribe([this] { follow_network(); });
   follow_network();
-  refresh_standing();
+  refresh_reciprocity();
   publish();
   tasks_.spawn(figures_loop());
   tasks_.spawn(tidy_loop());
@@ -47,7 +47,7 @@ void Housekeeper::start() {
 
 Task<void> Housekeeper::stop() {
   if (subscription_) parts_.members.unsubscribe(std::exchange(subscription_, 0));
-  parts_.shards.set_standing({});
+  parts_.shards.set_reciprocity({});
   co_await tasks_.stop();
 }
 
@@ -68,7 +68,7 @@ void Housekeeper::follow_network() {
   parts_.volume.packs().set_target_bytes(shape_for(static_cast<unsigned>(up)).k * column_bytes);
 }
 
-void Housekeeper::refresh_standing() {
+void Housekeeper::refresh_reciprocity() {
   std::map<PersonId, std::uint64_t> kept;
   for (const auto& held : parts_.keeper.report().held) {
     if (const auto person = parts_.members.person_of(held.server)) kept[*person] += held.bytes;
@@ -80,7 +80,7 @@ Task<void> Housekeeper::figures_loop() {
   for (;;) {
     co_await parts_.runtime.sleep(parts_.every);
     publish();
-    refresh_standing();
+    refresh_reciprocity();
   }
 }
 
@@ -109,7 +109,7 @@ Task<void> Housekeeper::evict() {
   const auto used = packs.used_bytes();
   if (used < limit - limit / 8) co_return;
   const auto others = parts_.members.others();
-  const auto up = std::ranges::count_if(others, &Member::up);
+  const auto up = std::ranges::count_if(others, [](const Member& one) { return one.up && one.may_hold; });
   if (static_cast<std::size_t>(up) < others_to_evict) co_return;
   const auto leave = packs_to_evict(packs.list(), used, limit - limit / 4,
                                     [&](const PackId& pack) { return parts_.keeper.is_full(pack); });

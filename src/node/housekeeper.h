@@ -44,7 +44,7 @@ class Housekeeper {
   Task<void> figures_loop();
   Task<void> tidy_loop();
   void follow_network();
-  void refresh_standing();
+  void refresh_reciprocity();
   Task<void> snapshot_if_due();
   Task<void> evict();
   Task<void> compact();

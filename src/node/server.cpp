@@ -149,8 +149,8 @@ Task<Result<void>> Server::start() {
     if (!state.options.offline) {
       serve_shards(*state.rpc, *state.shards, [members = state.members.get()](ServerId id) {
         return members->person_of(id);
-      }, [members = state.members.get()](const PersonId& person) -> Result<void> {
-        if (members->is_trusted(person) || person == members->own().person) return {};
+      }, [members = state.members.get(), own = state.identity->person](const PersonId& person) -> Result<void> {
+        if (person == own || members->is_trusted(person)) return {};
         return fail(Errc::denied, "person {} is not trusted yet: nobody keeps anything of his until reviewers "
                     "have vouched for him", person);
       });

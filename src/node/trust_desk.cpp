@@ -33,13 +33,11 @@ void TrustDesk::start() {
     fetch_what_is_asked();
     if (!vouching_ && parts_.exchange.genesis().rules.reviewers > 0) tasks_.spawn(vouch_for_guests());
   };
-  parts_.members.on_admitted = [look](const PersonId&) { look(); };
   parts_.exchange.on_changed = look;
   look();
 }
 
 Task<void> TrustDesk::stop() {
-  parts_.members.on_admitted = nullptr;
   parts_.exchange.on_changed = nullptr;
   co_await tasks_.stop();
 }
@@ -211,21 +209,23 @@ Task<Result<TrustPhrase>> TrustDesk::phrase() {
     if (const auto* vouch = facts ? std::get_if<Vouch>(&facts->what) : nullptr) judges = {vouch->voucher};
     needed = 1;
   }
+  std::vector<PhraseLot> lots;
   std::string last = "none of their servers is up";
   for (const auto& judge : judges) {
     for (const auto& server : servers_of(judge)) {
-      std::uint64_t epoch = 0;
-      auto lot = co_await parts_.exchange.ask_lot(server, fresh.basis, epoch);
-      if (!lot) {
-        last = lot.error().message;
+      auto given = co_await parts_.exchange.ask_lot(server, fresh.basis);
+      if (!given) {
+        last = given.error().message;
         continue;
       }
-      if (!fresh.lots.empty() && epoch != fresh.epoch) {
+      if (given->epoch != fresh.epoch) {
         // An epoch has begun meanwhile: all lots must be of one.
         fresh.lots.clear();
+        lots.clear();
+        fresh.epoch = given->epoch;
       }
-      fresh.epoch = epoch;
-      fresh.lots.push_back(std::move(*lot));
+      lots.push_back({given->lot.giver, given->lot.key, given->draw});
+      fresh.lots.push_back(std::move(given->lot));
       break;
     }
   }
@@ -233,14 +233,7 @@ Task<Result<TrustPhrase>> TrustDesk::phrase() {
     co_return fail(Errc::unavailable, "{} of {} reviewers could be asked for their part of the phrase, and {} "
                    "are needed: {}", fresh.lots.size(), judges.size(), needed, last);
   std::ranges::sort(fresh.lots, {}, &GivenLot::giver);
-  std::vector<PhraseLot> lots;
-  for (const auto& lot : fresh.lots) {
-    DrawProof proof;
-    proof.proof = lot.draw;
-    std::ranges::copy(lot.key.view(), proof.key.begin());
-    CO_TRY(const auto output, check_draw(phrase_draw(parts_.identity.network, fresh.basis, fresh.epoch), proof));
-    lots.push_back({lot.giver, lot.key, output});
-  }
+  std::ranges::sort(lots, {}, &PhraseLot::giver);
   fresh.phrase = phrase_of(parts_.identity.network, fresh.basis, fresh.epoch, lots);
   const auto& genesis = parts_.exchange.genesis();
   fresh.until_ms = static_cast<WallMs>(genesis.created_ms) +

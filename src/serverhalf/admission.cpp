@@ -6,8 +6,8 @@ namespace spatter {
 
 Result<void> FairAdmission::admit(const RoomRequest& request) const {
   const std::uint64_t after = request.kept_for_person + request.need;
-  const std::size_t persons = std::max<std::size_t>(request.standing.persons, 1);
-  const std::uint64_t kept_for_us = request.standing.kept_for_us;
+  const std::size_t persons = std::max<std::size_t>(request.reciprocity.persons, 1);
+  const std::uint64_t kept_for_us = request.reciprocity.kept_for_us;
   const std::uint64_t share = std::max({request.budget / persons, request.budget / 4,
                                         kept_for_us + kept_for_us / 4});
   if (after <= share) return {};

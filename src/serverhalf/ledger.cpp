@@ -68,7 +68,7 @@ void Ledger::Room::give_back() {
 }
 
 Result<Ledger::Room> Ledger::reserve(const PersonId& person, Charge need, const Admission& policy,
-                                     const Reciprocity& standing) {
+                                     const Reciprocity& reciprocity) {
   const std::uint64_t in_budget = free_in_budget(need.rows);
   if (need.total() > in_budget)
     return fail(Errc::no_space, "this server half is full: {} bytes wanted, {} of {} free",
@@ -78,7 +78,7 @@ Result<Ledger::Room> Ledger::reserve(const PersonId& person, Charge need, const 
                 need.total(), free_on_disk());
   const auto charged = charged_.find(person);
   TRY_VOID(policy.admit({.person = person,
-                         .standing = standing,
+                         .reciprocity = reciprocity,
                          .need = need.total(),
                          .kept_for_person = charged == charged_.end() ? 0 : charged->second,
                          .used = used_.total() + reserved_.total(),

@@ -76,7 +76,7 @@ class Ledger {
 
   /// Errc::no_space, saying how much is free, when budget, disk or policy refuse.
   Result<Room> reserve(const PersonId& person, Charge need, const Admission& policy,
-                       const Reciprocity& standing);
+                       const Reciprocity& reciprocity);
 
   /// What is durable now: used instead of promised. `actual` is at most what the room held.
   void settle(Room room, Charge actual);

@@ -98,8 +98,8 @@ std::uint64_t ShardStore::kept_for(PersonId person) const {
   return impl_->ledger().kept_for(person);
 }
 void ShardStore::set_budget(std::uint64_t bytes) { impl_->ledger().set_budget(bytes); }
-void ShardStore::set_standing(std::function<Reciprocity(PersonId)> standing) {
-  impl_->options().standing = std::move(standing);
+void ShardStore::set_reciprocity(std::function<Reciprocity(PersonId)> reciprocity) {
+  impl_->options().reciprocity = std::move(reciprocity);
 }
 
 void ShardStore::on_lost(std::function<void()> call) { impl_->on_lost = std::move(call); }

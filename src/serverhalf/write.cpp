@@ -38,11 +38,11 @@ Task<Result<void>> ShardStore::Impl::look(Charge need, bool force) {
 
 Task<Result<ShardStore::Impl::Room>> ShardStore::Impl::reserve(PersonId person, Charge need) {
   CO_TRY_VOID(co_await look(need, false));
-  const Reciprocity standing = options_.standing ? options_.standing(person) : Reciprocity{};
-  auto room = ledger_.reserve(person, need, *options_.admission, standing);
+  const Reciprocity reciprocity = options_.reciprocity ? options_.reciprocity(person) : Reciprocity{};
+  auto room = ledger_.reserve(person, need, *options_.admission, reciprocity);
   if (room) co_return room;
   CO_TRY_VOID(co_await look(need, true));
-  co_return ledger_.reserve(person, need, *options_.admission, standing);
+  co_return ledger_.reserve(person, need, *options_.admission, reciprocity);
 }
 
 Result<ContractTerms> ShardStore::Impl::examine_terms(const Asker& asker,

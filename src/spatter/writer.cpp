@@ -279,7 +279,7 @@ Error StripeWriter::why_missing(Error otherwise) const {
   std::size_t up = 0;
   std::size_t full = 0;
   for (const auto& member : context_.members.others()) {
-    if (!member.up) continue;
+    if (!member.up || !member.may_hold) continue;
     ++up;
     const auto at = avoided_->find(member.id);
     full += at != avoided_->end() && at->second.full && at->second.until > context_.runtime.now();

@@ -2,9 +2,9 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <optional>
 
+#include "base/shallow_json.h"
 #include "trust/clip.h"
 
 namespace spatter {
@@ -14,21 +14,7 @@ using Json = nlohmann::json;
 
 constexpr std::size_t streams_max = 8;
 
-/// Builds the document, but refuses nesting before the parser is led into it.
-class ShallowParser : public nlohmann::detail::json_sax_dom_parser<Json> {
-  using Base = nlohmann::detail::json_sax_dom_parser<Json>;
-
- public:
-  explicit ShallowParser(Json& result) : Base(result, false) {}
-  bool start_object(std::size_t size) { return ++depth_ <= depth_max && Base::start_object(size); }
-  bool start_array(std::size_t size) { return ++depth_ <= depth_max && Base::start_array(size); }
-  bool end_object() { return --depth_, Base::end_object(); }
-  bool end_array() { return --depth_, Base::end_array(); }
-
- private:
-  static constexpr int depth_max = 6;
-  int depth_ = 0;
-};
+constexpr int report_depth_max = 6;
 
 std::string text_at(const Json& object, const char* key) {
   const auto at = object.find(key);
@@ -132,7 +118,7 @@ Result<ClipFacts> judge_probe_report(std::string_view report, const ClipLimits& 
   if (report.size() > probe_report_bytes_max)
     return fail(Errc::invalid, "the clip has more packets than a minute of video");
   Json document;
-  ShallowParser parser(document);
+  ShallowJson<report_depth_max> parser(document);
   if (!Json::sax_parse(report.begin(), report.end(), &parser) || !document.is_object())
     return fail(Errc::invalid, "the prober's report on the clip cannot be read");
 

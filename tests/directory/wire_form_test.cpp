@@ -36,10 +36,6 @@ TEST_F(WireForm, AContactIsWhatItsRecordProves) {
   EXPECT_EQ(one->position, server_position(identity->server_key.public_key(), place.draw));
   EXPECT_EQ(one->prefix, NetworkPrefix::of({"192.0.2.1", 1}));
   EXPECT_LE(one->memory_bytes(), 1024u);
-  const auto claim = ContactJudge::claim(as_bytes(one->record));
-  ASSERT_TRUE(claim);
-  EXPECT_EQ(claim->id, one->id);
-  EXPECT_EQ(claim->position, one->position);
   EXPECT_EQ(judge.judge(as_bytes(one->record)).value(), one);  // remembered
 }
 
@@ -67,7 +63,6 @@ TEST_F(WireForm, ARecordThatProvesNoPlaceIsNoContact) {
             Errc::denied);
   const auto bare = people.record(identity, 1).SerializeAsString();
   EXPECT_EQ(judge.judge(as_bytes(bare)).error().code, Errc::invalid);
-  EXPECT_FALSE(ContactJudge::claim(as_bytes(bare)));
   auto altered = people.placed(identity, place, 1, {});
   altered[altered.size() / 2] ^= 1;
   EXPECT_FALSE(judge.judge(as_bytes(altered)));

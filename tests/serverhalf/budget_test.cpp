@@ -175,7 +175,7 @@ constexpr std::uint64_t half = 1000;
 
 Result<void> admit(std::uint64_t kept, std::uint64_t used, std::size_t persons,
                    std::uint64_t kept_for_us = 0) {
-  return FairAdmission().admit({.standing = {.kept_for_us = kept_for_us, .persons = persons},
+  return FairAdmission().admit({.reciprocity = {.kept_for_us = kept_for_us, .persons = persons},
                                 .need = 10,
                                 .kept_for_person = kept,
                                 .used = used,

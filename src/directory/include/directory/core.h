@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/random.h"
+#include "directory/allowances.h"
 #include "directory/lookup.h"
 #include "directory/record_store.h"
 #include "directory/routing_table.h"
@@ -21,26 +22,10 @@ struct DirectoryOptions {
   /// servers of one person together.
   double put_burst = 4096, puts_per_s = 4;
   double person_put_burst = 16384, person_puts_per_s = 16;
+  /// Own records that one server may show, likewise.
+  double introduction_burst = 64, introductions_per_s = 2;
   /// A record is refused when so many servers nearer to it are known.
   std::size_t keep_within = 3 * replicas;
-};
-
-/// How many of something each of many callers may still have. Bounded: whoever has not been seen
-/// for longest is forgotten, and starts with a full allowance.
-template <class IdType>
-class Allowances {
- public:
-  Allowances(double burst, double per_s) : burst_(burst), per_s_(per_s) {}
-  bool take(const IdType& who, double count, TimePoint now);
-
- private:
-  static constexpr std::size_t callers_max = 4096;
-  struct One {
-    double left = 0;
-    TimePoint at{};
-  };
-  double burst_, per_s_;
-  std::unordered_map<IdType, One> callers_;
 };
 
 class DirectoryCore {
@@ -58,6 +43,8 @@ class DirectoryCore {
   const RecordStore& store() const { return store_; }
 
   // Answering.
+  /// Whether this caller may show its record now: asked before it is verified, which costs.
+  Result<void> allow_introduction(const ServerId& caller, TimePoint now);
 
   /// Whether this caller may send so many records now: asked before they are verified.
   Result<void> allow_put(const ServerId& caller, const PersonId& person, std::size_t records,
@@ -119,6 +106,7 @@ class DirectoryCore {
   DirectoryOptions options_;
   RoutingTable table_;
   RecordStore store_;
+  Allowances<ServerId> introductions_;
   Allowances<ServerId> server_puts_;
   Allowances<PersonId> person_puts_;
 };

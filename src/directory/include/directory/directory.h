@@ -29,7 +29,7 @@ class Directory {
   ~Directory();  ///< stopped, or never started
 
   /// Begins upkeep. `first`: servers known from elsewhere (an invite, the last run), verified. Who
-  /// has just come knows too few to publish at the right servers; so get, put and nearest wait until it has
+  /// has just come knows too few to publish at the right servers; so get and put wait until it has
   /// looked round, which takes seconds at most.
   void start(const std::vector<ContactPtr>& first);
   Task<void> stop();
@@ -37,15 +37,13 @@ class Directory {
   /// A newer record of this server's own.
   void set_own(ContactPtr own) { core_.set_own(std::move(own)); }
 
+  // Both: Errc::cancelled once it is stopped.
   /// The highest valid version there is. Errc::not_found: those who should have it do not.
   /// Errc::unavailable: nobody near it could be asked.
   Task<Result<RecordPtr>> get(RecordKey key);
   /// Publishes a record: done when all its places have been asked to keep it. Says how many keep it.
   /// Errc::unavailable when none does. Errc::invalid or what the validator says: it is no good.
   Task<Result<std::size_t>> put(RecordKey key, std::string value);
-  /// The servers nearest to a point.
-  Task<std::vector<ContactPtr>> nearest(Position target);
-
   /// What others ask; see DirectoryService, which calls these.
   DirectoryCore& core() { return core_; }
   const DirectoryCore& core() const { return core_; }
@@ -63,6 +61,7 @@ class Directory {
  private:
   struct Search;
   struct Passing;
+  Task<Result<void>> arrive();
   Task<void> upkeep(std::vector<ContactPtr> first);
   Task<void> look_round(std::vector<ContactPtr> first);
   Task<void> check(DirectoryCore::Ask ask);

@@ -17,6 +17,7 @@
 
 #include "base/runtime.h"
 #include "base/sync.h"
+#include "directory/allowances.h"
 #include "directory/invite.h"
 #include "directory/member_store.h"
 #include "directory/members.h"
@@ -82,8 +83,6 @@ class GossipMembers final : public Members {
   /// trust_changed() when the answers may have changed.
   std::function<bool(const PersonId&)> trusted;
   void trust_changed() { notify(); }
-  /// Called when this server has let a new person in.
-  std::function<void(const PersonId&)> on_admitted;
 
   /// Asked before somebody is let in who wants to recover: an error, which is passed on, when nobody
   /// keeps a volume of that person. Unset: everybody may.
@@ -96,10 +95,6 @@ class GossipMembers final : public Members {
     bool up = false;
     TimePoint since{};
     bool syncing = false;
-  };
-  struct Allowance {
-    double records = 0;
-    TimePoint at{};
   };
 
   GossipMembers(Runtime& runtime, Rpc& rpc, const Identity& identity, MemberStore& store,
@@ -145,7 +140,7 @@ class GossipMembers final : public Members {
   Roster roster_;
   TimePoint started_{};
   std::map<ServerId, Peer> peers_;
-  std::map<ServerId, Allowance> allowances_;
+  Allowances<ServerId> allowances_;
   std::string observed_host_;
 
   struct OwnFacts {

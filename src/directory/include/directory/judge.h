@@ -29,15 +29,6 @@ class ContactJudge {
   /// `record`: a serialized Signed of kind "server". Errors name what is wrong with it.
   Result<ContactPtr> judge(ByteView record);
 
-  /// What a record says of where it would stand, without judging it: to see cheaply whether it is
-  /// wanted at all. Nothing when it cannot be read.
-  struct Claim {
-    ServerId id;
-    Position position;
-    std::uint64_t version = 0;
-  };
-  static std::optional<Claim> claim(ByteView record);
-
   void forget(const PersonId& person);  ///< who is no longer trusted
 
  private:

@@ -53,8 +53,7 @@ class RoutingTable {
   const ServerId& own() const { return own_; }
   const Position& position() const { return position_; }
 
-  /// Whether a contact would be taken, or replace an older version: asked before its record is
-  /// verified, which costs.
+  /// Whether a contact would be taken, or replace an older version.
   bool wants(const ServerId& id, const Position& position, std::uint64_t version,
              TimePoint now) const;
   /// Somebody told us of it.

@@ -41,7 +41,7 @@ class TrustExchange {
     const Identity& identity;
     GossipMembers& members;
   };
-  /// `path`: of its database below the drive. Makes itself what `members` asks about trust.
+  /// `path`: of its database below the drive. It is what `members` asks about trust while it lives.
   static Task<Result<std::unique_ptr<TrustExchange>>> open(Parts parts, GenesisFacts genesis,
                                                            std::string path,
                                                            TrustExchangeOptions options = {});
@@ -60,7 +60,8 @@ class TrustExchange {
   /// What a key has signed, whether it counts or not. Until records come.
   std::vector<const TrustFacts*> signed_by(const PersonId& key) const;
   /// Whether all that the own person has signed can be known here: a member has been compared with
-  /// since the start, or there is none but own servers. Before, a number might be used twice.
+  /// since the start, or there is none but own servers that are off. Before, a number might be used
+  /// twice.
   bool knows_own_records() const;
 
   /// Checks a record of the own person, keeps it and sends it on. Durable on return. Errors as of
@@ -69,17 +70,18 @@ class TrustExchange {
   using Counts = std::function<bool(const Standings&, const Digest& id)>;
   Task<Result<Digest>> publish(wire::TrustRecord record, Counts counts);
 
+  struct CheckedLot {
+    GivenLot lot;
+    VrfOutput draw{};         ///< that its proof proves
+    std::uint64_t epoch = 0;  ///< in which it was drawn
+  };
   /// Asks a server of somebody who will judge the own person's clip for his lot for the phrase.
-  Task<Result<GivenLot>> ask_lot(ServerId server, Digest basis, std::uint64_t& lot_epoch);
+  Task<Result<CheckedLot>> ask_lot(ServerId server, Digest basis);
 
   /// After records or new persons have come, or an epoch has begun.
   std::function<void()> on_changed;
 
  private:
-  struct Allowance {
-    double records = 0;
-    TimePoint at{};
-  };
   using Folded = std::array<std::uint64_t, 256>;
   using Records = google::protobuf::RepeatedPtrField<wire::TrustRecord>;
 
@@ -91,7 +93,7 @@ class TrustExchange {
   void changed();
   void members_changed();
   Folded folded() const;
-  bool take_allowance(const ServerId& from, std::size_t records);
+  bool take_allowance(const Caller& from, int records);
   /// True: some could not be placed yet, because what they refer to has not come.
   Task<Result<bool>> take(Records records, ServerId from);
   void send_on(const std::vector<Digest>& ids, std::optional<ServerId> from);
@@ -117,7 +119,7 @@ class TrustExchange {
   std::set<Digest> refused_;  ///< ids that were looked at and not taken; not asked for again
   std::set<ServerId> comparing_;
   bool compared_ = false;
-  std::map<ServerId, Allowance> allowances_;
+  Allowances<ServerId> allowances_;
   Members::Subscription subscription_ = 0;
   std::size_t persons_seen_ = 0;
   std::set<ServerId> greeted_;  ///< members that were up when last looked at

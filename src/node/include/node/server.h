@@ -126,7 +126,7 @@ class Server {
   StripeReader& reader();
   Keeper& keeper();
   Rpc& rpc();
-  TrustExchange& trust();
+  TrustExchange& trust();     ///< as trust_desk: not of a server that is `offline`
   TrustDesk& trust_desk();
 
   /// Refuses writes when another server has taken the volume over, or when this one was retired

@@ -19,7 +19,7 @@ struct Reciprocity {
 /// with the overhead of index and hashes.
 struct RoomRequest {
   PersonId person;
-  Reciprocity standing;
+  Reciprocity reciprocity;
   std::uint64_t need = 0;             ///< of the new shard
   std::uint64_t kept_for_person = 0;  ///< already kept or reserved for him
   std::uint64_t used = 0;             ///< kept or reserved for everybody

@@ -58,7 +58,7 @@ struct ShardStoreOptions {
   std::uint64_t begin_bytes_per_server_max = 256 << 20;
   std::size_t releases_noted_max = 1024;  ///< then the removals of their files are made durable
   std::shared_ptr<const Admission> admission = std::make_shared<FairAdmission>();
-  std::function<Reciprocity(PersonId)> standing;  ///< empty: nothing known (Reciprocity{})
+  std::function<Reciprocity(PersonId)> reciprocity;  ///< empty: nothing known (Reciprocity{})
 };
 
 struct ShardUsage {
@@ -203,7 +203,7 @@ class ShardStore {
   std::uint64_t kept_for(PersonId person) const;  ///< bytes of shards, without overhead
   /// From now on; what is already kept stays even if it is more.
   void set_budget(std::uint64_t bytes);
-  void set_standing(std::function<Reciprocity(PersonId)> standing);
+  void set_reciprocity(std::function<Reciprocity(PersonId)> reciprocity);
   /// Called when a shard was found damaged or missing: its owner should know.
   void on_lost(std::function<void()> call);
   /// Called (on the executor) after a server has brought a root record of a person, which is durable.
