@@ -2,18 +2,7 @@
 // a record that its server really signed. Refused, or the server is gone and stays so.
 #include "directory/revocation.h"
 
-namespace {
-
-struct World {
-  spatter::SeededRandom random{1};
-  spatter::SigningKey founder = spatter::SigningKey::generate(random);
-  spatter::GenesisFacts genesis =
-      spatter::check_genesis(spatter::make_genesis(founder, random, 1)).value();
-  spatter::Identity identity = spatter::make_identity(
-      genesis.network, founder, spatter::SigningKey::generate(random), 1);
-};
-
-}  // namespace
+#include "server_of_founder.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace spatter;
@@ -30,10 +19,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     (void)roster.revoke(sign_message(world.founder, kind::revocation, body));
   wire::ServerRecord message;
   if (!message.ParseFromArray(data, static_cast<int>(size))) return 0;
-  const auto& key = world.identity.server_key.public_key();
-  message.set_server_key(key.data(), key.size());
-  *message.mutable_certificate() = world.identity.certificate;
-  const auto server = sign_message(world.identity.server_key, kind::server, message);
+  const auto server = world.signed_record(message);
   (void)roster.accept(server);
   if (!roster.revoke(make_revocation(world.founder, world.genesis.network, server, 1))) return 0;
   SPATTER_ASSERT(roster.revoked().contains(world.identity.server));

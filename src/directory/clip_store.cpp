@@ -29,15 +29,15 @@ Task<Result<void>> ClipStore::make_room(std::uint64_t bytes) {
   for (const auto& entry : *listed) used += entry.size;
   std::vector<std::string> superfluous;
   for (const auto& entry : *listed) {
-    if (used <= clips_bytes_max) break;
+    if (used <= bytes_max_) break;
     const auto clip = Digest::from_hex(entry.name);
     if (clip && is_needed && is_needed(*clip)) continue;
     superfluous.push_back(folder_ + "/" + entry.name);
     used -= entry.size;
   }
-  if (used > clips_bytes_max)
+  if (used > bytes_max_)
     co_return fail(Errc::no_space, "this server keeps {} bytes of clips that wait for a verdict, and "
-                   "no more than {}", used - bytes, clips_bytes_max);
+                   "no more than {}", used - bytes, bytes_max_);
   co_return co_await runtime_.blocking([&]() -> Result<void> {
     for (const auto& path : superfluous) TRY_VOID(runtime_.disk().remove(path));
     return {};

@@ -158,7 +158,12 @@ std::optional<Member> GossipMembers::find(const ServerId& id) const {
 }
 
 bool GossipMembers::is_trusted(const PersonId& person) const {
-  return roster_.is_admitted(person) && (!trusted || trusted(person));
+  return roster_.is_admitted(person) && (!trust_in || trust_in(person).trusted);
+}
+
+unsigned GossipMembers::allowance_percent(const PersonId& person) const {
+  if (!roster_.is_admitted(person)) return 0;
+  return trust_in ? trust_in(person).allowance_percent : 100;
 }
 
 std::vector<Member> GossipMembers::others() const {

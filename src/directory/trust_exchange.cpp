@@ -37,7 +37,7 @@ TrustExchange::TrustExchange(Parts parts, GenesisFacts genesis, std::unique_ptr<
       allowances_(static_cast<double>(options.push_burst), static_cast<double>(options.push_per_s)),
       tasks_(parts.runtime.executor()) {}
 
-TrustExchange::~TrustExchange() { parts_.members.trusted = nullptr; }
+TrustExchange::~TrustExchange() { parts_.members.trust_in = nullptr; }
 
 Task<Result<std::unique_ptr<TrustExchange>>> TrustExchange::open(Parts parts, GenesisFacts genesis,
                                                                  std::string path,
@@ -49,8 +49,9 @@ Task<Result<std::unique_ptr<TrustExchange>>> TrustExchange::open(Parts parts, Ge
     co_await exchange->database_->close();
     co_return fail(std::move(loaded).error());
   }
-  parts.members.trusted = [raw = exchange.get()](const PersonId& person) {
-    return spatter::is_trusted(raw->standings().of(person));
+  parts.members.trust_in = [raw = exchange.get()](const PersonId& person) {
+    const auto& standing = raw->standings().of(person);
+    return GossipMembers::Trust{is_trusted(standing), may_store_allowance(standing)};
   };
   co_return exchange;
 }

@@ -35,7 +35,11 @@ void Housekeeper::start() {
   parts_.shards.set_reciprocity([this](PersonId person) {
     const auto kept = kept_for_us_.find(person);
     return Reciprocity{.kept_for_us = kept == kept_for_us_.end() ? 0 : kept->second,
-                    .persons = persons_};
+                       .persons = persons_,
+                       // A guest's own machine keeps what is his.
+                       .allowance_percent = person == parts_.members.own().person
+                                                ? 100
+                                                : parts_.members.allowance_percent(person)};
   });
   subscription_ = parts_.members.subscribe([this] { follow_network(); });
   follow_network();

@@ -28,6 +28,7 @@ GossipOptions quick_gossip() {
 class GossipTest : public NetTest {
  public:
   using NetTest::runtime_;
+  using NetTest::until;
 
   /// One server of the invented network, with a store of its own.
   struct Node {
@@ -116,10 +117,6 @@ class GossipTest : public NetTest {
     return std::ranges::all_of(nodes, [&](const auto& node) {
       return !node->members || node->up() + 1 == nodes.size();
     });
-  }
-  template <class Condition>
-  Task<void> until(Condition condition) {
-    while (!condition()) co_await runtime_->sleep(5ms);
   }
   Task<void> stop_all() {
     for (auto& node : nodes) co_await node->stop();

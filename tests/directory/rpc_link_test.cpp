@@ -15,6 +15,7 @@ class RpcLinkTest : public NetTest {
  public:
   using NetTest::new_key;
   using NetTest::runtime_;
+  using NetTest::until;
 
   struct Node {
     Node(RpcLinkTest& test, const SigningKey& person)
@@ -69,10 +70,6 @@ class RpcLinkTest : public NetTest {
       });
     });
   }
-  template <class Condition>
-  Task<void> until(Condition condition) {
-    while (!condition()) co_await runtime_->sleep(5ms);
-  }
   Task<void> stop_all() {
     for (auto& node : nodes) co_await node->stop();
   }
@@ -96,6 +93,16 @@ TEST_F(RpcLinkTest, EverybodyFindsEverybodyAndTheRecord) {
     const auto found = co_await test.nodes[5]->directory->get(test.key);
     EXPECT_TRUE(found && (*found)->facts.version == 2u);
     EXPECT_LE(test.nodes[5]->directory->stats().lookup_hops, 2u);
+    co_await test.stop_all();
+  }(*this));
+}
+
+TEST_F(RpcLinkTest, WhoAsksOfAStoppedDirectoryIsToldSo) {
+  run([](RpcLinkTest& test) -> Task<void> {
+    co_await test.network(3);
+    co_await test.nodes[0]->stop();
+    EXPECT_EQ((co_await test.nodes[0]->directory->put(test.key, plain_value(1))).error().code, Errc::cancelled);
+    EXPECT_EQ((co_await test.nodes[0]->directory->get(test.key)).error().code, Errc::cancelled);
     co_await test.stop_all();
   }(*this));
 }

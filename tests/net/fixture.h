@@ -45,6 +45,11 @@ class NetTest : public testing::Test {
     EXPECT_TRUE(result) << result.error().message;
   }
 
+  template <class Condition>
+  Task<void> until(Condition condition) {
+    while (!condition()) co_await runtime_->sleep(5ms);
+  }
+
   std::mutex log_mutex_;
   std::vector<std::string> log_lines_;
   std::unique_ptr<RealRuntime> runtime_;

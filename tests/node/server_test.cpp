@@ -84,22 +84,15 @@ TEST_F(ServerTest, AFilePutAloneSpreadsWhenOthersJoin) {
 
 TEST_F(ServerTest, AVolumeIsNotTakenOverWhileItsNewestListOfFilesCannotBeHad) {
   run([](ServerTest& test) -> Task<Result<void>> {
-    CO_TRY_VOID(co_await test.make_network(5));
-    auto& lost = *test.nodes[0];
-    const auto secret = lost.server->drive().keyring.person;
     const auto file = bytes_of(1, 8 << 20);
-    CO_TRY_VOID(co_await test.put(lost, "a", file, Level::full));
-    lost.machine.crash();
-    auto dead = std::move(lost.server);
-    CO_TRY(auto link, co_await test.invite(*test.nodes[1]));
-    for (const auto off : {2, 3, 4}) co_await test.nodes[static_cast<std::size_t>(off)]->down();
+    CO_TRY(auto left, co_await test.one_holder_left(file));
     auto& fresh = test.node();
-    CO_TRY_VOID(co_await fresh.join(link, secret, Recovery{}));
+    CO_TRY_VOID(co_await fresh.join(left.link, left.secret, Recovery{}));
     const auto too_early = co_await fresh.up();
     EXPECT_EQ(too_early.error().code, Errc::unavailable) << too_early.error().message;
     co_await fresh.down();
     // With the others it has everything, and what is written then stays.
-    for (const auto off : {2, 3, 4}) CO_TRY_VOID(co_await test.nodes[static_cast<std::size_t>(off)]->up());
+    for (const std::size_t off : {2, 3, 4}) CO_TRY_VOID(co_await test.nodes[off]->up());
     CO_TRY_VOID(co_await fresh.up());
     CO_TRY_VOID(co_await test.expect(fresh, "a", file, ReadFrom::network));
     CO_TRY_VOID(co_await test.put(fresh, "b", bytes_of(2, 100'000), Level::full));
@@ -107,27 +100,20 @@ TEST_F(ServerTest, AVolumeIsNotTakenOverWhileItsNewestListOfFilesCannotBeHad) {
     CO_TRY_VOID(co_await fresh.up());
     CO_TRY_VOID(co_await test.expect(fresh, "a", file, ReadFrom::anywhere));
     CO_TRY_VOID(co_await test.expect(fresh, "b", bytes_of(2, 100'000), ReadFrom::anywhere));
-    co_await dead->stop();
+    co_await left.dead->stop();
     co_return Result<void>{};
   }(*this), 1h);
 }
 
 TEST_F(ServerTest, WhatCanBeReadIsCopiedWhenTheRestIsGone) {
   run([](ServerTest& test) -> Task<Result<void>> {
-    CO_TRY_VOID(co_await test.make_network(5));
-    auto& lost = *test.nodes[0];
-    const auto secret = lost.server->drive().keyring.person;
     const auto file = bytes_of(1, 8 << 20);
-    CO_TRY_VOID(co_await test.put(lost, "a", file, Level::full));
-    lost.machine.crash();
-    auto dead = std::move(lost.server);
-    CO_TRY(auto link, co_await test.invite(*test.nodes[1]));
-    for (const auto off : {2, 3, 4}) co_await test.nodes[static_cast<std::size_t>(off)]->down();
+    CO_TRY(auto left, co_await test.one_holder_left(file));
     auto& fresh = test.node();
-    CO_TRY_VOID(co_await fresh.join(link, secret, Recovery{.volume = {}, .copy = true}));
+    CO_TRY_VOID(co_await fresh.join(left.link, left.secret, Recovery{.volume = {}, .copy = true}));
     CO_TRY_VOID(co_await fresh.up());
     CO_TRY_VOID(co_await test.put(fresh, "b", bytes_of(2, 100'000), Level::full));
-    for (const auto off : {2, 3, 4}) CO_TRY_VOID(co_await test.nodes[static_cast<std::size_t>(off)]->up());
+    for (const std::size_t off : {2, 3, 4}) CO_TRY_VOID(co_await test.nodes[off]->up());
     // The holders are back after all: it is copied in the end.
     std::string path;
     for (int i = 0; i < 3600 && path.empty(); ++i) {
@@ -139,7 +125,7 @@ TEST_F(ServerTest, WhatCanBeReadIsCopiedWhenTheRestIsGone) {
     }
     EXPECT_FALSE(path.empty());
     CO_TRY_VOID(co_await test.expect(fresh, "b", bytes_of(2, 100'000), ReadFrom::anywhere));
-    co_await dead->stop();
+    co_await left.dead->stop();
     co_return Result<void>{};
   }(*this), 3h);
 }

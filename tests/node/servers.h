@@ -122,6 +122,23 @@ class ServerTest : public testing::Test {
     }
     co_return fail(Errc::timeout, "not all {} servers are up everywhere", count);
   }
+  /// Of five servers, the first has put `file` as "a" and is lost, and only the second is up.
+  struct Left {
+    std::string link;
+    PersonSecret secret;           ///< of the person who lost it
+    std::unique_ptr<Server> dead;  ///< to be stopped in the end
+  };
+  Task<Result<Left>> one_holder_left(Buffer file) {
+    CO_TRY_VOID(co_await make_network(5));
+    auto& lost = *nodes[0];
+    const auto secret = lost.server->drive().keyring.person;
+    CO_TRY_VOID(co_await put(lost, "a", std::move(file), Level::full));
+    lost.machine.crash();
+    auto dead = std::move(lost.server);
+    CO_TRY(auto link, co_await invite(*nodes[1]));
+    for (const std::size_t off : {2, 3, 4}) co_await nodes[off]->down();
+    co_return Left{std::move(link), secret, std::move(dead)};
+  }
   Task<Result<void>> put(SimServer& at, std::string path, Buffer bytes, Level level) {
     PackPosition position;
     {

@@ -17,10 +17,11 @@ class TrustTest : public ServerTest {
  public:
   static constexpr Duration epoch = 1h;
 
-  Task<Result<void>> found(unsigned reviewers) {
-    CO_TRY_VOID(co_await node().init({}, reviewed(reviewers)));
+  Task<Result<void>> found(NewNetwork network) {
+    CO_TRY_VOID(co_await node().init({}, std::move(network)));
     co_return co_await nodes[0]->up();
   }
+  Task<Result<void>> found(unsigned reviewers) { return found(reviewed(reviewers)); }
   static PersonId person(SimServer& node) { return node.server->identity().person; }
   static Standing::State state(SimServer& at, SimServer& of) {
     return at.server->trust().standings().of(person(of)).state;
@@ -72,13 +73,46 @@ class TrustTest : public ServerTest {
     }
     co_return judged;
   }
+  /// Whatever is drawn for a person whose trust is due.
+  Task<Result<Procedure>> renew(SimServer& of, std::uint64_t seed) {
+    CO_TRY(const auto wanted, co_await of.server->trust_desk().renew());
+    const auto id = wanted.renewal;
+    CO_TRY_VOID(co_await wait_for("the renewal is known", [&] { return known_to_all(id); }));
+    switch (wanted.procedure) {
+      case Procedure::recovery_words:
+        EXPECT_FALSE(co_await of.server->trust_desk().show_words(PersonSecret::from_bytes(Key{})));
+        CO_TRY_VOID(co_await of.server->trust_desk().show_words(of.server->drive().keyring.person));
+        break;
+      case Procedure::countersign:
+        for (auto& one : nodes) {
+          const auto& asked = wanted.countersigners;
+          if (std::ranges::find(asked, person(*one)) == asked.end()) continue;
+          CO_TRY_VOID(co_await one->server->trust_desk().countersign(id.hex().substr(0, 12)));
+        }
+        break;
+      case Procedure::new_clip: {
+        CO_TRY(const auto said, co_await announce(of, seed));
+        CO_TRY_VOID(co_await wait_for("the clip is known", [&] { return known_to_all(said); }));
+        CO_TRY_VOID(co_await judge(said, Verdict::vouch, seed));
+        break;
+      }
+    }
+    CO_TRY_VOID(co_await wait_for("all know that it is done", [&] {
+      return std::ranges::all_of(nodes, [&](const auto& one) {
+        const auto& renewals = one->server->trust().standings().renewals;
+        return renewals.contains(id) && renewals.at(id).done;
+      });
+    }));
+    co_return wanted.procedure;
+  }
+  bool known_to_all(const Digest& record) const {
+    return std::ranges::all_of(nodes, [&](const auto& one) { return !one->server || one->server->trust().find(record); });
+  }
   /// The whole way of a newcomer.
   Task<Result<SimServer*>> member(SimServer& from, std::uint64_t seed) {
     CO_TRY(auto* fresh, co_await guest(from));
     CO_TRY(const auto said, co_await announce(*fresh, seed));
-    CO_TRY_VOID(co_await wait_for("the clip is known", [&] {
-      return std::ranges::all_of(nodes, [&](const auto& one) { return !one->server || one->server->trust().find(said); });
-    }));
+    CO_TRY_VOID(co_await wait_for("the clip is known", [&] { return known_to_all(said); }));
     if (state(*fresh, *fresh) != Standing::State::trusted) CO_TRY_VOID(co_await judge(said, Verdict::vouch, seed));
     CO_TRY_VOID(co_await wait_for("the newcomer is trusted by all", [&] {
       return std::ranges::all_of(nodes, [&](const auto& one) {
@@ -201,6 +235,48 @@ TEST_F(TrustTest, RecordsSurviveRestartsAndHealedPartitions) {
       for (auto& of : test.nodes) EXPECT_EQ(test.state(*at, *of), Standing::State::trusted);
     co_return Result<void>{};
   }(*this), 12h);
+}
+
+TEST_F(TrustTest, WhoDoesNotRenewKeepsAQuarterOfHisAllowanceUntilHeDoes) {
+  run([](TrustTest& test) -> Task<Result<void>> {
+    auto network = reviewed(1);
+    network.rules->aging_epochs = 48;
+    network.rules->grace_epochs = 24;
+    CO_TRY_VOID(co_await test.found(network));
+    auto& founder = *test.nodes[0];
+    for (std::uint64_t seed = 2; seed <= 4; ++seed) CO_TRY_VOID(co_await test.member(founder, seed));
+    auto& late = *test.nodes[3];
+    EXPECT_EQ((co_await late.server->trust_desk().renew()).error().code, Errc::invalid);  // nothing is due
+    const auto allowance = [&] { return founder.server->members().allowance_percent(test.person(late)); };
+    EXPECT_EQ(allowance(), 100u);
+    co_await test.world.sleep(40 * test.epoch);  // all but him renew in time
+    for (std::size_t i = 0; i < 3; ++i) CO_TRY_VOID(co_await test.renew(*test.nodes[i], 10 + i));
+    co_await test.world.sleep(40 * test.epoch);
+    EXPECT_EQ(allowance(), 25u);
+    const auto denied = co_await late.server->trust_desk().vouch(test.person(founder));
+    EXPECT_FALSE(denied);
+    CO_TRY_VOID(co_await test.renew(late, 20));
+    EXPECT_EQ(allowance(), 100u);
+    co_return Result<void>{};
+  }(*this), 240h);
+}
+
+TEST_F(TrustTest, ThreeDoubtsAskForANewClip) {
+  run([](TrustTest& test) -> Task<Result<void>> {
+    CO_TRY_VOID(co_await test.found(1));
+    auto& founder = *test.nodes[0];
+    for (std::uint64_t seed = 2; seed <= 5; ++seed) CO_TRY_VOID(co_await test.member(founder, seed));
+    auto& doubted = *test.nodes[4];
+    for (std::size_t i = 0; i < 3; ++i) {
+      EXPECT_FALSE(co_await doubted.server->trust_desk().renew());  // nothing is due yet
+      CO_TRY(const auto id, co_await test.nodes[i]->server->trust_desk().doubt(test.person(doubted), "is it him?"));
+      CO_TRY_VOID(co_await test.wait_for("the doubt is known", [&] { return test.known_to_all(id); }));
+    }
+    co_await test.world.sleep(test.epoch);
+    CO_TRY(const auto procedure, co_await test.renew(doubted, 9));
+    EXPECT_EQ(procedure, Procedure::new_clip);
+    co_return Result<void>{};
+  }(*this), 24h);
 }
 
 TEST_F(TrustTest, OneServerOfAPersonAloneNumbersItsVouches) {

@@ -189,6 +189,19 @@ TEST(FairAdmissionTest, TwoPersonsMayFillHalfOfItEach) {
   EXPECT_TRUE(admit(490, 990, 2));
   EXPECT_FALSE(admit(500, 990, 2));
 }
+TEST(FairAdmissionTest, WhoIsTrustedLessHasAPartOfHisShareAndNothingOfTheRest) {
+  const auto admit_at = [](std::uint64_t kept, unsigned percent) {
+    return FairAdmission().admit({.reciprocity = {.persons = 1, .allowance_percent = percent},
+                                  .need = 10,
+                                  .kept_for_person = kept,
+                                  .used = kept,
+                                  .budget = half});
+  };
+  EXPECT_TRUE(admit_at(240, 25));
+  EXPECT_FALSE(admit_at(250, 25));
+  EXPECT_FALSE(admit_at(0, 0));
+  EXPECT_TRUE(admit_at(990, 100));
+}
 TEST(FairAdmissionTest, ThreeEqualMembersMayKeepAThirdEach) { EXPECT_TRUE(admit(320, 980, 3)); }
 TEST(FairAdmissionTest, ALoneOwnerAmongManyStopsAtTheLastEighth) {
   EXPECT_TRUE(admit(860, 860, 50));

@@ -79,10 +79,7 @@ TEST(Standing, TwoOfThreeReviewersAndTheInviterMakeATrustedPerson) {
 TEST(Standing, TwoRefusalsEndTheMatter) {
   Village village;
   village.grow(8);
-  auto& fresh = village.guest(village.founder(), 20);
-  const auto basis = village.vouch(village.founder(), fresh, 20);
-  const auto drawn = village.now(20).clips.at(basis).drawn;
-  const auto said = village.announce(fresh, basis, 20);
+  const auto [fresh, basis, drawn, said] = village.announced_guest(20);
   village.review(village.of(drawn[0]), said, Verdict::refuse, 21);
   village.review(village.of(drawn[2]), said, Verdict::refuse, 21);
   EXPECT_EQ(village.now(21).clips.at(basis).state, ClipCase::State::refused);
@@ -95,10 +92,7 @@ TEST(Standing, TwoRefusalsEndTheMatter) {
 TEST(Standing, SubstitutesStepInOnlyWhenTheirTimeHasCome) {
   Village village;
   village.grow(8);
-  auto& fresh = village.guest(village.founder(), 20);
-  const auto basis = village.vouch(village.founder(), fresh, 20);
-  const auto drawn = village.now(20).clips.at(basis).drawn;
-  const auto said = village.announce(fresh, basis, 20);
+  const auto [fresh, basis, drawn, said] = village.announced_guest(20);
   const auto late = 20 + village.genesis.rules.substitute_epochs;
   village.review(village.of(drawn[0]), said, Verdict::vouch, 21);
   village.review(village.of(drawn[3]), said, Verdict::vouch, 21);
@@ -113,10 +107,7 @@ TEST(Standing, SubstitutesStepInOnlyWhenTheirTimeHasCome) {
 TEST(Standing, NobodyButTheDrawnReviews) {
   Village village;
   village.grow(9);
-  auto& fresh = village.guest(village.founder(), 20);
-  const auto basis = village.vouch(village.founder(), fresh, 20);
-  const auto drawn = village.now(20).clips.at(basis).drawn;
-  const auto said = village.announce(fresh, basis, 20);
+  const auto [fresh, basis, drawn, said] = village.announced_guest(20);
   for (auto& villager : village.persons) {
     if (std::ranges::find(drawn, villager.id) == drawn.end())
       village.review(villager, said, Verdict::vouch, 500);
@@ -223,9 +214,7 @@ TEST(Standing, AVouchOfAProvenFraudLeadsNowhere) {
 TEST(Standing, AVouchAndARefusalOfOneClipAreFraud) {
   Village village;
   village.grow(8);
-  auto& fresh = village.guest(village.founder(), 20);
-  const auto basis = village.vouch(village.founder(), fresh, 20);
-  const auto said = village.announce(fresh, basis, 20);
+  const auto [fresh, basis, drawn, said] = village.announced_guest(20);
   auto& cheat = village.of(village.now(20).clips.at(basis).drawn[0]);
   village.review(cheat, said, Verdict::unclear, 21);
   village.review(cheat, said, Verdict::vouch, 22);

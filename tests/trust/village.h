@@ -108,6 +108,21 @@ class Village {
                 std::uint64_t epoch) {
     return add(review_record(reviewer, announce, verdict, epoch));
   }
+  /// A guest of the founder, whose clip waits for its reviewers.
+  struct Announced {
+    Villager& person;
+    Digest basis;
+    std::vector<PersonId> drawn;
+    Digest said;
+  };
+  Announced announced_guest(std::uint64_t epoch) {
+    auto& fresh = guest(founder(), epoch);
+    const auto basis = vouch(founder(), fresh, epoch);
+    auto drawn = now(epoch).clips.at(basis).drawn;
+    const auto said = announce(fresh, basis, epoch);
+    return {fresh, basis, std::move(drawn), said};
+  }
+
   Digest renew(const Villager& person, std::uint64_t epoch) {
     const auto round = now(epoch).of(person.id).next_round;
     const auto draw =

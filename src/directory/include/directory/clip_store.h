@@ -2,7 +2,7 @@
 // others. Sealed, so that copies are of use to members alone (trust/clip.h).
 //
 // All calls on the executor. Bounded: what no present business needs goes when there are more than
-// clips_bytes_max.
+// `bytes_max` of them.
 #pragma once
 
 #include <functional>
@@ -19,11 +19,11 @@ namespace spatter {
 
 class ClipStore {
  public:
-  static constexpr std::uint64_t clips_bytes_max = 512ULL << 20;
-
-  /// Files go into `folder` below the drive.
-  ClipStore(Runtime& runtime, Rpc& rpc, const Members& members, std::string folder)
-      : runtime_(runtime), rpc_(rpc), members_(members), folder_(std::move(folder)) {}
+  /// Files go into `folder` below the drive. The references outlive it.
+  ClipStore(Runtime& runtime, Rpc& rpc, const Members& members, std::string folder,
+            std::uint64_t bytes_max = 512ULL << 20)
+      : runtime_(runtime), rpc_(rpc), members_(members), folder_(std::move(folder)),
+        bytes_max_(bytes_max) {}
 
   /// Serves trust.clip.
   void start();
@@ -31,7 +31,7 @@ class ClipStore {
   /// Whether a clip must stay; asked when room is made. Unset: none must.
   std::function<bool(const Digest& clip)> is_needed;
 
-  /// Durable on return. invalid: longer than a clip may be.
+  /// Durable on return. invalid: longer than a clip may be; no_space: all that is here is needed.
   Task<Result<void>> keep(Digest clip, Bytes sealed);
   /// not_found; corrupt when the file has rotted (it is then removed).
   Task<Result<Bytes>> read(Digest clip);
@@ -48,6 +48,7 @@ class ClipStore {
   Rpc& rpc_;
   const Members& members_;
   std::string folder_;
+  std::uint64_t bytes_max_;
 };
 
 }  // namespace spatter

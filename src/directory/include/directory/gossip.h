@@ -61,6 +61,7 @@ class GossipMembers final : public Members {
   bool is_up(const ServerId& id) const override;
   std::optional<PersonId> retired_by(const ServerId& id) const override;
   bool is_trusted(const PersonId& person) const override;
+  unsigned allowance_percent(const PersonId& person) const override;
   Subscription subscribe(std::function<void()> changed) override;
   void unsubscribe(Subscription id) override;
   void publish_own(std::vector<Address> addresses, std::uint64_t capacity_bytes,
@@ -79,9 +80,13 @@ class GossipMembers final : public Members {
   /// Called when that changes.
   std::function<void()> on_observed_host;
 
-  /// Who is trusted (trust/standing.h); unset: everybody who is admitted. Whoever sets it calls
+  /// What a person who is admitted is (trust/standing.h); unset: trusted. Whoever sets it calls
   /// trust_changed() when the answers may have changed.
-  std::function<bool(const PersonId&)> trusted;
+  struct Trust {
+    bool trusted = true;
+    unsigned allowance_percent = 100;
+  };
+  std::function<Trust(const PersonId&)> trust_in;
   void trust_changed() { notify(); }
 
   /// Asked before somebody is let in who wants to recover: an error, which is passed on, when nobody

@@ -45,6 +45,8 @@ class Members {
   virtual bool is_up(const ServerId& id) const = 0;
   /// Whether a member is trusted; a guest may look, and keep nothing with others.
   virtual bool is_trusted(const PersonId&) const { return true; }
+  /// What part of a trusted person's allowance somebody has; 0 for a guest.
+  virtual unsigned allowance_percent(const PersonId&) const { return 100; }
   /// The person who has retired this server for good; it is no member any more, whatever it says.
   virtual std::optional<PersonId> retired_by(const ServerId&) const { return std::nullopt; }
 

@@ -13,6 +13,7 @@ namespace spatter {
 struct Reciprocity {
   std::uint64_t kept_for_us = 0;  ///< bytes that person's servers keep for this server's person
   std::size_t persons = 1;        ///< persons with a server in the network, this one's included
+  unsigned allowance_percent = 100;  ///< of a trusted person's; less while trust in him is
 };
 
 /// One request for room, with everything a decision needs. All figures are charged bytes, that is
@@ -40,6 +41,7 @@ class Admission {
 ///   - an equal part: budget / persons,
 ///   - the newcomer's allowance: a quarter of the budget,
 ///   - what his servers keep for us, and a quarter more.
+/// Whoever is trusted less has that part of his share, and nothing of what others leave.
 /// So nobody can fill the half against the others, a single person's network can be filled to the
 /// last byte, and a lone owner among many can use seven eighths of everybody.
 class FairAdmission final : public Admission {
