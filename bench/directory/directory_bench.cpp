@@ -62,8 +62,8 @@ class Network {
     explicit Node(Network& network)
         : identity(make_identity(network.genesis.network, SigningKey::generate(network.random),
                                  SigningKey::generate(network.random), 1)),
-          judge({network.genesis.network, [](const PersonId&) { return true; },
-                 [](const PersonId&, const PersonId&, std::uint64_t) { return true; }}),
+          judge({network.genesis.network, [](const ServerId&, const PersonId&) { return true; },
+                 [](const PlaceFacts&, const ServerId&, const PersonId&) { return true; }}),
           transport(make_tls_transport(*network.runtime, identity.server_key, {.io_threads = 1})),
           rpc(*network.runtime, *transport, network.genesis.network) {
       const Address address = rpc.listen({"127.0.0.1", 0}).value();
@@ -73,8 +73,8 @@ class Network {
           make_server_record(identity, {address}, 1000, 500, 1, &place).SerializeAsString();
       own = judge.judge(as_bytes(record)).value();
       link.emplace(rpc, judge, network.validators, 10s);
-      directory.emplace(*network.runtime, *link, own, network.validators);
-      service.emplace(*network.runtime, rpc, *directory, judge, network.validators,
+      directory = std::make_shared<Directory>(*network.runtime, *link, own, network.validators);
+      service.emplace(*network.runtime, rpc, [this] { return directory; }, judge, network.validators,
                       [person = identity.person](const ServerId&) { return std::optional(person); });
     }
     Identity identity;
@@ -83,7 +83,7 @@ class Network {
     Rpc rpc;
     ContactPtr own;
     std::optional<RpcDirectoryLink> link;
-    std::optional<Directory> directory;
+    std::shared_ptr<Directory> directory;
     std::optional<DirectoryService> service;
   };
 

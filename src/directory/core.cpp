@@ -9,8 +9,9 @@ namespace spatter {
 DirectoryCore::DirectoryCore(ContactPtr own, Random& chance, DirectoryOptions options)
     : own_(std::move(own)), chance_(chance), options_(options),
       table_(own_->id, own_->position, chance.next_u64(), options.table),
-      store_(own_->position, options.store),
+      store_(own_->position, options.store), cache_(options.cache),
       introductions_(options.introduction_burst, options.introductions_per_s),
+      looks_(options.look_burst, options.looks_per_s),
       server_puts_(options.put_burst, options.puts_per_s),
       person_puts_(options.person_put_burst, options.person_puts_per_s) {}
 
@@ -24,6 +25,11 @@ void DirectoryCore::set_own(ContactPtr own) {
 Result<void> DirectoryCore::allow_introduction(const ServerId& caller, TimePoint now) {
   if (introductions_.take(caller, 1, now)) return {};
   return fail(Errc::busy, "server {} shows its record more often than is allowed", caller);
+}
+
+Result<void> DirectoryCore::allow_look(const PersonId& person, TimePoint now) {
+  if (looks_.take(person, 1, now)) return {};
+  return fail(Errc::busy, "the servers of person {} have been looked round for often enough", person);
 }
 
 Result<void> DirectoryCore::allow_put(const ServerId& caller, const PersonId& person,
@@ -51,6 +57,7 @@ DirectoryReply DirectoryCore::answer(const DirectoryRequest& request, TimePoint 
     case DirectoryRequest::Kind::ping: break;
     case DirectoryRequest::Kind::get:
       reply.record = store_.get(request.key, wall);
+      if (!reply.record) reply.record = cache_.get(request.key, now, wall);
       [[fallthrough]];
     case DirectoryRequest::Kind::find:
       if (request.contacts > 0)
@@ -185,6 +192,15 @@ void DirectoryCore::learn(const Lookup& lookup, TimePoint now) {
   for (const ContactPtr& contact : lookup.failing()) table_.failed(contact, now, true);
   for (const ContactPtr& contact : lookup.told()) table_.heard(contact, now);
   for (const ContactPtr& contact : lookup.liars()) table_.lied(contact, now);
+  if (lookup.record()) cache_.put(lookup.record(), now);
+}
+
+std::vector<ContactPtr> DirectoryCore::found_for(const Lookup& lookup, const Position& position) const {
+  auto found = lookup.region();
+  const auto away = [&](const ContactPtr& one) { return distance(one->position, position); };
+  found.insert(std::ranges::upper_bound(found, away(own_), {}, away), own_);
+  if (found.size() > contacts_per_reply_max) found.resize(contacts_per_reply_max);
+  return found;
 }
 
 /// To the record's places among `sorted` and this server, or to `all` of them.

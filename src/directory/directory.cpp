@@ -26,7 +26,7 @@ Directory::Directory(Runtime& runtime, DirectoryLink& link, ContactPtr own,
                      const RecordValidators& validators, DirectoryOptions options,
                      DirectoryPace pace)
     : runtime_(runtime), link_(link), validators_(validators), pace_(pace),
-      core_(std::move(own), runtime.chance(), options), arrived_(runtime.executor()),
+      core_(std::move(own), runtime.chance(), options), arrived_(runtime.executor()), told_(runtime.executor()),
       tasks_(runtime.executor()) {}
 
 Directory::~Directory() = default;
@@ -57,7 +57,20 @@ Task<void> Directory::look_round(std::vector<ContactPtr> first) {
   next_look_ = runtime_.now() + core_.look_round_every();
 }
 
+void Directory::tell(const ContactPtr& contact) {
+  core_.table().heard(contact, runtime_.now());
+  burst_left_ = std::max(burst_left_, pace_.checks_when_told);
+  told_.set();
+}
+
+DirectoryReply Directory::answer(const DirectoryRequest& request) {
+  auto reply = core_.answer(request, runtime_.now(), runtime_.wall_ms());
+  if (request.from && core_.table().is_candidate(*request.from)) told_.set();
+  return reply;
+}
+
 Task<void> Directory::upkeep(std::vector<ContactPtr> first) {
+  using namespace asio::experimental::awaitable_operators;
   co_await look_round(std::move(first));
   for (;;) {
     for (auto& ask : core_.republish(runtime_.now(), runtime_.wall_ms()))
@@ -74,7 +87,11 @@ Task<void> Directory::upkeep(std::vector<ContactPtr> first) {
     if (next) tasks_.spawn(check(std::move(*next)));
     if (runtime_.now() >= next_look_) co_await look_round({});
     const auto quarter = static_cast<std::uint64_t>(pause.count() / 4 + 1);
-    co_await runtime_.sleep(pause + Duration(runtime_.chance().below(quarter)));
+    pause += Duration(runtime_.chance().below(quarter));
+    // With nothing to check it would sleep for long.
+    if (next) co_await runtime_.sleep(pause);
+    else co_await (runtime_.sleep(pause) || told_.wait());
+    told_.reset();
   }
 }
 
@@ -138,17 +155,35 @@ Task<Result<void>> Directory::arrive() {
 }
 
 Task<Result<RecordPtr>> Directory::get(RecordKey key) {
+  CO_TRY(auto found, co_await look_up(key));
+  co_return std::move(found.record);
+}
+
+Task<Result<Directory::Found>> Directory::look_up(RecordKey key) {
   CO_TRY_VOID(co_await arrive());
   const Lookup lookup = co_await search(core_.find_record(key), record_position(key), key);
-  RecordPtr best = core_.store().get(key, runtime_.wall_ms());
-  if (lookup.record() && (!best || lookup.record()->facts.version > best->facts.version))
-    best = lookup.record();
+  Found found{core_.store().get(key, runtime_.wall_ms()), 0, lookup.queries(), lookup.places().size(), lookup.lacking().size()};
+  if (lookup.record() && (!found.record || lookup.record()->facts.version > found.record->facts.version)) {
+    found.record = lookup.record();
+    found.hops = lookup.hops();
+  }
   for (auto& ask : core_.mending(lookup))
     tasks_.spawn(pass_on(std::move(ask), nullptr));
-  if (best) co_return best;
+  if (found.record) co_return found;
   if (lookup.answering().empty() && core_.table().proven() > 0)
     co_return fail(Errc::unavailable, "directory record {}: nobody near it answers", key.subject);
   co_return fail(Errc::not_found, "directory record {}: nobody has it", key.subject);
+}
+
+Task<Result<std::vector<ContactPtr>>> Directory::look_for(Position position) {
+  CO_TRY_VOID(co_await arrive());
+  const Lookup lookup = co_await search(core_.find_servers(position), position, std::nullopt);
+  co_return core_.found_for(lookup, position);
+}
+
+Task<Result<void>> Directory::ping(ContactPtr contact) {
+  CO_TRY_VOID(co_await ask(std::move(contact), {}));
+  co_return Result<void>{};
 }
 
 /// How many took the record, this server included.

@@ -73,9 +73,11 @@ GossipMembers::GossipMembers(Runtime& runtime, Rpc& rpc, const Identity& identit
       publish_wanted_(runtime.executor()),
       save_wanted_(runtime.executor()), notify_pending_(std::make_shared<bool>(false)),
       tasks_(runtime.executor()) {
-  if (const auto* entry = roster_.find(identity_.server))
+  if (const auto* entry = roster_.find(identity_.server)) {
+    place_ = place_in(entry->record.body());
     published_own_ = {entry->member.addresses, entry->member.capacity_bytes,
-                      entry->member.free_bytes};
+                      entry->member.free_bytes, place_};
+  }
 }
 
 GossipMembers::~GossipMembers() = default;
@@ -228,10 +230,27 @@ void GossipMembers::notify() {
 void GossipMembers::publish_own(std::vector<Address> addresses, std::uint64_t capacity_bytes,
                                 std::uint64_t free_bytes) {
   if (addresses.size() > Roster::addresses_max) addresses.resize(Roster::addresses_max);
-  OwnFacts facts{std::move(addresses), capacity_bytes, std::min(free_bytes, capacity_bytes)};
+  OwnFacts facts{std::move(addresses), capacity_bytes, std::min(free_bytes, capacity_bytes), {}};
   if (wanted_own_ == facts) return;
   wanted_own_ = std::move(facts);
   publish_wanted_.set();
+}
+
+void GossipMembers::set_place(PlaceDraw place) {
+  if (place_ == place) return;
+  place_ = std::move(place);
+  publish_wanted_.set();
+}
+
+void GossipMembers::renew_own() {
+  published_own_ = {};
+  publish_wanted_.set();
+}
+
+Result<bool> GossipMembers::learn_record(const wire::Signed& record) {
+  TRY(const bool fresh, roster_.accept(record));
+  if (fresh) records_changed({{}, {server_id(as_bytes(record.key()))}, {}}, std::nullopt);
+  return fresh;
 }
 
 std::uint64_t GossipMembers::next_own_version() const {
@@ -248,8 +267,10 @@ Task<void> GossipMembers::publish_loop() {
     publish_wanted_.reset();
     if (!wanted_own_ || retired_by(identity_.server)) continue;
     const auto& was = published_own_;
-    const auto& now = *wanted_own_;
-    const bool urgent = was.addresses != now.addresses || was.capacity_bytes != now.capacity_bytes;
+    OwnFacts now = *wanted_own_;
+    now.place = place_;
+    const bool urgent = was.addresses != now.addresses || was.capacity_bytes != now.capacity_bytes ||
+                        was.place != now.place;
     const auto change = was.free_bytes > now.free_bytes ? was.free_bytes - now.free_bytes
                                                         : now.free_bytes - was.free_bytes;
     const bool matters = change > now.capacity_bytes / 50 ||
@@ -264,7 +285,7 @@ Task<void> GossipMembers::publish_loop() {
     const auto facts = now;
     const auto version = next_own_version();
     auto record = make_server_record(identity_, facts.addresses, facts.capacity_bytes,
-                                     facts.free_bytes, version);
+                                     facts.free_bytes, version, facts.place ? &*facts.place : nullptr);
     // Saved before anybody sees it, so that no restart ever falls back behind its version.
     std::vector<MemberStore::ServerRow> rows;
     rows.push_back({identity_.server, version, record});

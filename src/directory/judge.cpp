@@ -21,18 +21,24 @@ Result<ContactPtr> ContactJudge::judge(ByteView record) {
   wire::Signed outer;
   if (!outer.ParseFromArray(record.data(), static_cast<int>(record.size())))
     return fail(Errc::invalid, "a server record that cannot be read");
-  TRY(auto entry, check_server_record(outer, rules_.network));
+  auto checked = check_server_record(outer, rules_.network);
+  if (!checked) {
+    Error error = std::move(checked).error();
+    if (error.code == Errc::denied) error.code = Errc::corrupt;  // not our view: the record's own fault
+    return fail(std::move(error));
+  }
+  Roster::Entry& entry = *checked;
   const Member& member = entry.member;
-  if (!rules_.is_trusted(member.person))
-    return fail(Errc::denied, "server {} is of person {}, who is not trusted here", member.id,
-                member.person);
+  if (!rules_.may_enter(member.id, member.person))
+    return fail(Errc::denied, "server {} of person {} may not be in the directory: he is not trusted here, or "
+                "has retired it", member.id, member.person);
   wire::ServerRecord inner;
   if (!inner.ParseFromString(outer.body()) || inner.place_draw().empty())
     return fail(Errc::invalid, "server {} shows no draw of its place in the directory", member.id);
   TRY(const PlaceFacts place,
       check_place_draw(rules_.network, as_bytes(inner.server_key()), as_bytes(inner.place_draw()),
                        as_bytes(inner.place_proof())));
-  if (!rules_.may_draw(place.drawer, member.person, place.epoch))
+  if (!rules_.may_draw(place, member.id, member.person))
     return fail(Errc::denied, "server {}: its place was drawn by person {}, who may not", member.id,
                 place.drawer);
   auto contact = std::make_shared<Contact>();
@@ -53,13 +59,9 @@ Result<ContactPtr> ContactJudge::judge(ByteView record) {
   return contact;
 }
 
-void ContactJudge::forget(const PersonId& person) {
-  for (auto at = order_.begin(); at != order_.end();) {
-    const auto here = at++;
-    if (here->contact->person != person) continue;
-    remembered_.erase(here->hash);
-    order_.erase(here);
-  }
+void ContactJudge::forget_all() {
+  remembered_.clear();
+  order_.clear();
 }
 
 }  // namespace spatter

@@ -194,8 +194,9 @@ void Lookup::close(TimePoint now, std::vector<Query>& out) {
     const auto places = place_nodes(places_wanted_);
     // The nearest half first, when that may do.
     const bool half = want_ == Want::record && round_ == 0 && places.size() > options_.agree;
-    if (half && agreed({places.begin(), places.begin() + static_cast<std::ptrdiff_t>(options_.agree)})) {
-      dense_ = is_dense();
+    if (half && agreed({places.begin(), places.begin() + static_cast<std::ptrdiff_t>(options_.agree)}) &&
+        is_dense(options_.density_agreed)) {
+      dense_ = is_dense(options_.density_least);
       finish(places);
       return;
     }
@@ -279,7 +280,7 @@ bool Lookup::agreed(const std::vector<std::size_t>& places) const {
          });
 }
 
-bool Lookup::is_dense() const {
+bool Lookup::is_dense(double least) const {
   if (everybody_ || network_size_ <= options_.region_servers) return true;
   const double radius = options_.region_servers / network_size_;
   std::vector<std::pair<PersonId, std::size_t>> persons;
@@ -292,7 +293,7 @@ bool Lookup::is_dense() const {
     else if (++at->second > persons_in_region) continue;
     ++found;
   }
-  return static_cast<double>(found) >= options_.density_least * options_.region_servers;
+  return static_cast<double>(found) >= least * options_.region_servers;
 }
 
 void Lookup::begin_round() {
@@ -304,13 +305,13 @@ void Lookup::begin_round() {
 }
 
 void Lookup::judge(const std::vector<std::size_t>& places) {
-  dense_ = is_dense();
+  dense_ = is_dense(options_.density_least);
   std::size_t having = 0;
   for (const std::size_t i : places)
     if (record_ && nodes_[i].record && nodes_[i].record->facts.version == record_->facts.version)
       ++having;
   const bool believed = want_ == Want::servers ? dense_
-                        : having >= options_.agree || (having > 0 && dense_) ||
+                        : (having >= options_.agree && is_dense(options_.density_agreed)) || (having > 0 && dense_) ||
                               (having == 0 && dense_ && round_ > 0);
   const bool spent = asked_ >= options_.queries_max;
   if (believed || everybody_ || spent) return finish(places);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "wire/proto/records.pb.h"
+
 namespace spatter {
 namespace {
 
@@ -23,6 +25,16 @@ PlaceDraw make_place_draw(const SigningKey& drawer, const NetworkId& network, st
   place.proof.insert(place.proof.end(), made.proof.key.begin(), made.proof.key.end());
   place.proof.insert(place.proof.end(), made.proof.proof.begin(), made.proof.proof.end());
   return place;
+}
+
+std::optional<PlaceDraw> place_in(std::string_view server_record_body) {
+  wire::ServerRecord record;
+  if (!record.ParseFromArray(server_record_body.data(), static_cast<int>(server_record_body.size())) ||
+      record.place_draw().empty())
+    return std::nullopt;
+  const auto draw = as_bytes(record.place_draw());
+  const auto proof = as_bytes(record.place_proof());
+  return PlaceDraw{{draw.begin(), draw.end()}, {proof.begin(), proof.end()}};
 }
 
 Result<PlaceFacts> check_place_draw(const NetworkId& network, ByteView server_key, ByteView draw,

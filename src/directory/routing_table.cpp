@@ -300,8 +300,17 @@ void RoutingTable::heard(const ContactPtr& contact, TimePoint now) {
 
 void RoutingTable::met(const ContactPtr& contact, TimePoint now) {
   heard(contact, now);
-  if (const auto at = find(contact); at && entries_[*at].proven && entries_[*at].failures == 0)
-    entries_[*at].last_ok = now;
+  const auto at = find(contact);
+  if (!at) return;
+  Entry& entry = entries_[*at];
+  if (entry.proven && entry.failures == 0) entry.last_ok = now;
+  // It did not answer when it was asked last, and is there now: no need to wait before asking again.
+  else if (!entry.proven && now - entry.last_try > options_.retry_met_after) entry.last_try = {};
+}
+
+bool RoutingTable::is_candidate(const Contact& contact) const {
+  const auto at = find(contact.id, position_word(contact.position, 0));
+  return at && !entries_[*at].proven;
 }
 
 void RoutingTable::answered(const ContactPtr& contact, TimePoint now, bool in_earnest) {
@@ -380,7 +389,21 @@ void RoutingTable::shun(std::size_t index, TimePoint now) {
   else settle_slot(slot, now);
 }
 
+void RoutingTable::forget_if(const std::function<bool(const Contact&)>& gone) {
+  for (std::size_t i = entries_.size(); i-- > 0;)
+    if (gone(*entries_[i].contact)) remove(i);
+  // Slots left empty fill as others are heard of; siblings there may be among those.
+  fill_siblings();
+}
+
 // What is asked of it ------------------------------------------------------------------------
+
+std::vector<RoutingTable::Known> RoutingTable::known() const {
+  std::vector<Known> result;
+  for (const Entry& entry : entries_)
+    result.push_back({entry.contact, entry.role == Role::sibling, entry.proven, entry.last_ok});
+  return result;
+}
 
 std::vector<ContactPtr> RoutingTable::nearest(const Position& target, std::size_t count) const {
   return nearest_but(target, count, {}, ~std::uint64_t{0});

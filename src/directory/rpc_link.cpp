@@ -2,6 +2,7 @@
 
 #include "directory/wire_form.h"
 #include "net/methods.h"
+#include "wire/proto/directory.pb.h"
 
 namespace spatter {
 
@@ -20,43 +21,81 @@ Task<Result<DirectoryReply>> RpcDirectoryLink::ask(ContactPtr to, DirectoryReque
   co_return read_reply(request, reply->body, judge_, validators_);
 }
 
+Task<Result<std::vector<ContactPtr>>> RpcDirectoryLink::have_looked_up(ServerId helper, ContactPtr own) {
+  // Longer than one question: the helper asks many.
+  constexpr auto look_timeout = std::chrono::seconds(15);
+  wire::DirectoryLook message;
+  message.set_from(own->record);
+  CO_TRY(const auto reply, co_await rpc_.call(helper, {method::directory_look, message.SerializeAsString(), {}},
+                                              {.timeout = look_timeout}));
+  wire::DirectoryFound found;
+  if (!found.ParseFromString(reply.body) ||
+      found.contacts_size() > static_cast<int>(contacts_per_reply_max))
+    co_return fail(Errc::invalid, "server {} sent an answer that cannot be read", helper);
+  std::vector<ContactPtr> contacts;
+  for (const std::string& record : found.contacts())
+    if (auto contact = judge_.judge(as_bytes(record)); contact && (*contact)->id != own->id)
+      contacts.push_back(std::move(*contact));
+  co_return contacts;
+}
+
 DirectoryService::DirectoryService(
-    Runtime& runtime, Rpc& rpc, Directory& directory, ContactJudge& judge,
-    const RecordValidators& validators,
+    Runtime& runtime, Rpc& rpc, Current current, ContactJudge& judge, const RecordValidators& validators,
     std::function<std::optional<PersonId>(const ServerId&)> person_of)
-    : runtime_(runtime), directory_(directory), judge_(judge), validators_(validators),
+    : runtime_(runtime), current_(std::move(current)), judge_(judge), validators_(validators),
       person_of_(std::move(person_of)) {
   for (const auto number : {method::directory_ping, method::directory_find, method::directory_get,
                             method::directory_put})
     rpc.serve(number, [this](Caller caller, RpcRequest request) {
       return handle(std::move(caller), std::move(request));
     });
+  rpc.serve(method::directory_look, [this](Caller caller, RpcRequest request) {
+    return handle_look(std::move(caller), std::move(request));
+  });
+}
+
+/// Its own record: nobody introduces others here.
+Result<ContactPtr> DirectoryService::judge_caller(Directory& directory, const Caller& caller,
+                                                  std::string_view record) {
+  TRY_VOID(directory.core().allow_introduction(caller.server, runtime_.now()));
+  TRY(auto from, judge_.judge(as_bytes(record)));
+  if (from->id != caller.server)
+    return fail(Errc::denied, "server {} shows the record of server {} as its own", caller.server, from->id);
+  return from;
 }
 
 Task<Result<RpcReply>> DirectoryService::handle(Caller caller, RpcRequest request) {
+  const auto directory = current_();
+  if (!directory) co_return fail(Errc::unavailable, "this server has no place in the directory yet");
   CO_TRY(auto foreign, read_request(request.method, request.body));
   std::optional<PersonId> person = person_of_(caller.server);
   if (!foreign.from.empty()) {
-    // Its own record, or none: nobody introduces others here.
-    CO_TRY_VOID(directory_.core().allow_introduction(caller.server, runtime_.now()));
-    CO_TRY(auto from, judge_.judge(as_bytes(foreign.from)));
-    if (from->id != caller.server)
-      co_return fail(Errc::denied, "server {} shows the record of server {} as its own",
-                     caller.server, from->id);
-    person = from->person;
-    foreign.request.from = std::move(from);
+    CO_TRY(foreign.request.from, judge_caller(*directory, caller, foreign.from));
+    person = foreign.request.from->person;
   }
   if (!person)
     co_return fail(Errc::denied, "server {} is of no trusted person known here", caller.server);
-  DirectoryCore& core = directory_.core();
+  DirectoryCore& core = directory->core();
   if (!foreign.values.empty())
     CO_TRY_VOID(core.allow_put(caller.server, *person, foreign.values.size(), runtime_.now()));
   for (auto& [key, value] : foreign.values) {
     CO_TRY(auto record, validators_.check(key, std::move(value)));
     foreign.request.records.push_back(std::move(record));
   }
-  const auto reply = core.answer(foreign.request, runtime_.now(), runtime_.wall_ms());
-  co_return RpcReply{to_wire(request.method, reply), {}};
+  co_return RpcReply{to_wire(request.method, directory->answer(foreign.request)), {}};
+}
+
+Task<Result<RpcReply>> DirectoryService::handle_look(Caller caller, RpcRequest request) {
+  const auto directory = current_();
+  if (!directory) co_return fail(Errc::unavailable, "this server has no place in the directory yet");
+  wire::DirectoryLook message;
+  if (!message.ParseFromString(request.body))
+    co_return fail(Errc::invalid, "a directory look that cannot be read");
+  CO_TRY(const auto from, judge_caller(*directory, caller, message.from()));
+  CO_TRY_VOID(directory->core().allow_look(from->person, runtime_.now()));
+  DirectoryReply reply;
+  CO_TRY(reply.contacts, co_await directory->look_for(from->position));
+  co_return RpcReply{to_wire(method::directory_find, reply), {}};
 }
 
 }  // namespace spatter

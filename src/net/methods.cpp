@@ -29,6 +29,8 @@ std::string_view method_name(std::uint16_t number) {
     case method::directory_find: return "directory.find";
     case method::directory_get: return "directory.get";
     case method::directory_put: return "directory.put";
+    case method::directory_place: return "directory.place";
+    case method::directory_look: return "directory.look";
     default: return "unknown";
   }
 }

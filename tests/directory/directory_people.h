@@ -17,9 +17,9 @@ struct DirectoryPeople : People {
     return make_server_record(identity, addresses, 1000, 500, version, &place).SerializeAsString();
   }
   ContactJudge::Rules rules() const {
-    return {facts.network, [](const PersonId&) { return true; },
-            [founder = facts.founder](const PersonId& drawer, const PersonId&, std::uint64_t) {
-              return drawer == founder;
+    return {facts.network, [](const ServerId&, const PersonId&) { return true; },
+            [founder = facts.founder](const PlaceFacts& place, const ServerId&, const PersonId&) {
+              return place.drawer == founder;
             }};
   }
 };

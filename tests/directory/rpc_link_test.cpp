@@ -29,8 +29,9 @@ class RpcLinkTest : public NetTest {
       DirectoryPace pace;
       pace.check_burst = 2ms;
       pace.check_busy = pace.check_idle = 20ms;
-      directory.emplace(*test.runtime_, *link, own, test.validators, DirectoryOptions{}, pace);
-      service.emplace(*test.runtime_, rpc, *directory, judge, test.validators,
+      directory = std::make_shared<Directory>(*test.runtime_, *link, own, test.validators,
+                                              DirectoryOptions{}, pace);
+      service.emplace(*test.runtime_, rpc, [this] { return directory; }, judge, test.validators,
                       [&test](const ServerId& id) { return test.person_of(id); });
     }
     Task<void> stop() {
@@ -48,7 +49,7 @@ class RpcLinkTest : public NetTest {
     Address address;
     ContactPtr own;
     std::optional<RpcDirectoryLink> link;
-    std::optional<Directory> directory;
+    std::shared_ptr<Directory> directory;
     std::optional<DirectoryService> service;
   };
 

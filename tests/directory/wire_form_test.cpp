@@ -71,7 +71,7 @@ TEST_F(WireForm, ARecordThatProvesNoPlaceIsNoContact) {
 
 TEST_F(WireForm, APersonWhoIsNotTrustedHasNoContacts) {
   auto rules = people.rules();
-  rules.is_trusted = [](const PersonId&) { return false; };
+  rules.may_enter = [](const ServerId&, const PersonId&) { return false; };
   ContactJudge strict(rules);
   EXPECT_EQ(strict.judge(as_bytes(contact()->record)).error().code, Errc::denied);
 }

@@ -155,14 +155,26 @@ void Scenario::bring_up(std::uint32_t index) {
   std::vector<ContactPtr> first;
   for (std::size_t i = 0; i < first_contacts; ++i)
     if (const auto one = any_online(false)) first.push_back(world_.server(*one).contact);
-  // Who invites is a friend.
-  if (const auto one = any_online(true)) first.push_back(world_.server(*one).contact);
   ServerState& server = world_.server(index);
+  // Who invites is a friend, and looks round for the newcomer.
+  const auto friendly = any_online(true);
+  if (friendly) first.push_back(world_.server(*friendly).contact);
   server.online = true;
-  ++server.sessions;
+  const auto session = ++server.sessions;
   place_in_up_[index] = static_cast<std::uint32_t>(up_.size());
   up_.push_back(index);
-  server.peer->come(first);
+  if (session > 1 || !friendly) return server.peer->come(first);
+  auto came = std::make_shared<bool>(false);
+  const auto come = [this, index, session, first, came](const std::vector<ContactPtr>& found) {
+    ServerState& newcomer = world_.server(index);
+    if (std::exchange(*came, true) || newcomer.sessions != session || !newcomer.online) return;
+    auto all = first;
+    for (const ContactPtr& contact : found)
+      if (contact->id != newcomer.contact->id) all.push_back(contact);
+    newcomer.peer->come(all);
+  };
+  world_.server(*friendly).peer->look_for(server.contact->position, come);
+  world_.after(10s, [come] { come({}); });  // the friend may have gone meanwhile
 }
 
 /// One honest server goes, another comes.

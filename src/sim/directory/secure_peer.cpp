@@ -31,13 +31,15 @@ void SecurePeer::come(const std::vector<ContactPtr>& first) {
   for (const ContactPtr& contact : first) core_.table().heard(contact, world_.now());
   // Who comes back, or comes for the first time, looks round at once.
   checks_at_once_ = 96;
-  arrived_ = false;
-  waiting_.clear();
   look_round(first, [] {});
   world_.after_of(index_, 2s + std::chrono::milliseconds(random_.below(2000)), [this] { tick(); });
 }
 
-void SecurePeer::go() { core_.store() = RecordStore(core_.own()->position); }
+void SecurePeer::go() {
+  core_.store() = RecordStore(core_.own()->position);
+  arrived_ = false;
+  waiting_.clear();
+}
 
 void SecurePeer::tick() {
   send(core_.republish(world_.now(), world_.wall()), Purpose::republish);
@@ -110,6 +112,15 @@ void SecurePeer::look_round(const std::vector<ContactPtr>& first, std::function<
                                   next_look_ = world_.now() + core_.look_round_every();
                                   done();
                                 }}));
+}
+
+void SecurePeer::look_for(const Position& position, std::function<void(std::vector<ContactPtr>)> done) {
+  when_arrived([this, position, done = std::move(done)] {
+    run(std::make_shared<Run>(Run{core_.find_servers(position), position, std::nullopt, Purpose::upkeep,
+                                  [this, position, done](const Lookup& lookup) {
+                                    done(core_.found_for(lookup, position));
+                                  }}));
+  });
 }
 
 void SecurePeer::when_arrived(std::function<void()> what) {

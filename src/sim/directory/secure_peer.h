@@ -13,6 +13,7 @@ class SecurePeer : public Peer {
   std::optional<DirectoryReply> answer(std::uint32_t from, const DirectoryRequest& request) override;
   void come(const std::vector<ContactPtr>& first) override;
   void go() override;
+  void look_for(const Position& position, std::function<void(std::vector<ContactPtr>)> done) override;
   void publish(RecordPtr record, std::function<void()> done) override;
   void look_up(const RecordKey& key, std::function<void(const Found&)> done) override;
   State state() const override;

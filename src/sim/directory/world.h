@@ -35,6 +35,9 @@ class Peer {
   /// It has come up, for the first time or again; some servers that it may ask first.
   virtual void come(const std::vector<ContactPtr>& first) = 0;
   virtual void go() = 0;  ///< what is not on its disk is gone
+  /// Looks round for a newcomer that it has invited: servers near where that will be. Plain Kademlia
+  /// knows no such help.
+  virtual void look_for(const Position&, std::function<void(std::vector<ContactPtr>)> done) { done({}); }
   virtual void publish(RecordPtr record, std::function<void()> done) = 0;
 
   struct Found {

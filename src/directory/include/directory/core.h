@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "directory/allowances.h"
 #include "directory/lookup.h"
+#include "directory/record_cache.h"
 #include "directory/record_store.h"
 #include "directory/routing_table.h"
 
@@ -17,6 +18,7 @@ namespace spatter {
 struct DirectoryOptions {
   TableOptions table;
   StoreOptions store;
+  RecordCache::Options cache;
   LookupOptions lookup;
   /// Records that one server may send in one go, and per second in the long run; likewise for all
   /// servers of one person together.
@@ -24,6 +26,8 @@ struct DirectoryOptions {
   double person_put_burst = 16384, person_puts_per_s = 16;
   /// Own records that one server may show, likewise.
   double introduction_burst = 64, introductions_per_s = 2;
+  /// Look-ups that are made for all servers of one person together.
+  double look_burst = 8, looks_per_s = 1.0 / 300;
   /// A record is refused when so many servers nearer to it are known.
   std::size_t keep_within = 3 * replicas;
 };
@@ -41,11 +45,15 @@ class DirectoryCore {
   const RoutingTable& table() const { return table_; }
   RecordStore& store() { return store_; }
   const RecordStore& store() const { return store_; }
+  RecordCache& cache() { return cache_; }
+  const RecordCache& cache() const { return cache_; }
 
   // Answering.
   /// Whether this caller may show its record now: asked before it is verified, which costs.
   Result<void> allow_introduction(const ServerId& caller, TimePoint now);
 
+  /// Whether a look-up is made for this caller.
+  Result<void> allow_look(const PersonId& person, TimePoint now);
   /// Whether this caller may send so many records now: asked before they are verified.
   Result<void> allow_put(const ServerId& caller, const PersonId& person, std::size_t records,
                          TimePoint now);
@@ -78,6 +86,9 @@ class DirectoryCore {
   Lookup find_record(const RecordKey& key) const {
     return find(Lookup::Want::record, record_position(key));
   }
+  /// What a look-up for servers has found near a point, this server included, nearest first: for a
+  /// newcomer that will stand there. At most contacts_per_reply_max.
+  std::vector<ContactPtr> found_for(const Lookup& lookup, const Position& position) const;
   /// With `introduce` the asked server is told who asks: so neighbours learn of one another.
   DirectoryRequest request_for(const Lookup::Query& query, const Position& target,
                                const std::optional<RecordKey>& key, bool introduce) const;
@@ -106,7 +117,9 @@ class DirectoryCore {
   DirectoryOptions options_;
   RoutingTable table_;
   RecordStore store_;
+  RecordCache cache_;
   Allowances<ServerId> introductions_;
+  Allowances<PersonId> looks_;
   Allowances<ServerId> server_puts_;
   Allowances<PersonId> person_puts_;
 };

@@ -19,6 +19,7 @@ struct DirectoryPace {
   Duration check_idle = std::chrono::seconds(30);  ///< until looking again, when there is not
   Duration check_burst = std::chrono::milliseconds(250);  ///< between the first checks after a start
   unsigned checks_in_burst = 96;
+  unsigned checks_when_told = 8;  ///< as quick as those, after somebody was told of
 };
 
 class Directory {
@@ -34,6 +35,8 @@ class Directory {
   void start(const std::vector<ContactPtr>& first);
   Task<void> stop();
 
+  /// Somebody whom we know from elsewhere is in the directory as well: verified, and checked soon.
+  void tell(const ContactPtr& contact);
   /// A newer record of this server's own.
   void set_own(ContactPtr own) { core_.set_own(std::move(own)); }
 
@@ -41,10 +44,24 @@ class Directory {
   /// The highest valid version there is. Errc::not_found: those who should have it do not.
   /// Errc::unavailable: nobody near it could be asked.
   Task<Result<RecordPtr>> get(RecordKey key);
+  /// The same, and what it took.
+  struct Found {
+    RecordPtr record;
+    std::size_t hops = 0;       ///< to the first server that had it; 0: it is kept here
+    std::size_t questions = 0;
+    std::size_t places = 0;     ///< where it is or should be
+    std::size_t lacking = 0;    ///< of them, those asked that had it not, or an older version
+  };
+  Task<Result<Found>> look_up(RecordKey key);
+  /// Looks up who is near a newcomer's position, for it: contacts as in DirectoryCore::found_for.
+  Task<Result<std::vector<ContactPtr>>> look_for(Position position);
+  /// Whether one server answers, under one of the addresses of its record.
+  Task<Result<void>> ping(ContactPtr contact);
   /// Publishes a record: done when all its places have been asked to keep it. Says how many keep it.
   /// Errc::unavailable when none does. Errc::invalid or what the validator says: it is no good.
   Task<Result<std::size_t>> put(RecordKey key, std::string value);
-  /// What others ask; see DirectoryService, which calls these.
+  /// What others ask; everything in the request has been verified.
+  DirectoryReply answer(const DirectoryRequest& request);
   DirectoryCore& core() { return core_; }
   const DirectoryCore& core() const { return core_; }
 
@@ -79,6 +96,7 @@ class Directory {
   DirectoryCore core_;
   unsigned burst_left_ = 0;
   Event arrived_;
+  Event told_;
   TimePoint next_look_{};
   Stats counted_;
   TaskGroup tasks_;

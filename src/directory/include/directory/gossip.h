@@ -67,6 +67,15 @@ class GossipMembers final : public Members {
   void publish_own(std::vector<Address> addresses, std::uint64_t capacity_bytes,
                    std::uint64_t free_bytes) override;
 
+  /// Where this server stands in the directory, as its own record says; set_place puts another draw in
+  /// with the next record, at once.
+  const std::optional<PlaceDraw>& place() const { return place_; }
+  void set_place(PlaceDraw place);
+  /// Makes the own record anew though nothing has changed: records of the directory expire.
+  void renew_own();
+  /// Takes in what was found elsewhere: another server's record. True: it is newer than what was known.
+  Result<bool> learn_record(const wire::Signed& record);
+
   /// A link that lets one server join, valid for `valid_for`. Durable before it is returned.
   /// Errc::unavailable when this server knows no address of its own to put in.
   Task<Result<std::string>> invite(Duration valid_for);
@@ -152,9 +161,11 @@ class GossipMembers final : public Members {
     std::vector<Address> addresses;
     std::uint64_t capacity_bytes = 0;
     std::uint64_t free_bytes = 0;
+    std::optional<PlaceDraw> place;
     bool operator==(const OwnFacts&) const = default;
   };
-  std::optional<OwnFacts> wanted_own_;  ///< as last given to publish_own
+  std::optional<OwnFacts> wanted_own_;  ///< as last given to publish_own; without the place
+  std::optional<PlaceDraw> place_;
   OwnFacts published_own_;
   Event publish_wanted_;
 

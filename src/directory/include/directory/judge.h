@@ -1,7 +1,8 @@
 // Decides whether a signed server record that somebody shows makes a contact: the server's own
 // signature, its person's certificate for this network, a person who is admitted, and a place in the
 // key space that was really drawn for it. Who is admitted, and who may draw for whom, is for others
-// to know and comes in as functions.
+// to know and comes in as functions; what they say may differ between servers (Errc::denied), while a
+// record that does not prove itself is one everywhere (any other error).
 //
 // Signatures cost; so what was judged lately is remembered by its hash. All calls on the executor.
 #pragma once
@@ -11,6 +12,7 @@
 #include <unordered_map>
 
 #include "directory/contact.h"
+#include "directory/place_draw.h"
 #include "wire/proto/records.pb.h"
 
 namespace spatter {
@@ -19,17 +21,18 @@ class ContactJudge {
  public:
   struct Rules {
     NetworkId network;
-    /// Whether a person's servers may be in the directory.
-    std::function<bool(const PersonId&)> is_trusted;
-    /// Whether `drawer` was one to draw a place for a server of `person`, in that epoch.
-    std::function<bool(const PersonId& drawer, const PersonId& person, std::uint64_t epoch)> may_draw;
+    /// Whether a server of this person may be in the directory.
+    std::function<bool(const ServerId&, const PersonId&)> may_enter;
+    /// Whether whoever drew that server's place was one to do so.
+    std::function<bool(const PlaceFacts&, const ServerId&, const PersonId& owner)> may_draw;
   };
   explicit ContactJudge(Rules rules, std::size_t remembered = 4096);
 
   /// `record`: a serialized Signed of kind "server". Errors name what is wrong with it.
   Result<ContactPtr> judge(ByteView record);
 
-  void forget(const PersonId& person);  ///< who is no longer trusted
+  /// What was judged is judged anew when it is shown again: the rules say something else now.
+  void forget_all();
 
  private:
   struct Remembered {

@@ -15,8 +15,8 @@
 // honest server near the point is enough to bring all of its honest neighbours in, for contacts prove
 // themselves: liars can leave out, not make up.
 //
-// Then the result is judged: answers agree, or the servers found are as dense round the point as the
-// network's size predicts. If not, somebody has left servers out: the walks go on with more branches,
+// Then the result is judged: the servers found are as dense round the point as the network's size
+// predicts; half as dense will do where answers agree. If not, somebody has left servers out: the walks go on with more branches,
 // and in the end the whole region is asked.
 //
 // Pure and bounded: `queries_max` questions, `nodes_max` contacts remembered.
@@ -41,7 +41,8 @@ struct LookupOptions {
   std::size_t start_far = 8;    ///< and some of all the others, for the nearest may be liars all
   std::size_t contacts_per_reply = 8;
   std::size_t places = replicas;
-  /// So many places, the nearest, that answer with one and the same version are believed.
+  /// So many places, the nearest, that answer with one and the same version are believed, unless the
+  /// region is so empty that they may be liars who agree on an old one.
   std::size_t agree = 6;
   std::size_t rounds = 4;
   std::size_t walk_first = 6;    ///< questions a walk may ask in the first round,
@@ -49,7 +50,8 @@ struct LookupOptions {
   std::size_t queries_max = 240;
   std::size_t nodes_max = 1024;
   double region_servers = 24;    ///< the density is judged on a region that should hold so many,
-  double density_least = 0.7;    ///< and must hold this share of them
+  double density_least = 0.7;    ///< and must hold this share of them,
+  double density_agreed = 0.5;   ///< or this, when the nearest places agree
   Duration hedge_after = std::chrono::milliseconds(500);  ///< another is asked beside one as slow as this
 };
 
@@ -134,7 +136,7 @@ class Lookup {
   std::vector<std::size_t> place_nodes(std::size_t count) const;
   bool agreed(const std::vector<std::size_t>& places) const;
   void judge(const std::vector<std::size_t>& places);
-  bool is_dense() const;
+  bool is_dense(double least) const;
   void begin_round();
   void finish(const std::vector<std::size_t>& places);
 

@@ -18,11 +18,15 @@ inline constexpr std::size_t place_proof_bytes = 120;
 struct PlaceDraw {
   Bytes draw;   ///< position_draw_bytes: the VRF's output
   Bytes proof;  ///< place_proof_bytes
+  bool operator==(const PlaceDraw&) const = default;
 };
 
 /// `drawer` is a person's key. Over Draw{network, epoch, admit, server id}.
 PlaceDraw make_place_draw(const SigningKey& drawer, const NetworkId& network, std::uint64_t epoch,
                           ByteView server_key);
+
+/// The draw that a serialized body of a server's record shows; none: it shows none. Not checked.
+std::optional<PlaceDraw> place_in(std::string_view server_record_body);
 
 /// Who drew, and when. Whether he was one to draw for that server is for the caller. Errc::invalid: not of
 /// that length, or malformed; Errc::corrupt: not drawn for this key, or with another outcome.

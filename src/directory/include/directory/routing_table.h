@@ -22,6 +22,7 @@
 // log2(N/16) exist.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -38,6 +39,7 @@ struct TableOptions {
   Duration check_min = std::chrono::minutes(10);  ///< a contact is checked at most this often,
   Duration check_max = std::chrono::hours(6);     ///< and at least this often
   Duration retry_after = std::chrono::seconds(30);
+  Duration retry_met_after = std::chrono::seconds(2);  ///< when it has asked us something meanwhile
   /// So many of the contacts may be gone without our knowing: sets the pace of checks in between.
   double stale_share = 0.15;
   Duration shun_for = std::chrono::hours(3);
@@ -60,6 +62,8 @@ class RoutingTable {
   void heard(const ContactPtr& contact, TimePoint now);
   /// It asked us something: it is there, which does not prove that it can be reached.
   void met(const ContactPtr& contact, TimePoint now);
+  /// Whether it is in the table, and has not answered yet.
+  bool is_candidate(const Contact& contact) const;
   /// It answered us, `in_earnest` when it was asked for something we needed. Who answers checks and not
   /// the rest is in the end taken for a liar.
   void answered(const ContactPtr& contact, TimePoint now, bool in_earnest = false);
@@ -67,6 +71,8 @@ class RoutingTable {
   void failed(const ContactPtr& contact, TimePoint now, bool in_earnest = false);
   /// It was caught leaving things out. The third time it is forgotten and not taken for a while.
   void lied(const ContactPtr& contact, TimePoint now);
+  /// Drops whoever may not be in the directory any more.
+  void forget_if(const std::function<bool(const Contact&)>& gone);
 
   /// At most `count` contacts nearest to a point, nearest first: those that answered when they were
   /// last asked.
@@ -95,6 +101,14 @@ class RoutingTable {
   std::size_t proven() const;
   /// Of contacts in use (siblings and slot holders).
   std::vector<ContactPtr> contacts() const;
+  /// All that is known, for people who want to see it.
+  struct Known {
+    ContactPtr contact;
+    bool sibling = false;  ///< else of a bucket
+    bool proven = false;   ///< it has answered ourselves
+    TimePoint last_ok{};   ///< when it last did
+  };
+  std::vector<Known> known() const;
   Duration check_interval() const;
   /// Without the Contacts themselves.
   std::size_t memory_bytes() const;

@@ -18,6 +18,10 @@ class RpcDirectoryLink final : public DirectoryLink {
 
   Task<Result<DirectoryReply>> ask(ContactPtr to, DirectoryRequest request) override;
 
+  /// Asks a server that is trusted more than others, because its person let this one's in, to look up
+  /// who is near `own`. Those contacts that prove themselves.
+  Task<Result<std::vector<ContactPtr>>> have_looked_up(ServerId helper, ContactPtr own);
+
  private:
   Rpc& rpc_;
   ContactJudge& judge_;
@@ -25,21 +29,25 @@ class RpcDirectoryLink final : public DirectoryLink {
   Duration deadline_;
 };
 
-/// Serves directory.ping, find, get and put for a Directory. Callers whose person is not trusted may
-/// ask nothing.
+/// Serves directory.ping, find, get, put and look for a Directory. Callers whose person is not trusted
+/// may ask nothing.
 class DirectoryService {
  public:
-  /// `person_of`: the trusted person behind a connection's server, if there is one. The references
-  /// outlive the Rpc's last call.
-  DirectoryService(Runtime& runtime, Rpc& rpc, Directory& directory, ContactJudge& judge,
+  /// `current`: the Directory of now; null while this server has no place, when everything is refused
+  /// (Errc::unavailable). `person_of`: the trusted person behind a connection's server, if there is one.
+  /// All outlive the Rpc's last call.
+  using Current = std::function<std::shared_ptr<Directory>()>;
+  DirectoryService(Runtime& runtime, Rpc& rpc, Current current, ContactJudge& judge,
                    const RecordValidators& validators,
                    std::function<std::optional<PersonId>(const ServerId&)> person_of);
 
  private:
   Task<Result<RpcReply>> handle(Caller caller, RpcRequest request);
+  Task<Result<RpcReply>> handle_look(Caller caller, RpcRequest request);
+  Result<ContactPtr> judge_caller(Directory& directory, const Caller& caller, std::string_view record);
 
   Runtime& runtime_;
-  Directory& directory_;
+  Current current_;
   ContactJudge& judge_;
   const RecordValidators& validators_;
   std::function<std::optional<PersonId>(const ServerId&)> person_of_;

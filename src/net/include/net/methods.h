@@ -42,6 +42,8 @@ inline constexpr std::uint16_t directory_ping = 400;
 inline constexpr std::uint16_t directory_find = 401;  ///< servers near a point
 inline constexpr std::uint16_t directory_get = 402;   ///< a record, and servers near it
 inline constexpr std::uint16_t directory_put = 403;   ///< records to keep
+inline constexpr std::uint16_t directory_place = 404; ///< a draw of the caller's place
+inline constexpr std::uint16_t directory_look = 405;  ///< servers near the caller's place, looked up for it
 }  // namespace method
 
 /// Whether a server without a network may call it.
