@@ -4,7 +4,9 @@
 
 #include "doors/chance_draw.h"
 #include "doors/control_server.h"
+#include "directory_requests.h"
 #include "file_transfer.h"
+#include "request_fields.h"
 #include "trust_requests.h"
 
 namespace spatter::doors {
@@ -19,14 +21,6 @@ struct Asked {
   std::vector<Descriptor> fds;
 };
 using Answer = Task<Result<Json>>;
-
-Result<std::uint64_t> number_at(const Json& message, const char* key, std::uint64_t otherwise) {
-  auto at = message.find(key);
-  if (at == message.end()) return otherwise;
-  if (!at->is_number_integer() || (!at->is_number_unsigned() && at->get<std::int64_t>() < 0))
-    return fail(Errc::invalid, "'{}' of the request is no count", key);
-  return at->get<std::uint64_t>();
-}
 
 bool flag_at(const Json& message, const char* key) {
   auto at = message.find(key);
@@ -408,6 +402,8 @@ Answer fsck(Asked& asked) {
 
 Answer draw(Asked& asked) { co_return draw_json(asked.runtime, asked.server, asked.request); }
 
+Answer directory(Asked& asked) { co_return co_await answer_directory(asked.runtime, asked.server, asked.request); }
+
 Answer trust(Asked& asked) {
   std::vector<int> files;
   for (const auto& one : asked.fds) files.push_back(one.get());
@@ -419,7 +415,7 @@ const std::map<std::string_view, Answer (*)(Asked&)>& requests() {
       {"status", status}, {"resolve", resolve}, {"list", list}, {"mkdir", mkdir}, {"put_file", put_file},
       {"put_stream", put_stream}, {"symlink", symlink}, {"link", link}, {"special", special}, {"set_attributes", set_attributes},
       {"remove", remove}, {"rename", rename}, {"wait", wait}, {"get_file", get_file}, {"read", read},
-      {"contracts", contracts}, {"servers", servers}, {"volumes", volumes}, {"forget", forget}, {"invite", invite}, {"fsck", fsck}, {"draw", draw}, {"trust", trust}};
+      {"contracts", contracts}, {"servers", servers}, {"volumes", volumes}, {"forget", forget}, {"invite", invite}, {"fsck", fsck}, {"draw", draw}, {"directory", directory}, {"trust", trust}};
   return table;
 }
 

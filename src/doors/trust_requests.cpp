@@ -4,14 +4,10 @@
 #include <unistd.h>
 
 #include "doors/clip_probe.h"
+#include "request_fields.h"
 
 namespace spatter::doors {
 namespace {
-
-std::string text_at(const Json& request, const char* key) {
-  const auto at = request.find(key);
-  return at != request.end() && at->is_string() ? at->get<std::string>() : std::string();
-}
 
 Json person_json(const PersonId& id, const Standing& one) {
   Json json = {{"person", id.hex()},

@@ -57,6 +57,8 @@ Task<Result<void>> Server::State::open_network() {
   CO_TRY(auto sealing, members_key(*contents.genesis));
   desk = std::make_unique<TrustDesk>(TrustDesk::Parts{runtime, *identity, drive.keyring.person, *members, *trust,
                                                       *clips, std::move(sealing)});
+  directory = std::make_unique<DirectoryDesk>(DirectoryDesk::Parts{runtime, *rpc, *identity, *members, *trust},
+                                              options.directory);
   co_return Result<void>{};
 }
 
@@ -105,6 +107,37 @@ Task<Result<void>> Server::State::open_volume(std::uint64_t number, std::uint64_
     }
   }
   co_return Result<void>{};
+}
+
+DirectoryDesk::OwnData Server::State::own_data() {
+  DirectoryDesk::OwnData data;
+  data.stripes = [this] {
+    std::vector<DirectoryDesk::PublishedStripe> result;
+    for (const StripePtr& stripe : stripes->all()) {
+      std::map<ServerId, std::vector<std::uint8_t>> held;
+      for (const PlacedShard& shard : stripe->shards)
+        if (!shard.lost) held[shard.holder].push_back(static_cast<std::uint8_t>(shard.index));
+      DirectoryDesk::PublishedStripe one{stripe->id, stripe->k, stripe->n, stripe->created_ms, {}};
+      for (auto& [holder, indices] : held) {
+        std::ranges::sort(indices);
+        one.holders.push_back({holder, std::move(indices)});
+      }
+      result.push_back(std::move(one));
+    }
+    return result;
+  };
+  data.stripes_version = [this] { return stripes->version(); };
+  data.health = [this] {
+    const SafetyReport report = keeper->report();
+    HealthFacts facts;
+    facts.stripes = report.total;
+    facts.full = report.full;
+    facts.safe = report.safe;
+    facts.at_risk = report.at_risk;
+    facts.lost = report.lost;
+    return facts;
+  };
+  return data;
 }
 
 /// Whether anybody here keeps a root record of the person.
@@ -164,6 +197,7 @@ Task<Result<void>> Server::start() {
       state.trust->start();
       state.clips->start();
       state.desk->start();
+      state.directory->start();
     }
 
     CO_TRY(const auto recovering, co_await state.wanted_recovery());
@@ -222,6 +256,7 @@ Task<Result<void>> Server::start() {
                             state.keeper->holder_lost_some(state.identity->server);
                           }});
     state.loss_notice->start();
+    state.directory->set_own_data(state.own_data());
     co_return Result<void>{};
   };
   auto started = co_await run(state);
@@ -236,6 +271,10 @@ Task<void> Server::stop() {
   if (state.members) {
     state.members->on_observed_host = nullptr;
     state.members->check_recovery = nullptr;
+  }
+  if (state.directory) {
+    state.directory->set_own_data(std::nullopt);
+    co_await state.directory->stop();
   }
   if (state.loss_notice) co_await state.loss_notice->stop();
   if (state.expiry) co_await state.expiry->stop();
@@ -263,6 +302,7 @@ Task<void> Server::stop() {
   if (auto stripes = std::move(state.stripes)) co_await stripes->close();
   if (auto database = std::move(state.database)) co_await database->close();
   if (auto shards = std::move(state.shards)) co_await shards->stop();
+  state.directory.reset();
   state.desk.reset();
   state.clips.reset();
   state.trust.reset();
@@ -283,6 +323,7 @@ StripeReader& Server::reader() { return *state_->reader; }
 Keeper& Server::keeper() { return *state_->keeper; }
 Rpc& Server::rpc() { return *state_->rpc; }
 TrustDesk& Server::trust_desk() { return *state_->desk; }
+DirectoryDesk& Server::directory() { return *state_->directory; }
 TrustExchange& Server::trust() { return *state_->trust; }
 
 Result<void> Server::may_write() const {

@@ -33,6 +33,7 @@ struct Server::State {
   std::unique_ptr<TrustExchange> trust;
   std::unique_ptr<ClipStore> clips;
   std::unique_ptr<TrustDesk> desk;
+  std::unique_ptr<DirectoryDesk> directory;
   std::unique_ptr<ShardStore> shards;
   std::unique_ptr<StripeTable> stripes;
   std::unique_ptr<Database> database;  ///< of the volume
@@ -51,6 +52,9 @@ struct Server::State {
   }
   /// What others are told to dial.
   std::vector<Address> addresses() const;
+
+  /// What the directory is told of the own stripes.
+  DirectoryDesk::OwnData own_data();
 
   Task<Result<void>> open_network();
   Task<Result<void>> open_halves();

@@ -212,6 +212,23 @@ std::vector<unsigned> shares(std::vector<Dealing::Server> servers, unsigned pers
   return dealing.given();
 }
 
+struct Drawn {
+  std::uint64_t distance;
+  const Candidate* candidate;
+};
+
+/// The candidates in the order in which chance names them for a stripe.
+std::vector<Drawn> drawn(const StripeId& stripe, const std::vector<Candidate>& candidates) {
+  std::vector<Drawn> order;
+  order.reserve(candidates.size());
+  for (const auto& candidate : candidates)
+    order.push_back({rendezvous_distance(stripe, candidate.server, candidate.weight), &candidate});
+  std::sort(order.begin(), order.end(), [](const Drawn& a, const Drawn& b) {
+    return std::tie(a.distance, a.candidate->server) < std::tie(b.distance, b.candidate->server);
+  });
+  return order;
+}
+
 }  // namespace
 
 std::string network_prefix(const std::string& host) {
@@ -237,17 +254,7 @@ Assignment place(const StripeId& stripe, unsigned n, unsigned count,
   for (const auto& holder : present)
     if (holder) ++holds[*holder];
 
-  struct Drawn {
-    std::uint64_t distance;
-    const Candidate* candidate;
-  };
-  std::vector<Drawn> order;
-  order.reserve(candidates.size());
-  for (const auto& candidate : candidates)
-    order.push_back({rendezvous_distance(stripe, candidate.server, candidate.weight), &candidate});
-  std::sort(order.begin(), order.end(), [](const Drawn& a, const Drawn& b) {
-    return std::tie(a.distance, a.candidate->server) < std::tie(b.distance, b.candidate->server);
-  });
+  auto order = drawn(stripe, candidates);
   // In a large network only the nearest matter; enough of them that the bounds can still be met.
   const std::size_t nearest = std::max<std::size_t>(4 * std::size_t{n}, 64);
   if (order.size() > nearest) {
@@ -302,6 +309,29 @@ Assignment place(const StripeId& stripe, unsigned n, unsigned count,
     }
   }
   return result;
+}
+
+bool PlacementCheck::as_drawn() const {
+  return passed_over.empty() &&
+         std::ranges::all_of(holders, [](const Holder& holder) { return holder.rank.has_value(); });
+}
+
+PlacementCheck check_placement(const StripeId& stripe, const std::vector<Candidate>& candidates,
+                               const std::vector<ServerId>& holders) {
+  const auto order = drawn(stripe, candidates);
+  std::unordered_map<ServerId, std::size_t> rank_of;
+  for (std::size_t i = 0; i < order.size(); ++i) rank_of[order[i].candidate->server] = i;
+  PlacementCheck check;
+  std::size_t end = 0;
+  for (const ServerId& server : holders) {
+    const auto at = rank_of.find(server);
+    check.holders.push_back({server, at == rank_of.end() ? std::nullopt : std::optional(at->second)});
+    if (at != rank_of.end()) end = std::max(end, at->second + 1);
+  }
+  for (std::size_t i = 0; i < end; ++i)
+    if (std::ranges::find(holders, order[i].candidate->server) == holders.end())
+      check.passed_over.push_back(order[i].candidate->server);
+  return check;
 }
 
 }  // namespace spatter

@@ -105,6 +105,7 @@ void add_volumes(CLI::App&, Context&);
 void add_forget(CLI::App&, Context&);
 void add_fsck(CLI::App&, Context&);
 void add_chance(CLI::App&, Context&);
+void add_directory(CLI::App&, Context&);
 void add_trust(CLI::App&, Context&);
 void add_vouch(CLI::App&, Context&);
 void add_announce(CLI::App&, Context&);

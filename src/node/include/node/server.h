@@ -14,6 +14,7 @@
 #include "base/transport.h"
 #include "directory/trust_exchange.h"
 #include "net/rpc.h"
+#include "node/directory_desk.h"
 #include "node/drive.h"
 #include "node/trust_desk.h"
 #include "serverhalf/shard_store.h"
@@ -28,6 +29,7 @@ struct ServerOptions {
   RpcOptions rpc;
   GossipOptions gossip;
   KeeperOptions keeper;
+  DirectoryDeskOptions directory;
   Duration housekeeping_every = std::chrono::seconds(5);
   /// Addresses of this machine, for a server that listens on all of them; the runtime does not
   /// know them. Loopback ones are used only when nothing else is there.
@@ -128,6 +130,7 @@ class Server {
   Rpc& rpc();
   TrustExchange& trust();     ///< as trust_desk: not of a server that is `offline`
   TrustDesk& trust_desk();
+  DirectoryDesk& directory();  ///< likewise
 
   /// Refuses writes when another server has taken the volume over, or when this one was retired
   /// (Errc::fenced and why).

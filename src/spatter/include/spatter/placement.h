@@ -69,4 +69,20 @@ using Assignment = std::vector<std::optional<ServerId>>;
 Assignment place(const StripeId& stripe, unsigned n, unsigned count,
                  const std::vector<Candidate>& candidates, const Assignment& present = {});
 
+/// Whether a stripe's holders are those that were drawn, as far as whoever checks knows the servers.
+/// A holder that is slow, full or off is passed over for the next in the draw; so what counts is how
+/// many were.
+struct PlacementCheck {
+  struct Holder {
+    ServerId server;
+    std::optional<std::size_t> rank;  ///< in the draw, from 0; none: it could not be drawn at all
+  };
+  std::vector<Holder> holders;         ///< in the order of `holders`
+  std::vector<ServerId> passed_over;   ///< drawn before the last of the holders, and holding nothing
+  bool as_drawn() const;               ///< all could be drawn, and nobody was passed over
+};
+/// `candidates`: all servers that could hold shards of that owner, whether they accept any now or not.
+PlacementCheck check_placement(const StripeId& stripe, const std::vector<Candidate>& candidates,
+                               const std::vector<ServerId>& holders);
+
 }  // namespace spatter
