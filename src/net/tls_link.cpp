@@ -27,13 +27,17 @@ Buffer length_prefix(std::size_t length) {
   return Buffer::copy_of(bytes);
 }
 
-Address address_of(const asio::ip::tcp::socket& socket) {
-  asio::error_code ignored;
-  const auto endpoint = socket.remote_endpoint(ignored);
-  return {endpoint.address().to_string(), endpoint.port()};
-}
-
 }  // namespace
+
+Address address_of(const asio::ip::tcp::socket& socket) {
+  asio::error_code gone;
+  const auto endpoint = socket.remote_endpoint(gone);
+  if (gone) return {};
+  auto address = endpoint.address();
+  if (address.is_v6() && address.to_v6().is_v4_mapped())
+    address = asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6());
+  return {address.to_string(), endpoint.port()};
+}
 
 IoThread::IoThread(unsigned number) : guard(asio::make_work_guard(context)) {
   cipher.reserve(flush_bytes + encrypt_piece_bytes + 4096);

@@ -34,6 +34,10 @@ struct IoThread {
   std::thread thread;
 };
 
+/// Of the other side, an IPv4 address as such even where the socket takes both kinds; empty when the
+/// connection is over.
+Address address_of(const asio::ip::tcp::socket& socket);
+
 class TlsLink : public std::enable_shared_from_this<TlsLink> {
  public:
   using Established = std::function<void(Result<void>)>;  ///< on the I/O thread, once

@@ -2,11 +2,13 @@
 // in the simulator (sim).
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/byte_rate.h"
 #include "base/bytes.h"
 #include "base/ids.h"
 #include "base/task.h"
@@ -23,6 +25,17 @@ struct Address {
   auto operator<=>(const Address&) const = default;
 };
 
+/// Shown to a relay by one end of a link that it shall carry; random, good for one connection.
+using RelayTicket = Id<struct RelayTicketTag>;
+
+/// One end of a relayed link.
+struct Meeting {
+  Address relay;
+  RelayTicket ticket;
+  ServerId other;       ///< who must be at the other end
+  bool dialling = true; ///< of the two ends, one dials and one accepts
+};
+
 /// A frame is at most this long; a longer one from a peer closes the connection.
 inline constexpr std::size_t frame_bytes_max = 1 << 20;
 
@@ -33,7 +46,8 @@ class Connection {
   virtual ~Connection() = default;
   virtual ServerId peer() const = 0;  ///< proven by the peer's key
   virtual Bytes peer_key() const = 0; ///< its Ed25519 public key, 32 bytes
-  virtual Address remote() const = 0;
+  virtual Address remote() const = 0; ///< of a relayed connection: the relay's
+  virtual bool relayed() const { return false; }
   /// Sends frames, each given as pieces to be laid end to end. Returns when the transport can take
   /// more (that is the back-pressure), not when the peer has them.
   virtual Task<Result<void>> send(std::vector<std::vector<Buffer>> frames) = 0;
@@ -53,6 +67,14 @@ class Transport {
   /// as when joining by an invite link).
   virtual Task<Result<std::shared_ptr<Connection>>> connect(Address address, ServerId expected,
                                                             TimePoint deadline) = 0;
+  /// connect() through a relay: both ends dial it and show their tickets, and it carries bytes
+  /// between them that it cannot read. Who is there is proven end to end, as with connect().
+  virtual Task<Result<std::shared_ptr<Connection>>> meet(Meeting meeting, TimePoint deadline);
+  /// The relay's side, on a listening transport: the connections that show these two tickets before
+  /// `deadline` are joined, no faster than `rates` allow. Returns the bytes carried once the link
+  /// is over. Cancelling ends the link.
+  virtual Task<Result<std::uint64_t>> relay(std::array<RelayTicket, 2> tickets, ByteRates rates,
+                                            TimePoint deadline);
   /// Closes the listener and every connection; returns when their callbacks have ended.
   virtual Task<void> stop() = 0;
 };
