@@ -31,6 +31,9 @@ std::string_view method_name(std::uint16_t number) {
     case method::directory_put: return "directory.put";
     case method::directory_place: return "directory.place";
     case method::directory_look: return "directory.look";
+    case method::relay_open: return "relay.open";
+    case method::relay_ask: return "relay.ask";
+    case method::reach_probe: return "reach.probe";
     default: return "unknown";
   }
 }

@@ -1,10 +1,9 @@
 #include "net/rpc.h"
 
 #include <algorithm>
-#include <unordered_map>
 
 #include "net/methods.h"
-#include "session.h"
+#include "rpc_impl.h"
 
 namespace spatter {
 namespace {
@@ -15,98 +14,6 @@ constexpr Duration settled_after = 5s;       // a connection that stood so long 
 constexpr Duration reconnect_jitter = 50ms;  // after a loss, before the first new attempt
 
 }  // namespace
-
-/// Which peers there are, which sessions stand, and when to dial. A Peer, once made, stays as long
-/// as it has addresses, sessions or somebody waiting.
-class Rpc::Impl final : public SessionHost, public std::enable_shared_from_this<Rpc::Impl> {
- public:
-  Impl(Runtime& runtime, Transport& transport, NetworkId network, RpcOptions options, Rpc& owner)
-      : SessionHost(runtime, options),
-        owner_(&owner),
-        transport_(transport),
-        network_(network),
-        tasks_(runtime.executor()) {}
-
-  void start() {
-    tasks_.spawn(Deadlines::run(deadlines));
-    tasks_.spawn(tick(weak_from_this(), runtime, tick_every()));
-  }
-
-  NetworkId own_network() const override { return network_; }
-  std::shared_ptr<Handler> find_handler(std::uint16_t method) const override {
-    const auto found = handlers_.find(method);
-    return found == handlers_.end() ? nullptr : found->second;
-  }
-  void session_ended(const std::shared_ptr<Session>& session) override;
-  const Bar* barred(const ServerId& peer) const override {
-    const auto found = bars_.find(peer);
-    return found == bars_.end() ? nullptr : &found->second;
-  }
-  void barred_by(const ServerId& peer, std::string proof) override;
-  void bar(const ServerId& server, std::string why, std::string proof);
-
-  void serve(std::uint16_t method, Handler handler) {
-    handlers_[method] = std::make_shared<Handler>(std::move(handler));
-  }
-  Result<Address> listen(const Address& address);
-  void set_network(NetworkId network);
-  void set_addresses(const ServerId& id, std::vector<Address> addresses);
-  Task<Result<RpcReply>> call(ServerId server, RpcRequest request, CallOptions options);
-  Task<Result<std::pair<ServerId, RpcReply>>> call_address(Address address, ServerId expected,
-                                                           RpcRequest request, CallOptions options);
-  PeerMeasure measure(const ServerId& id) const;
-  std::vector<ServerId> connected() const;
-  Task<void> stop();
-  void orphan() { owner_ = nullptr; }
-  bool stopped() const { return stopping_; }
-
- private:
-  struct Peer {
-    explicit Peer(asio::any_io_executor executor) : changed(std::move(executor)) {}
-    ServerId id;
-    std::vector<Address> addresses;
-    std::vector<std::shared_ptr<Session>> sessions;  // greeted, not over
-    bool dialling = false;
-    WaitQueue changed;  // a session stands, or a dial has failed
-    unsigned failed_dials = 0;
-    TimePoint retry_at{};
-    Deadlines::Token retry;
-    Error last_error{Errc::unavailable, "no attempt yet"};
-    std::shared_ptr<Measures> measures = std::make_shared<Measures>();
-    bool up = false;
-  };
-
-  Duration tick_every() const { return std::clamp<Duration>(options.ping_after / 4, 10ms, 1s); }
-  static Task<void> tick(std::weak_ptr<Impl> weak, Runtime& runtime, Duration every);
-  void tick_once();
-
-  std::shared_ptr<Peer> peer(const ServerId& id);
-  std::shared_ptr<Session> usable(const Peer& peer, std::uint16_t method) const;
-  static Task<Result<std::shared_ptr<Session>>> session_to(std::shared_ptr<Impl> self,
-                                                           std::shared_ptr<Peer> peer,
-                                                           std::uint16_t method);
-  void start_dial(const std::shared_ptr<Peer>& peer);
-  void schedule_dial(const std::shared_ptr<Peer>& peer);
-  static Task<void> dial(std::shared_ptr<Impl> self, std::shared_ptr<Peer> peer);
-  static Task<Result<std::shared_ptr<Session>>> open(std::shared_ptr<Impl> self, Address address,
-                                                     ServerId expected, TimePoint deadline);
-  static Task<void> accept(std::shared_ptr<Impl> self, std::shared_ptr<Connection> connection);
-  void adopt(const std::shared_ptr<Session>& session);
-  void settle(Peer& peer);
-  void dial_failed(const std::shared_ptr<Peer>& peer, Error error);
-  Duration backoff(unsigned failures);
-  void update_up(Peer& peer);
-
-  Rpc* owner_;
-  Transport& transport_;
-  NetworkId network_;
-  TaskGroup tasks_;
-  bool stopping_ = false;
-  std::unordered_map<std::uint16_t, std::shared_ptr<Handler>> handlers_;
-  std::map<ServerId, std::shared_ptr<Peer>> peers_;
-  std::set<std::shared_ptr<Session>> greeting_;
-  std::map<ServerId, Bar> bars_;
-};
 
 // ---- peers and their sessions
 
@@ -140,6 +47,7 @@ void Rpc::Impl::adopt(const std::shared_ptr<Session>& session) {
     if (old->peer_instance() != session->peer_instance())
       old->end({Errc::unavailable, fmt::format("server {} was restarted", to->id)});
   to->sessions.push_back(session);
+  if (!session->relayed()) to->upgrade_wait = {};
   settle(*to);
   update_up(*to);
   to->changed.wake_all();
@@ -180,105 +88,6 @@ void Rpc::Impl::update_up(Peer& peer) {
     auto self = weak.lock();
     if (self && self->owner_ && self->owner_->on_reachability) self->owner_->on_reachability(id, up);
   });
-}
-
-// ---- dialling
-
-Duration Rpc::Impl::backoff(unsigned failures) {
-  const double factor = std::exp2(std::min(failures, 20u) - 1.0);
-  const double longest = static_cast<double>(options.backoff_max.count());
-  const double whole = std::min(longest, static_cast<double>(options.backoff_min.count()) * factor);
-  return Duration(static_cast<std::int64_t>(whole * (0.5 + 0.5 * runtime.chance().unit())));
-}
-
-void Rpc::Impl::start_dial(const std::shared_ptr<Peer>& peer) {
-  if (stopping_ || std::exchange(peer->dialling, true)) return;
-  peer->retry = {};
-  tasks_.spawn(dial(shared_from_this(), peer));
-}
-
-void Rpc::Impl::schedule_dial(const std::shared_ptr<Peer>& peer) {
-  if (stopping_ || peer->addresses.empty() || peer->dialling || peer->up) return;
-  peer->retry = deadlines->add(
-      peer->retry_at, [weak = weak_from_this(), weak_peer = std::weak_ptr(peer)] {
-        auto self = weak.lock();
-        auto peer = weak_peer.lock();
-        if (self && peer && !peer->up && !peer->addresses.empty()) self->start_dial(peer);
-      });
-}
-
-Task<void> Rpc::Impl::dial(std::shared_ptr<Impl> self, std::shared_ptr<Peer> peer) {
-  Error error{Errc::unavailable, "no address is known"};
-  for (const Address& address : auto(peer->addresses)) {
-    const TimePoint deadline = self->runtime.now() + self->options.connect_timeout;
-    auto opened = co_await open(self, address, peer->id, deadline);
-    if (self->stopping_) break;
-    if (opened) {
-      peer->dialling = false;
-      co_return self->adopt(*opened);
-    }
-    error = std::move(opened).error();
-    if (peer->up) break;  // it has dialled us meanwhile
-  }
-  peer->dialling = false;
-  self->dial_failed(peer, std::move(error));
-}
-
-void Rpc::Impl::dial_failed(const std::shared_ptr<Peer>& peer, Error error) {
-  peer->last_error = std::move(error);
-  peer->measures->failures.add(runtime.now());
-  ++peer->failed_dials;
-  peer->retry_at = runtime.now() + backoff(peer->failed_dials);
-  runtime.log().debug("server {}: {}", peer->id, peer->last_error.message);
-  peer->changed.wake_all();
-  schedule_dial(peer);
-}
-
-Task<Result<std::shared_ptr<Session>>> Rpc::Impl::open(std::shared_ptr<Impl> self, Address address,
-                                                       ServerId expected, TimePoint deadline) {
-  CO_TRY(auto connection, co_await self->transport_.connect(address, expected, deadline));
-  auto session = std::make_shared<Session>(self, std::move(connection), Session::Role::dialler);
-  session->dialled = address;
-  self->greeting_.insert(session);
-  auto greeted = co_await Session::greet(session);
-  self->greeting_.erase(session);
-  if (!greeted) {
-    session->end(greeted.error());
-    co_return fail(std::move(greeted).error());
-  }
-  co_return session;
-}
-
-Task<void> Rpc::Impl::accept(std::shared_ptr<Impl> self, std::shared_ptr<Connection> connection) {
-  auto session =
-      std::make_shared<Session>(self, std::move(connection), Session::Role::acceptor);
-  self->greeting_.insert(session);
-  auto greeted = co_await Session::greet(session);
-  self->greeting_.erase(session);
-  if (greeted) co_return self->adopt(session);
-  self->runtime.log().info("refused a connection: {}", greeted.error().message);
-  session->end(std::move(greeted).error());
-}
-
-/// Waits for a session, dialling if need be. Says at once what went wrong last time while the peer
-/// is left alone between attempts.
-Task<Result<std::shared_ptr<Session>>> Rpc::Impl::session_to(std::shared_ptr<Impl> self,
-                                                             std::shared_ptr<Peer> peer,
-                                                             std::uint16_t method) {
-  for (bool dialled = false;; dialled = true) {
-    if (self->stopping_) co_return fail(Errc::cancelled, "this server is stopping");
-    if (auto session = self->usable(*peer, method)) co_return session;
-    if (!peer->dialling) {
-      if (peer->addresses.empty())
-        co_return fail(Errc::unavailable, "server {}: no address is known", peer->id);
-      const bool resting = peer->failed_dials > 1 && self->runtime.now() < peer->retry_at;
-      if (dialled || resting)
-        co_return fail(Errc::unavailable, "server {} can't be reached: {}", peer->id,
-                       peer->last_error.message);
-      self->start_dial(peer);  // may have failed already when this returns
-    }
-    if (peer->dialling) co_await peer->changed.wait();
-  }
 }
 
 // ---- calls
@@ -352,8 +161,8 @@ Task<Result<std::pair<ServerId, RpcReply>>> Rpc::Impl::call_address(Address addr
 Result<Address> Rpc::Impl::listen(const Address& address) {
   return transport_.listen(address, [weak = weak_from_this()](std::shared_ptr<Connection> made) {
     auto self = weak.lock();
-    if (!self || self->stopping_) return made->close();
-    self->tasks_.spawn(accept(self, std::move(made)));
+    if (!self) return made->close();
+    self->take(std::move(made));
   });
 }
 
@@ -365,21 +174,55 @@ void Rpc::Impl::set_network(NetworkId network) {
       session->end({Errc::unavailable, "this server has changed its network"});
 }
 
-void Rpc::Impl::set_addresses(const ServerId& id, std::vector<Address> addresses) {
+void Rpc::Impl::set_addresses(const ServerId& id, std::vector<Address> addresses,
+                              std::vector<ServerId> relays) {
   auto to = peer(id);
-  if (to->addresses == addresses) return;
+  if (to->addresses == addresses && to->relays == relays) return;
+  if (to->addresses != addresses) to->upgrade_at = runtime.now();
   to->addresses = std::move(addresses);
+  to->relays = std::move(relays);
   to->retry_at = runtime.now();
   to->failed_dials = 0;
-  if (to->addresses.empty())
-    to->retry = {};
-  else
+  if (to->has_ways())
     schedule_dial(to);
+  else
+    to->retry = {};
+}
+
+void Rpc::Impl::add_hint(const ServerId& id, Address address) {
+  constexpr std::size_t hints_max = 4;
+  const auto found = peers_.find(id);
+  if (found == peers_.end() || !found->second->has_ways()) return;
+  Peer& to = *found->second;
+  const bool known = std::ranges::find(to.addresses, address) != to.addresses.end() ||
+                     std::ranges::find(to.hints, address) != to.hints.end();
+  if (!known) {
+    to.hints.insert(to.hints.begin(), std::move(address));
+    if (to.hints.size() > hints_max) to.hints.pop_back();
+    to.upgrade_at = runtime.now();
+  }
+  to.retry_at = runtime.now();
+  to.failed_dials = 0;
+  schedule_dial(found->second);
+}
+
+void Rpc::Impl::take(std::shared_ptr<Connection> connection) {
+  if (stopping_) return connection->close();
+  tasks_.spawn(accept(shared_from_this(), std::move(connection)));
+}
+
+std::vector<Address> Rpc::Impl::ways_to(const ServerId& id) const {
+  const auto found = peers_.find(id);
+  if (found == peers_.end()) return {};
+  for (const auto& session : found->second->sessions)
+    if (session->dialled && !session->relayed()) return {*session->dialled};
+  return found->second->addresses;
 }
 
 void Rpc::Impl::bar(const ServerId& id, std::string why, std::string proof) {
   const auto& bar = bars_.insert_or_assign(id, Bar{std::move(why), std::move(proof)}).first->second;
-  set_addresses(id, {});
+  set_addresses(id, {}, {});
+  peer(id)->hints.clear();
   for (const auto& session : auto(peer(id)->sessions))
     session->end({Errc::denied, fmt::format("server {} is refused: {}", id, bar.why)});
 }
@@ -397,6 +240,7 @@ PeerMeasure Rpc::Impl::measure(const ServerId& id) const {
   const Peer& peer = *found->second;
   PeerMeasure measure;
   measure.up = peer.up;
+  measure.relayed = peer.relayed();
   if (auto seconds = peer.measures->round_trip_s.value())
     measure.round_trip = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(*seconds));
   measure.send_bytes_per_s = peer.measures->send_bytes_per_s.value();
@@ -427,12 +271,13 @@ void Rpc::Impl::tick_once() {
     for (const auto& session : auto(peer->sessions)) {
       session->tick();
       const Duration idle_max = session->joining() ? options.idle_max / 5 : options.idle_max;
-      const bool wanted = !peer->addresses.empty() && !session->joining();
+      const bool wanted = peer->has_ways() && !session->joining();
       if (!session->over() && session->idle() && !wanted && now - session->last_used() > idle_max)
         session->retire();
     }
     // Two references: peers_ and the copy above; more: somebody waits.
-    if (peer->sessions.empty() && peer->addresses.empty() && !peer->dialling &&
+    upgrade_if_due(peer);
+    if (peer->sessions.empty() && !peer->has_ways() && !peer->dialling &&
         peer->changed.empty() && peer.use_count() == 2 && peer->measures->failures.value(now) < 0.1)
       peers_.erase(id);
   }
@@ -467,9 +312,16 @@ void Rpc::serve(std::uint16_t method, Handler handler) { impl_->serve(method, st
 Result<Address> Rpc::listen(const Address& address) { return impl_->listen(address); }
 void Rpc::set_network(NetworkId network) { impl_->set_network(network); }
 NetworkId Rpc::network() const { return impl_->own_network(); }
-void Rpc::set_addresses(ServerId server, std::vector<Address> addresses) {
-  impl_->set_addresses(server, std::move(addresses));
+void Rpc::set_addresses(ServerId server, std::vector<Address> addresses,
+                        std::vector<ServerId> relays) {
+  impl_->set_addresses(server, std::move(addresses), std::move(relays));
 }
+void Rpc::add_hint(ServerId server, Address address) {
+  impl_->add_hint(server, std::move(address));
+}
+void Rpc::set_detour(Detour detour) { impl_->set_detour(std::move(detour)); }
+void Rpc::take(std::shared_ptr<Connection> connection) { impl_->take(std::move(connection)); }
+std::vector<Address> Rpc::ways_to(ServerId server) const { return impl_->ways_to(server); }
 Task<Result<RpcReply>> Rpc::call(ServerId server, RpcRequest request, CallOptions options) {
   return impl_->call(server, std::move(request), options);
 }

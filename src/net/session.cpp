@@ -318,6 +318,7 @@ bool Session::usable_for(std::uint16_t method) const {
 }
 
 bool Session::preferred_to(const Session& other) const {
+  if (relayed() != other.relayed()) return !relayed();
   const Duration apart = established_ - other.established_;
   if (apart > race_window || apart < -race_window) return apart > Duration::zero();
   if (role_ == other.role_) return dial_ > other.dial_;

@@ -81,6 +81,7 @@ class Session : public std::enable_shared_from_this<Session> {
   TimePoint established() const { return established_; }
   ServerId peer() const { return connection_->peer(); }
   Address remote() const { return connection_->remote(); }
+  bool relayed() const { return connection_->relayed(); }
   const NetworkId& peer_network() const { return peer_network_; }
   std::uint64_t peer_instance() const { return peer_instance_; }
   /// The same on both ends: whether calls should rather go over this one than over `other`.

@@ -150,7 +150,7 @@ void Session::start_handler(const std::shared_ptr<Incoming>& call) {
 
 Task<void> Session::run_handler(std::shared_ptr<Session> self, std::shared_ptr<Incoming> call,
                                 std::shared_ptr<Rpc::Handler> handler) {
-  Caller caller{self->peer(), self->connection_->peer_key(), self->remote()};
+  Caller caller{self->peer(), self->connection_->peer_key(), self->remote(), self->relayed()};
   const std::uint16_t method = call->request.method;
   Result<RpcReply> result = fail(Errc::io, "{} failed", method_name(method));
   try {

@@ -44,6 +44,11 @@ inline constexpr std::uint16_t directory_get = 402;   ///< a record, and servers
 inline constexpr std::uint16_t directory_put = 403;   ///< records to keep
 inline constexpr std::uint16_t directory_place = 404; ///< a draw of the caller's place
 inline constexpr std::uint16_t directory_look = 405;  ///< servers near the caller's place, looked up for it
+
+// Reaching servers that cannot be dialled (net/relay.h).
+inline constexpr std::uint16_t relay_open = 700;   ///< asked of a relay: a link to another server
+inline constexpr std::uint16_t relay_ask = 701;    ///< by a relay: somebody wants a link to you
+inline constexpr std::uint16_t reach_probe = 702;  ///< can you dial me?
 }  // namespace method
 
 /// Whether a server without a network may call it.

@@ -49,7 +49,8 @@ struct RpcReply {
 struct Caller {
   ServerId server;
   Bytes key;       ///< its Ed25519 public key
-  Address remote;  ///< where the connection comes from
+  Address remote;  ///< where the connection comes from: its relay, when there is one
+  bool relayed = false;
 };
 
 struct CallOptions {
@@ -63,6 +64,7 @@ struct CallOptions {
 /// What we have seen of a peer ourselves; averages decay exponentially.
 struct PeerMeasure {
   bool up = false;                             ///< a connection of our network stands
+  bool relayed = false;                        ///< but only through a relay
   std::optional<Duration> round_trip;          ///< of pings
   std::optional<double> send_bytes_per_s;      ///< bulk to the peer, until it had answered
   std::optional<double> receive_bytes_per_s;   ///< bulk from the peer
@@ -80,6 +82,10 @@ struct RpcOptions {
   std::size_t reply_bytes_per_peer = 64 << 20;   ///< room for bulk reply payloads from one peer
   std::size_t reply_bytes = 128 << 20;           ///< and from all
   Duration connect_timeout = std::chrono::seconds(5);
+  Duration next_address_after = std::chrono::seconds(1);  ///< of no answer: the next one is tried too
+  Duration detour_after = std::chrono::seconds(1);        ///< of no answer at any: a relay is tried too
+  Duration upgrade_min = std::chrono::seconds(20);        ///< between attempts to do without the relay
+  Duration upgrade_max = std::chrono::minutes(10);
   Duration hello_timeout = std::chrono::seconds(5);
   Duration ping_after = std::chrono::seconds(4);   ///< of silence
   Duration dead_after = std::chrono::seconds(12);  ///< of silence
@@ -109,9 +115,27 @@ class Rpc {
   void set_network(NetworkId network);
   NetworkId network() const;
 
-  /// Where to dial a peer. The Rpc then keeps connected to it, trying again and again with
-  /// back-off. An empty list forgets the peer; connections that stand remain until idle.
-  void set_addresses(ServerId server, std::vector<Address> addresses);
+  /// Where to dial a peer, and who else may carry its connections. The Rpc then keeps connected to
+  /// it, trying again and again with back-off: its addresses first, a relay when none answers. A
+  /// connection through a relay is given up for a direct one as soon as there is one. Empty lists
+  /// forget the peer; connections that stand remain until idle.
+  void set_addresses(ServerId server, std::vector<Address> addresses,
+                     std::vector<ServerId> relays = {});
+
+  /// One more place where a peer may be, learned elsewhere than from its record. The newest few are
+  /// kept and tried first. Nothing happens to peers without set addresses or relays.
+  void add_hint(ServerId server, Address address);
+
+  /// Makes connections through relays; net/relay.h.
+  using Detour = std::function<Task<Result<std::shared_ptr<Connection>>>(
+      ServerId peer, std::vector<ServerId> relays, TimePoint deadline)>;
+  void set_detour(Detour detour);
+
+  /// Takes a connection that a peer has made to us by another way than our listener.
+  void take(std::shared_ptr<Connection> connection);
+
+  /// Where a direct connection that we dialled leads; otherwise, the addresses set.
+  std::vector<Address> ways_to(ServerId server) const;
 
   /// Calls a peer; dials when there is no connection. Errors of our own making: unavailable (no
   /// connection; said at once while the peer is known to be down, or when the connection breaks
