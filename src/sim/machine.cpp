@@ -107,7 +107,7 @@ void Machine::begin_incarnation() {
 
 SimTransport& Machine::make_transport(Bytes key) {
   return *transports_.emplace_back(
-      std::make_unique<SimTransport>(world_, network_, id_, host_, std::move(key)));
+      std::make_unique<SimTransport>(world_, network_, id_, host_, std::move(key), clock_offset_));
 }
 
 void Machine::crash(bool power) {

@@ -42,9 +42,18 @@ Wire::Wire(World& world, Network& network, std::uint64_t number, std::unique_ptr
 
 TimePoint Wire::arrival_at(unsigned to, TimePoint left) {
   WireEnd& end = *ends[to];
-  end.last_arrival =
-      std::max(end.last_arrival, left + network.delay(ends[1 - to]->machine, end.machine));
+  const MachineId from = ends[1 - to]->machine;
+  const Duration delay = via ? network.delay(from, *via) + network.delay(*via, end.machine)
+                             : network.delay(from, end.machine);
+  end.last_arrival = std::max(end.last_arrival, left + delay);
   return end.last_arrival;
+}
+
+bool Wire::is_cut(unsigned to) const {
+  const MachineId from = ends[1 - to]->machine;
+  const MachineId there = ends[to]->machine;
+  return via ? network.is_cut(from, *via) || network.is_cut(*via, there)
+             : network.is_cut(from, there);
 }
 
 void Wire::carry(unsigned to, Buffer frame) {
@@ -56,7 +65,9 @@ void Wire::carry(unsigned to, Buffer frame) {
     frame = garbled(frame, world.random());
     ends[to]->unread_bytes += frame.size();
   }
-  const TimePoint left = network.leave_at(from, frame.size());
+  const TimePoint left =
+      network.leave_at(from, frame.size()) + take_all(rates, frame.size(), world.now());
+  carried += frame.size();
   world.at(arrival_at(to, left), [self = shared_from_this(), to, frame = std::move(frame)]() mutable {
     self->arrive(to, std::move(frame));
   });
@@ -65,7 +76,7 @@ void Wire::carry(unsigned to, Buffer frame) {
 void Wire::arrive(unsigned to, Buffer frame) {
   WireEnd& end = *ends[to];
   if (end.over) return;
-  if (!end.held.empty() || network.is_cut(ends[1 - to]->machine, end.machine))
+  if (!end.held.empty() || is_cut(to))
     return hold(to, std::move(frame));
   network.bytes_carried_ += frame.size();
   if (frame.size() > frame_bytes_max) return break_both("a frame longer than allowed arrived");
@@ -89,7 +100,7 @@ void Wire::hold(unsigned to, Buffer frame) {
 void Wire::resume() {
   for (unsigned to = 0; to < 2; ++to) {
     WireEnd& end = *ends[to];
-    if (end.over || network.is_cut(ends[1 - to]->machine, end.machine)) continue;
+    if (end.over || is_cut(to)) continue;
     for (Buffer& frame : std::exchange(end.held, {}))
       world.at(arrival_at(to, world.now()),
                [self = shared_from_this(), to, frame = std::move(frame)]() mutable {
@@ -107,7 +118,9 @@ void Wire::end(unsigned side, std::string_view why) {
   here.held.clear();
   here.readable.wake_all();
   ends[1 - side]->writable.wake_all();
-  if (is_over()) network.wires_.erase(number);
+  if (!is_over()) return;
+  network.wires_.erase(number);
+  if (auto tell = std::exchange(on_over, nullptr)) tell();
 }
 
 void Wire::close(unsigned side) {
@@ -115,10 +128,10 @@ void Wire::close(unsigned side) {
   end(side, "closed");
   const unsigned other = 1 - side;
   if (ends[other]->over) return;
-  world.at(arrival_at(other, world.now()), [self = shared_from_this(), side, other] {
+  world.at(arrival_at(other, world.now()), [self = shared_from_this(), other] {
     const WireEnd& there = *self->ends[other];
     if (there.over) return;
-    if (self->network.is_cut(self->ends[side]->machine, there.machine)) {
+    if (self->is_cut(other)) {
       // The news is lost too; the other end gives up by itself.
       self->world.after(Network::give_up_after, [self, other] {
         self->end(other, "no answer from the other end for too long");

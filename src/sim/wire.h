@@ -52,11 +52,35 @@ struct Wire : std::enable_shared_from_this<Wire> {
   const std::uint64_t number;
   std::array<std::unique_ptr<WireEnd>, 2> ends;
 
+  // Of a relayed wire:
+  std::optional<MachineId> via;
+  ByteRates rates;
+  std::uint64_t carried = 0;
+  std::function<void()> on_over;
+
  private:
+  bool is_cut(unsigned to) const;
   void arrive(unsigned to, Buffer frame);
   void finish(unsigned side);  // over, but what has arrived may still be received
   TimePoint arrival_at(unsigned to, TimePoint left);
   void hold(unsigned to, Buffer frame);
+};
+
+/// Two ends that come to one relay.
+struct RelayedMeeting {
+  explicit RelayedMeeting(asio::any_io_executor executor) : changed(executor), over(executor) {}
+  struct Seat {
+    SimTransport* transport = nullptr;
+    Meeting meeting;
+    std::shared_ptr<Connection> connection;
+  };
+  MachineId relay = 0;
+  ByteRates rates;
+  std::array<Seat, 2> seats;
+  std::shared_ptr<Wire> wire;
+  WaitQueue changed;
+  Event over;
+  bool gone = false;
 };
 
 class SimConnection final : public Connection {
@@ -67,6 +91,7 @@ class SimConnection final : public Connection {
   ServerId peer() const override { return there().id; }
   Bytes peer_key() const override { return there().key; }
   Address remote() const override { return there().address; }
+  bool relayed() const override { return wire_->via.has_value(); }
   Task<Result<void>> send(std::vector<std::vector<Buffer>> frames) override;
   Task<Result<std::vector<Buffer>>> receive() override;
   void close() override { wire_->close(side_); }

@@ -219,5 +219,56 @@ RC_GTEST_FIXTURE_PROP(NetworkTest, WhateverHappensAPrefixArrives, (std::uint64_t
   RC_ASSERT(over.has_value() || got.size() == 200u);
 }
 
+TEST_F(NetworkTest, NobodyConnectsToAClosedMachineButThroughARelay) {
+  network.set_closed(1);
+  auto direct = connect();
+  ASSERT_FALSE(direct);
+  EXPECT_EQ(direct.error().code, Errc::unavailable);
+
+  SimTransport relay{world, network, 3, "10.0.3.1", Bytes(32, 3)};
+  const Address there = *relay.listen({"0.0.0.0", 0}, [](ConnectionPtr) {});
+  std::array<RelayTicket, 2> tickets;
+  tickets[0].bytes.fill(1);
+  tickets[1].bytes.fill(2);
+  const TimePoint until = world.now() + 10s;
+  std::uint64_t carried = 0;
+  ConnectionPtr accepting;
+  auto carry = [](SimTransport& relay, std::array<RelayTicket, 2> tickets, TimePoint until,
+                  std::uint64_t& carried) -> Task<void> {
+    auto bytes = co_await relay.relay(tickets, {}, until);
+    if (bytes) carried = *bytes;
+  };
+  auto meet = [](SimTransport& end, Meeting meeting, TimePoint until,
+                 ConnectionPtr& out) -> Task<void> {
+    auto made = co_await end.meet(meeting, until);
+    if (made) out = *made;
+  };
+  const ServerId id_a = server_id(key_a);
+  const ServerId id_b = server_id(key_b);
+  asio::co_spawn(world.executor(), carry(relay, tickets, until, carried), asio::detached);
+  asio::co_spawn(world.executor(), meet(b, {there, tickets[1], id_a, false}, until, accepting),
+                 asio::detached);
+  ConnectionPtr dialling;
+  ASSERT_TRUE(world.wait_for(meet(a, {there, tickets[0], id_b, true}, until, dialling), 20s));
+  ASSERT_TRUE(dialling);
+  EXPECT_TRUE(dialling->relayed());
+  EXPECT_EQ(dialling->peer(), id_b);
+  ASSERT_TRUE(world.run_until([&] { return accepting != nullptr; }, 10s));
+  std::vector<std::uint64_t> got;
+  std::optional<Error> over;
+  asio::co_spawn(world.executor(), receive_all(accepting, got, over), asio::detached);
+  ASSERT_TRUE(world.wait_for(send_all(dialling, 50, 1000), 10s));
+  world.run_for(5s);
+  EXPECT_EQ(got, numbers(50));
+  // A used ticket opens nothing.
+  ConnectionPtr again;
+  ASSERT_TRUE(world.wait_for(meet(a, {there, tickets[0], id_b, true}, world.now() + 1s, again), 20s));
+  EXPECT_FALSE(again);
+  dialling->close();
+  world.run_for(5s);
+  EXPECT_TRUE(over);
+  EXPECT_GE(carried, 50'000u);
+}
+
 }  // namespace
 }  // namespace spatter::sim

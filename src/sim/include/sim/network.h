@@ -16,6 +16,7 @@ namespace spatter::sim {
 
 class SimTransport;
 struct Wire;
+struct RelayedMeeting;
 using MachineId = std::uint32_t;
 
 struct LinkQuality {
@@ -35,6 +36,9 @@ class Network {
   void set_link(MachineId a, MachineId b, LinkQuality quality);
   /// Bytes a second a machine can send, over all its wires.
   void set_uplink(MachineId machine, double bytes_per_second) { uplinks_[machine].rate = bytes_per_second; }
+
+  /// Nobody can connect to this machine any more, as behind a NAT; it still can to others.
+  void set_closed(MachineId machine, bool closed = true);
 
   /// Nothing passes from `from` to `to` until it is mended. One way only.
   void cut_link(MachineId from, MachineId to);
@@ -61,6 +65,7 @@ class Network {
   };
 
   bool is_cut(MachineId from, MachineId to) const { return cuts_.contains({from, to}); }
+  bool is_closed(MachineId machine) const { return closed_.contains(machine); }
   Duration delay(MachineId from, MachineId to);
   /// When the last of `bytes` given to the machine's uplink now will have left it.
   TimePoint leave_at(MachineId machine, std::uint64_t bytes);
@@ -72,7 +77,9 @@ class Network {
   std::map<MachineId, Uplink> uplinks_;
   std::map<MachineId, double> garbage_;
   std::set<std::pair<MachineId, MachineId>> cuts_;
+  std::set<MachineId> closed_;
   std::map<Address, SimTransport*> listeners_;
+  std::map<RelayTicket, std::pair<std::shared_ptr<RelayedMeeting>, unsigned>> tickets_;
   std::map<std::uint64_t, std::shared_ptr<Wire>> wires_;  // by number, those not over
   std::uint64_t next_wire_ = 1;
   std::uint64_t bytes_carried_ = 0;
@@ -81,13 +88,17 @@ class Network {
 /// One server's place in the network.
 class SimTransport final : public Transport {
  public:
-  /// `host` is the machine's one address.
-  SimTransport(World& world, Network& network, MachineId machine, std::string host, Bytes key);
+  /// `host` is the machine's one address; its monotonic clock is ahead of the world's by so much.
+  SimTransport(World& world, Network& network, MachineId machine, std::string host, Bytes key,
+               Duration clock_offset = {});
   ~SimTransport() override;
 
   Result<Address> listen(const Address& address, Accept accept) override;
   Task<Result<std::shared_ptr<Connection>>> connect(Address address, ServerId expected,
                                                     TimePoint deadline) override;
+  Task<Result<std::shared_ptr<Connection>>> meet(Meeting meeting, TimePoint deadline) override;
+  Task<Result<std::uint64_t>> relay(std::array<RelayTicket, 2> tickets, ByteRates rates,
+                                    TimePoint deadline) override;
   Task<void> stop() override;
 
   /// The machine is gone: every connection is over at this end at once. When `silent`, the others
@@ -99,6 +110,7 @@ class SimTransport final : public Transport {
   friend class SimConnection;
   friend struct Wire;
   void close_listener();
+  Task<Result<SimTransport*>> reach(Address address, TimePoint deadline);
 
   World& world_;
   Network& network_;
@@ -106,6 +118,7 @@ class SimTransport final : public Transport {
   const std::string host_;
   const Bytes key_;
   const ServerId id_;
+  const Duration clock_offset_;
   Accept accept_;
   std::optional<Address> listening_;
   bool stopped_ = false;
