@@ -41,6 +41,7 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(sodium REQUIRED IMPORTED_TARGET libsodium)
 pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(isal REQUIRED IMPORTED_TARGET libisal)
+pkg_check_modules(miniupnpc REQUIRED IMPORTED_TARGET miniupnpc)
 
 # spatter_prefer_archive(TARGET ARCHIVE)
 # Links an imported library from its archive instead of the shared library, where the system has it:
