@@ -77,6 +77,7 @@ GossipMembers::GossipMembers(Runtime& runtime, Rpc& rpc, const Identity& identit
     place_ = place_in(entry->record.body());
     published_own_ = {entry->member.addresses, entry->member.capacity_bytes,
                       entry->member.free_bytes, place_};
+    wanted_reach_ = published_reach_ = {entry->member.relays, entry->member.carries};
   }
 }
 
@@ -101,7 +102,7 @@ void GossipMembers::start() {
   for (const auto& id : rpc_.connected()) reachability_changed(id, true);
   if (!retired_by(identity_.server)) {
     for (const auto& [id, entry] : roster_.servers()) {
-      if (id != identity_.server) rpc_.set_addresses(id, entry.member.addresses);
+      if (id != identity_.server) rpc_.set_addresses(id, entry.member.addresses, entry.member.relays);
     }
   }
   tasks_.spawn(sync_loop());
@@ -253,6 +254,13 @@ Result<bool> GossipMembers::learn_record(const wire::Signed& record) {
   return fresh;
 }
 
+void GossipMembers::publish_reach(Reach reach) {
+  if (reach.relays.size() > Roster::relays_max) reach.relays.resize(Roster::relays_max);
+  if (wanted_reach_ == reach) return;
+  wanted_reach_ = std::move(reach);
+  publish_wanted_.set();
+}
+
 std::uint64_t GossipMembers::next_own_version() const {
   const auto now = static_cast<std::uint64_t>(std::max<WallMs>(runtime_.wall_ms(), 1));
   const auto* entry = roster_.find(identity_.server);
@@ -270,7 +278,7 @@ Task<void> GossipMembers::publish_loop() {
     OwnFacts now = *wanted_own_;
     now.place = place_;
     const bool urgent = was.addresses != now.addresses || was.capacity_bytes != now.capacity_bytes ||
-                        was.place != now.place;
+                        was.place != now.place || published_reach_ != wanted_reach_;
     const auto change = was.free_bytes > now.free_bytes ? was.free_bytes - now.free_bytes
                                                         : now.free_bytes - was.free_bytes;
     const bool matters = change > now.capacity_bytes / 50 ||
@@ -283,9 +291,10 @@ Task<void> GossipMembers::publish_loop() {
       continue;
     }
     const auto facts = now;
+    const auto reach = wanted_reach_;
     const auto version = next_own_version();
     auto record = make_server_record(identity_, facts.addresses, facts.capacity_bytes,
-                                     facts.free_bytes, version, facts.place ? &*facts.place : nullptr);
+                                     facts.free_bytes, version, facts.place ? &*facts.place : nullptr, reach);
     // Saved before anybody sees it, so that no restart ever falls back behind its version.
     std::vector<MemberStore::ServerRow> rows;
     rows.push_back({identity_.server, version, record});
@@ -302,6 +311,7 @@ Task<void> GossipMembers::publish_loop() {
       continue;
     }
     published_own_ = facts;
+    published_reach_ = reach;
     not_before = runtime_.now() + options_.publish_every_min;
     records_changed({{}, {identity_.server}, {}}, std::nullopt);
   }
@@ -400,7 +410,7 @@ void GossipMembers::records_changed(News news, std::optional<ServerId> from) {
     batch.add(push.mutable_records(), entry->record);
     unsaved_servers_[id] = {id, entry->version, entry->record};
     if (id == identity_.server) continue;
-    rpc_.set_addresses(id, entry->member.addresses);
+    rpc_.set_addresses(id, entry->member.addresses, entry->member.relays);
     peers_.try_emplace(id, Peer{.up = false, .since = runtime_.now()});
   }
   save_wanted_.set();
@@ -491,6 +501,7 @@ void GossipMembers::reachability_changed(const ServerId& id, bool up) {
 
 void GossipMembers::observed(const std::string& host) {
   if (host.empty() || host.size() > 255 || host == observed_host_) return;
+  if (host.find('%') != std::string::npos) return;  // means something on one link only
   if (auto address = Address::parse(Address{host, 1}.text()); !address) return;
   observed_host_ = host;
   if (on_observed_host) on_observed_host();
@@ -646,7 +657,7 @@ Task<Result<RpcReply>> GossipMembers::handle_sync(Caller caller, RpcRequest requ
   if (!person_of(caller.server))
     co_return fail(Errc::denied, "server {} is not known here as a member", caller.server);
   wire::SyncReply reply;
-  reply.set_observed_host(caller.remote.host);
+  if (!caller.relayed) reply.set_observed_host(caller.remote.host);
   reply.set_same(message.digest() == roster_.digest().raw());
   if (!reply.same() && message.with_list()) {
     // A list costs work to compare; the number of its entries is bounded by the RPC's body.

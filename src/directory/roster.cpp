@@ -7,7 +7,7 @@ namespace spatter {
 
 wire::Signed make_server_record(const Identity& identity, const std::vector<Address>& addresses,
                                 std::uint64_t capacity_bytes, std::uint64_t free_bytes,
-                                std::uint64_t version, const PlaceDraw* place) {
+                                std::uint64_t version, const PlaceDraw* place, const Reach& reach) {
   const auto key = identity.server_key.public_key();
   wire::ServerRecord record;
   record.set_server_key(key.data(), key.size());
@@ -23,6 +23,11 @@ wire::Signed make_server_record(const Identity& identity, const std::vector<Addr
     record.set_place_draw(place->draw.data(), place->draw.size());
     record.set_place_proof(place->proof.data(), place->proof.size());
   }
+  for (const auto& relay : reach.relays) {
+    if (record.relays_size() == static_cast<int>(Roster::relays_max)) break;
+    record.add_relays(relay.raw());
+  }
+  record.set_carries(reach.carries);
   return sign_message(identity.server_key, kind::server, record);
 }
 
@@ -59,6 +64,15 @@ Result<Roster::Entry> check_server_record(const wire::Signed& record, const Netw
     if (!address) return fail(address.error().during(fmt::format("server {}", id)));
     entry.member.addresses.push_back(std::move(*address));
   }
+  if (message.relays_size() > static_cast<int>(Roster::relays_max))
+    return fail(Errc::invalid, "the record of server {} names {} relays, at most {} are allowed", id,
+                message.relays_size(), Roster::relays_max);
+  for (const auto& raw : message.relays()) {
+    auto relay = ServerId::from(raw);
+    if (!relay) return fail(relay.error().during(fmt::format("server {}: a relay", id)));
+    entry.member.relays.push_back(*relay);
+  }
+  entry.member.carries = message.carries();
   return entry;
 }
 

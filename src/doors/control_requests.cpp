@@ -433,6 +433,8 @@ Task<Result<Json>> answer_request(Runtime& runtime, Server& server, ControlConne
 
 Json status_json(const ServerStatus& status, const Members& members) {
   const SafetyReport& safety = status.safety;
+  Json relays = Json::array();
+  for (const ServerId& relay : status.relays) relays.push_back(relay.hex());
   Json held = Json::array();
   for (auto& one : safety.held)
     held.push_back({{"server", one.server.hex()}, {"bytes", one.bytes}, {"shards", one.shards},
@@ -455,6 +457,9 @@ Json status_json(const ServerStatus& status, const Members& members) {
           {"widest_k", safety.widest_k},
           {"mode", status.mode},
           {"note", status.note},
+          {"reach", status.reach},
+          {"relays", std::move(relays)},
+          {"links_carried", status.links_carried},
           {"backlog_bytes", safety.backlog_bytes},
           {"settled", status.settled},
           {"held", std::move(held)}};

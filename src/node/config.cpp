@@ -29,6 +29,7 @@ namespace {
 constexpr std::uint64_t size_bytes_min = 64ULL << 20;
 constexpr std::uint64_t size_bytes_max = 1ULL << 60;
 constexpr std::size_t advertise_max = 8;
+constexpr std::uint64_t relay_rate_min = 64 << 10;
 
 /// One key of the file while it is read.
 struct Setting {
@@ -71,17 +72,51 @@ Result<void> read_listen(const Setting& setting, Config& config) {
   return {};
 }
 
-Result<void> read_advertise(const Setting& setting, Config& config) {
+Result<void> read_addresses(const Setting& setting, std::vector<Address>& addresses) {
   const auto* list = setting.node.as_array();
   if (!list) return fail(setting.wrong("must be a list of texts, as in [\"example.org:4840\"]"));
-  if (list->size() > advertise_max) return fail(setting.wrong("at most 8 addresses are told"));
+  if (list->size() > advertise_max) return fail(setting.wrong("at most 8 addresses are taken"));
   for (const auto& item : *list) {
     const auto text = item.value_exact<std::string>();
     if (!text) return fail(setting.wrong("must be a list of texts, as in [\"example.org:4840\"]"));
     TRY(auto address, setting.address(*text));
     if (address.port == 0) return fail(setting.wrong("an address needs its port"));
-    config.advertise.push_back(std::move(address));
+    addresses.push_back(std::move(address));
   }
+  return {};
+}
+
+Result<void> read_advertise(const Setting& setting, Config& config) {
+  return read_addresses(setting, config.advertise);
+}
+
+Result<void> read_rendezvous(const Setting& setting, Config& config) {
+  return read_addresses(setting, config.rendezvous);
+}
+
+Result<void> read_flag(const Setting& setting, bool& flag) {
+  const auto value = setting.node.value_exact<bool>();
+  if (!value) return fail(setting.wrong("must be true or false"));
+  flag = *value;
+  return {};
+}
+
+Result<void> read_relay(const Setting& setting, Config& config) {
+  return read_flag(setting, config.relay);
+}
+Result<void> read_port_mapping(const Setting& setting, Config& config) {
+  return read_flag(setting, config.port_mapping);
+}
+Result<void> read_lan(const Setting& setting, Config& config) {
+  return read_flag(setting, config.lan);
+}
+
+Result<void> read_relay_rate(const Setting& setting, Config& config) {
+  TRY(auto text, setting.text());
+  auto size = parse_size(text);
+  if (!size) return fail(setting.wrong(size.error().message));
+  if (*size < relay_rate_min) return fail(setting.wrong("a relay carries at least 64K a second"));
+  config.relay_bytes_per_s = *size;
   return {};
 }
 
@@ -105,7 +140,8 @@ struct KnownKey {
 };
 constexpr KnownKey known_keys[] = {
     {"size", read_size}, {"listen", read_listen}, {"advertise", read_advertise},
-    {"name", read_name}, {"log", read_log},
+    {"name", read_name}, {"log", read_log}, {"relay", read_relay}, {"relay_rate", read_relay_rate},
+    {"port_mapping", read_port_mapping}, {"lan", read_lan}, {"rendezvous", read_rendezvous},
 };
 
 std::string quoted(std::string_view text) {
@@ -121,6 +157,13 @@ std::string quoted(std::string_view text) {
     }
   }
   return result + '"';
+}
+
+std::string list_text(const std::vector<Address>& addresses) {
+  std::string list;
+  for (const auto& address : addresses)
+    list += (list.empty() ? "" : ", ") + quoted(address.text());
+  return "[" + list + "]";
 }
 
 std::string_view name_of(LogLevel level) {
@@ -177,11 +220,21 @@ std::string config_text(const Config& config) {
   if (config.advertise.empty()) {
     text += "# advertise = [\"example.org:4840\"]\n\n";
   } else {
-    std::string list;
-    for (const auto& address : config.advertise)
-      list += (list.empty() ? "" : ", ") + quoted(address.text());
-    text += fmt::format("advertise = [{}]\n\n", list);
+    text += fmt::format("advertise = {}\n\n", list_text(config.advertise));
   }
+  text += "# Whether to carry connections between members who cannot reach each other (which stay\n"
+          "# closed to this machine), and at most how many bytes a second of them.\n";
+  text += fmt::format("relay = {}\n", config.relay);
+  text += fmt::format("relay_rate = \"{}K\"\n\n", config.relay_bytes_per_s >> 10);
+  text += "# Whether to ask the router (UPnP, NAT-PMP) to let others in.\n";
+  text += fmt::format("port_mapping = {}\n\n", config.port_mapping);
+  text += "# Whether to look for members on the local network, without any server's help.\n";
+  text += fmt::format("lan = {}\n\n", config.lan);
+  text += "# Nodes of a public DHT, through which members find each other when all their addresses have\n"
+          "# changed. What is kept there is sealed; its nodes do see this machine's address.\n";
+  text += config.rendezvous.empty()
+              ? "# rendezvous = [\"bootstrap.jami.net:4222\"]\n\n"
+              : fmt::format("rendezvous = {}\n\n", list_text(config.rendezvous));
   text += "# A name for people.\n";
   text += config.name.empty() ? "# name = \"attic\"\n\n"
                               : fmt::format("name = {}\n\n", quoted(config.name));

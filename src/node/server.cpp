@@ -29,6 +29,7 @@ std::vector<Address> Server::State::addresses() const {
     const Address address{host, listening.port};
     if (std::ranges::find(list, address) == list.end()) list.push_back(address);
   };
+  if (mapping && mapping->external()) result.push_back(*mapping->external());
   for (const auto& host : options.local_hosts) add(host);
   // Behind a NAT the others see an address that we cannot.
   if (!members->observed_host().empty()) add(members->observed_host());
@@ -171,6 +172,75 @@ Task<Result<RpcReply>> Server::State::take_loss_notice(Caller caller) {
   co_return RpcReply{wire::ShardLostReply().SerializeAsString(), {}};
 }
 
+Result<void> Server::State::open_to_others() {
+  const auto person_of = [members = members.get()](const ServerId& id) {
+    return members->person_of(id);
+  };
+  const auto may_keep = [members = members.get(),
+                         own = identity->person](const PersonId& person) -> Result<void> {
+    if (person == own || members->is_trusted(person)) return {};
+    return fail(Errc::denied, "person {} is not trusted yet: nobody keeps anything of his until reviewers "
+                "have vouched for him", person);
+  };
+  serve_shards(*rpc, *shards, person_of, may_keep);
+  auto bound = rpc->listen(drive.config.listen);
+  // A machine without IPv6 has all its addresses in IPv4.
+  if (!bound && drive.config.listen.host == "::")
+    bound = rpc->listen({"0.0.0.0", drive.config.listen.port});
+  TRY(listening, std::move(bound));
+  RelayOptions relay_options = options.relay;
+  relay_options.carry = drive.config.relay;
+  relay_options.bytes_per_s = drive.config.relay_bytes_per_s;
+  relay_options.bytes_per_s_per_person = drive.config.relay_bytes_per_s / 2;
+  relay = std::make_unique<RelayService>(runtime, transport, *rpc, person_of, relay_options);
+  relay->start();
+  reachability = std::make_unique<Reachability>(
+      Reachability::Parts{runtime, transport, *rpc, *members, drive.config.relay});
+  members->check_recovery = [this](PersonId person) { return check_recovery(person); };
+  members->start();
+  members->publish_own(addresses(), halves.server_bytes, shards->usage().free);
+  trust->start();
+  clips->start();
+  desk->start();
+  directory->start();
+  reachability->start();
+  find_others();
+  if (options.public_dht) {
+    rendezvous = std::make_unique<Rendezvous>(runtime, *rpc, *members, *identity, options.public_dht,
+                                              options.rendezvous);
+    rendezvous->start();
+  }
+  return {};
+}
+
+/// What needs no other server's help. A server that only this machine can reach looks for nobody.
+void Server::State::find_others() {
+  if (is_loopback(listening.host)) return;
+  if (options.port_mapping && drive.config.port_mapping && drive.config.advertise.empty()) {
+    options.port_mapping->start(listening.port, [this] { publish(); });
+    mapping = options.port_mapping;
+  }
+  if (options.lan && drive.config.lan) {
+    lan = std::make_unique<LanFinder>(runtime, *rpc, *members, *identity, options.lan, listening.port);
+    lan->start();
+  }
+}
+
+void Server::State::publish() {
+  if (housekeeper)
+    housekeeper->publish();
+  else
+    members->publish_own(addresses(), halves.server_bytes, shards->usage().free);
+}
+
+Task<void> Server::State::close_to_others() {
+  if (rendezvous) co_await rendezvous->stop();
+  if (lan) co_await lan->stop();
+  if (auto taken = std::exchange(mapping, nullptr)) co_await taken->stop();
+  if (reachability) co_await reachability->stop();
+  if (relay) co_await relay->stop();
+}
+
 Task<Result<void>> Server::start() {
   auto& state = *state_;
   const auto run = [this](Server::State& state) -> Task<Result<void>> {
@@ -180,24 +250,7 @@ Task<Result<void>> Server::start() {
     CO_TRY_VOID(co_await state.open_halves());
 
     if (!state.options.offline) {
-      serve_shards(*state.rpc, *state.shards, [members = state.members.get()](ServerId id) {
-        return members->person_of(id);
-      }, [members = state.members.get(), own = state.identity->person](const PersonId& person) -> Result<void> {
-        if (person == own || members->is_trusted(person)) return {};
-        return fail(Errc::denied, "person {} is not trusted yet: nobody keeps anything of his until reviewers "
-                    "have vouched for him", person);
-      });
-      CO_TRY(state.listening, state.rpc->listen(state.drive.config.listen));
-      state.members->check_recovery = [&state](PersonId person) {
-        return state.check_recovery(person);
-      };
-      state.members->start();
-      state.members->publish_own(state.addresses(), state.halves.server_bytes,
-                                 state.shards->usage().free);
-      state.trust->start();
-      state.clips->start();
-      state.desk->start();
-      state.directory->start();
+      CO_TRY_VOID(state.open_to_others());
     }
 
     CO_TRY(const auto recovering, co_await state.wanted_recovery());
@@ -284,6 +337,7 @@ Task<void> Server::stop() {
   if (state.keeper) co_await state.keeper->stop();
   if (state.desk && !state.options.offline) co_await state.desk->stop();
   if (state.trust) co_await state.trust->stop();
+  co_await state.close_to_others();
   if (state.members && !state.options.offline) co_await state.members->stop();
   if (state.rpc) co_await state.rpc->stop();
   if (state.volume) {
@@ -303,6 +357,10 @@ Task<void> Server::stop() {
   if (auto database = std::move(state.database)) co_await database->close();
   if (auto shards = std::move(state.shards)) co_await shards->stop();
   state.directory.reset();
+  state.rendezvous.reset();
+  state.lan.reset();
+  state.reachability.reset();
+  state.relay.reset();
   state.desk.reset();
   state.clips.reset();
   state.trust.reset();

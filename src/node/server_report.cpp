@@ -44,6 +44,11 @@ Task<Result<ServerStatus>> Server::status() {
   if (status.note.empty() && !state.members->is_trusted(status.person))
     status.note = "you are a guest in this network: nobody keeps anything of yours until reviewers have vouched for "
                   "you (spatter announce)";
+  if (state.reachability) {
+    status.reach = state.reachability->state();
+    status.relays = state.reachability->reach().relays;
+    status.links_carried = state.relay->usage().links;
+  }
   if (state.salvage && !state.salvage->is_done()) {
     status.idle = status.settled = false;
     status.note = state.salvage->note();

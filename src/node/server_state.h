@@ -5,6 +5,7 @@
 #include "housekeeper.h"
 #include "loss_notice.h"
 #include "node/server.h"
+#include "reachability.h"
 #include "root_keeper.h"
 #include "salvage.h"
 
@@ -34,6 +35,11 @@ struct Server::State {
   std::unique_ptr<ClipStore> clips;
   std::unique_ptr<TrustDesk> desk;
   std::unique_ptr<DirectoryDesk> directory;
+  std::unique_ptr<RelayService> relay;
+  std::unique_ptr<Reachability> reachability;
+  std::unique_ptr<LanFinder> lan;
+  std::shared_ptr<PortMapping> mapping;  ///< once started
+  std::unique_ptr<Rendezvous> rendezvous;
   std::unique_ptr<ShardStore> shards;
   std::unique_ptr<StripeTable> stripes;
   std::unique_ptr<Database> database;  ///< of the volume
@@ -57,6 +63,11 @@ struct Server::State {
   DirectoryDesk::OwnData own_data();
 
   Task<Result<void>> open_network();
+  /// Listens, and lets others find and reach this server.
+  Result<void> open_to_others();
+  Task<void> close_to_others();
+  void find_others();
+  void publish();  ///< the addresses have changed
   Task<Result<void>> open_halves();
   Task<Result<void>> open_volume(std::uint64_t number, std::uint64_t version);
   /// Brings a volume back from the network into emptied databases and returns the writer number to

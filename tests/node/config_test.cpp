@@ -8,7 +8,7 @@ namespace {
 TEST(Config, AnEmptyFileMeansTheDefaults) {
   const auto parsed = parse_config("").value();
   EXPECT_EQ(parsed.config.size_bytes, 0u);
-  EXPECT_EQ(parsed.config.listen, (Address{"0.0.0.0", default_port}));
+  EXPECT_EQ(parsed.config.listen, (Address{"::", default_port}));
   EXPECT_TRUE(parsed.warnings.empty());
 }
 

@@ -130,6 +130,34 @@ TEST_F(ServerTest, WhatCanBeReadIsCopiedWhenTheRestIsGone) {
   }(*this), 3h);
 }
 
+TEST_F(ServerTest, TwoServersBehindNatsShareThroughTheThird) {
+  run([](ServerTest& test) -> Task<Result<void>> {
+    for (const sim::MachineId closed : {2, 3}) test.network.set_closed(closed);
+    CO_TRY_VOID(co_await test.make_network(3));
+    auto& first = *test.nodes[1];
+    auto& second = *test.nodes[2];
+    for (auto* node : {&first, &second}) {
+      CO_TRY(auto status, co_await node->server->status());
+      EXPECT_EQ(status.reach, "relayed");
+      EXPECT_EQ(status.relays, std::vector{test.nodes[0]->server->identity().server});
+    }
+    EXPECT_TRUE(first.server->rpc().measure(second.server->identity().server).relayed);
+    const auto file = bytes_of(5, 4 << 20);
+    CO_TRY_VOID(co_await test.put(first, "a", file, Level::full));
+    CO_TRY_VOID(co_await test.expect(first, "a", file, ReadFrom::network));
+
+    // Once the NATs are gone they do without the relay.
+    for (const sim::MachineId open : {2, 3}) test.network.set_closed(open, false);
+    for (int i = 0; i < 1200; ++i) {
+      if (!first.server->rpc().measure(second.server->identity().server).relayed) break;
+      co_await test.world.sleep(1s);
+    }
+    EXPECT_FALSE(first.server->rpc().measure(second.server->identity().server).relayed);
+    EXPECT_TRUE(first.server->rpc().measure(second.server->identity().server).up);
+    co_return Result<void>{};
+  }(*this));
+}
+
 TEST_F(ServerTest, EveryFileComesBackFromTheWordsAlone) {
   run([](ServerTest& test) -> Task<Result<void>> {
     CO_TRY_VOID(co_await test.make_network(5));

@@ -24,14 +24,14 @@ def _die_with_parent():
     _libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
-def spatter(drive, *arguments, ok=True, input=None, timeout=120, binary=False):
+def spatter(drive, *arguments, ok=True, input=None, timeout=120, binary=False, prefix=()):
     """Runs one command to its end. With ok=True a failure raises with what it said."""
-    command = [SPATTER, "--drive", drive, *[a if isinstance(a, (bytes, str)) else str(a) for a in arguments]]
+    command = [*prefix, SPATTER, "--drive", drive, *[a if isinstance(a, (bytes, str)) else str(a) for a in arguments]]
     done = subprocess.run(command, input=input, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout)
     done.out = done.stdout if binary else done.stdout.decode("utf-8", "surrogateescape")
     done.err = done.stderr.decode("utf-8", "surrogateescape")
     if ok and done.returncode != 0:
-        raise AssertionError("%s ended with %d: %s" % (command[3:], done.returncode, done.err))
+        raise AssertionError("%s ended with %d: %s" % (command[len(prefix) + 3:], done.returncode, done.err))
     return done
 
 
@@ -52,10 +52,10 @@ class Server:
     def status(self):
         return self.json("status")
 
-    def up(self, *arguments, listen="127.0.0.1:0"):
+    def up(self, *arguments, listen="127.0.0.1:0", prefix=()):
         log = open(self.drive + ".log", "ab")
         self.process = subprocess.Popen(
-            [SPATTER, "--drive", self.drive, "up", "--listen", listen, *arguments],
+            [*prefix, SPATTER, "--drive", self.drive, "up", "--listen", listen, *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, preexec_fn=_die_with_parent)
         log.close()
         for line in self.process.stdout:

@@ -75,6 +75,8 @@ class GossipMembers final : public Members {
   void renew_own();
   /// Takes in what was found elsewhere: another server's record. True: it is newer than what was known.
   Result<bool> learn_record(const wire::Signed& record);
+  /// How this server can be reached, other than at its addresses; goes to the others at once.
+  void publish_reach(Reach reach);
 
   /// A link that lets one server join, valid for `valid_for`. Durable before it is returned.
   /// Errc::unavailable when this server knows no address of its own to put in.
@@ -166,6 +168,8 @@ class GossipMembers final : public Members {
   };
   std::optional<OwnFacts> wanted_own_;  ///< as last given to publish_own; without the place
   std::optional<PlaceDraw> place_;
+  Reach wanted_reach_;                  ///< as last given to publish_reach
+  Reach published_reach_;
   OwnFacts published_own_;
   Event publish_wanted_;
 

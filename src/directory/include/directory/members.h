@@ -19,6 +19,8 @@ struct Member {
   PersonId person;
   Bytes key;                        ///< Ed25519 public key of the server, 32 bytes
   std::vector<Address> addresses;   ///< where to dial, best first; may be empty
+  std::vector<ServerId> relays;     ///< who carries connections to it, when it cannot be dialled
+  bool carries = false;             ///< carries connections for others, as it says
   std::uint64_t capacity_bytes = 0; ///< of its server half, as it says
   std::uint64_t free_bytes = 0;     ///< of its server half when its record was made, as it says
   bool up = false;                  ///< reachable as of now

@@ -22,6 +22,7 @@ class Roster {
   static constexpr std::size_t servers_per_person_max = 256;
   static constexpr std::size_t persons_max = 2048;
   static constexpr std::size_t addresses_max = 8;
+  static constexpr std::size_t relays_max = 4;
   static constexpr std::size_t server_record_bytes_max = 8192;
   static constexpr std::size_t revocations_max = 4096;
   static constexpr std::size_t revocations_per_person_max = 512;
@@ -75,10 +76,18 @@ class Roster {
   std::map<PersonId, std::size_t> revoked_of_;
 };
 
+/// How a server can be reached when it cannot be dialled, and whether others are through it.
+struct Reach {
+  std::vector<ServerId> relays;
+  bool carries = false;
+  bool operator==(const Reach&) const = default;
+};
+
 /// What a server says of itself, signed. `version` must exceed that of its last record.
 wire::Signed make_server_record(const Identity& identity, const std::vector<Address>& addresses,
                                 std::uint64_t capacity_bytes, std::uint64_t free_bytes,
-                                std::uint64_t version, const PlaceDraw* place = nullptr);
+                                std::uint64_t version, const PlaceDraw* place = nullptr,
+                                const Reach& reach = {});
 
 /// Signature, key, certificate and bounds of a server record, for this network; whether its person
 /// is admitted is not looked at.

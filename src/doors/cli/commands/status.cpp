@@ -42,6 +42,10 @@ void print_status(const Json& s) {
   fmt::print("mode         {}\n", s.value("mode", ""));
   if (auto note = s.value("note", ""); !note.empty() && s.value("mode", "") != "fenced")
     fmt::print("note         {}\n", printable_text(note));
+  if (s.value("reach", "") == "relayed")
+    fmt::print("reached      through {} members, not directly\n", s["relays"].size());
+  if (s.value("links_carried", 0u) > 0)
+    fmt::print("carries      {} connections between other members\n", s.value("links_carried", 0u));
   fmt::print("user half    {}, {} files\n", half_line(s["user_half"]), s.value("files", std::uint64_t{0}));
   fmt::print("server half  {} kept for others\n", half_line(s["server_half"]));
   fmt::print("stripes      {}: {} full, {} safe, {} at risk, {} lost; widest {} of {}\n",

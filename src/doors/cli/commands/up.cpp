@@ -8,6 +8,8 @@
 #include "base/sync.h"
 #include "cli/machine.h"
 #include "doors/control_server.h"
+#include "doors/dht_process.h"
+#include "net/multicast.h"
 #include "node/drive_parts.h"
 #include "node/server.h"
 
@@ -77,6 +79,15 @@ Task<Result<void>> serve(Runtime& runtime, Transport& transport, Drive drive, co
                          const UpOptions& options) {
   ServerOptions server_options;
   server_options.local_hosts = local_hosts();
+  server_options.port_mapping = make_port_mapping(runtime);
+  if (drive.config.lan) {
+    if (auto lan = make_multicast(runtime))
+      server_options.lan = std::move(*lan);
+    else
+      runtime.log().info("no members are looked for on the local network: {}", lan.error().message);
+  }
+  if (!drive.config.rendezvous.empty())
+    server_options.public_dht = make_dht_process(runtime, dht_program(), drive.config.rendezvous);
   Server server(runtime, transport, std::move(drive), std::move(server_options));
   StopSignal stop(runtime);
   stop.task.spawn(stop.wait(server));

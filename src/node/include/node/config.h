@@ -18,8 +18,13 @@ inline constexpr std::uint16_t default_port = 4840;
 
 struct Config {
   std::uint64_t size_bytes = 0;    ///< of the drive; 0: that of its file system. Half is each half's
-  Address listen{"0.0.0.0", default_port};
+  Address listen{"::", default_port};  ///< of all IPv6 and IPv4 addresses
   std::vector<Address> advertise;  ///< told to others instead of what we find out ourselves
+  bool relay = true;               ///< carry connections for members who cannot be dialled
+  std::uint64_t relay_bytes_per_s = 8 << 20;
+  bool port_mapping = true;        ///< ask the router for a way in
+  bool lan = true;                 ///< tell, and listen to, members on the same local network
+  std::vector<Address> rendezvous; ///< nodes of the public DHT; none: not used
   std::string name;                ///< for people
   LogLevel log_level = LogLevel::info;
 };

@@ -12,7 +12,12 @@
 
 #include "base/runtime.h"
 #include "base/transport.h"
+#include "directory/gossip.h"
+#include "directory/lan_finder.h"
+#include "directory/rendezvous.h"
 #include "directory/trust_exchange.h"
+#include "net/port_mapping.h"
+#include "net/relay.h"
 #include "net/rpc.h"
 #include "node/directory_desk.h"
 #include "node/drive.h"
@@ -30,10 +35,16 @@ struct ServerOptions {
   GossipOptions gossip;
   KeeperOptions keeper;
   DirectoryDeskOptions directory;
+  RelayOptions relay;  ///< `carry` and the rates follow the drive's settings
   Duration housekeeping_every = std::chrono::seconds(5);
   /// Addresses of this machine, for a server that listens on all of them; the runtime does not
   /// know them. Loopback ones are used only when nothing else is there.
   std::vector<std::string> local_hosts;
+  /// Ways out of this machine that only the real world has; none of them need be given.
+  std::shared_ptr<PortMapping> port_mapping;
+  std::shared_ptr<Datagrams> lan;
+  std::shared_ptr<PublicDht> public_dht;
+  RendezvousOptions rendezvous;
   /// Opens the halves only: no connections, no background work. For fsck and the like.
   bool offline = false;
 };
@@ -63,6 +74,9 @@ struct ServerStatus {
   std::string note;               ///< why, for people; may be empty
   bool idle = false;              ///< nothing left to ship, move or release, as far as can be done now
   bool settled = false;           ///< idle, and no stripe is at risk or lost
+  std::string reach;              ///< "unknown", "direct" or "relayed": how others get here
+  std::vector<ServerId> relays;   ///< who carries connections to this server
+  std::size_t links_carried = 0;  ///< now, for others
 };
 
 struct ServerContract {
