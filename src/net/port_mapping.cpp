@@ -83,7 +83,7 @@ class RouterMapping final : public PortMapping {
 
   std::unique_ptr<Router> find() {
     auto router = find_nat_pmp_router(stopping_);
-    if (!router && !stopping_) router = find_upnp_router();
+    if (!router && router.error().code != Errc::not_found && !stopping_) router = find_upnp_router();
     return router ? std::move(*router) : nullptr;
   }
 

@@ -20,7 +20,8 @@ class Router {
   virtual std::string name() const = 0;
 };
 
-/// Errc::unavailable when no router answers in this protocol. `give_up` is looked at while waiting.
+/// Errc::unavailable when no router answers in this protocol, not_found when there is no router to be
+/// asked. `give_up` is looked at while waiting.
 Result<std::unique_ptr<Router>> find_nat_pmp_router(const std::atomic<bool>& give_up);
 Result<std::unique_ptr<Router>> find_upnp_router();
 

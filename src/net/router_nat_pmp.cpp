@@ -19,9 +19,9 @@ class NatPmpRouter final : public Router {
   }
 
   Result<void> open() {
-    if (initnatpmp(&state_, 0, 0) != 0)
-      return fail(Errc::unavailable, "NAT-PMP: this machine has no router");
-    open_ = true;
+    const int result = initnatpmp(&state_, 0, 0);
+    open_ = state_.s > 0;  // also when it failed
+    if (result != 0) return fail(Errc::not_found, "this machine has no router");
     TRY(host_, outside());
     return {};
   }

@@ -4,6 +4,7 @@ Everything is made with `ip` and `nft` as root and goes away with the test. Wher
 possible the tests are skipped, and say why.
 """
 import os
+import re
 import shutil
 import subprocess
 import unittest
@@ -82,10 +83,19 @@ class Namespace:
         subprocess.run(["ip", "netns", "del", self.name], stderr=subprocess.DEVNULL, timeout=30)
 
 
+def remove_left_behind():
+    """What a test that was killed could not clean up: names hold the process they belong to."""
+    for line in subprocess.run(["ip", "netns", "list"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.decode().splitlines():
+        made_by = re.match(r"sp(\d+)-", line)
+        if made_by and not os.path.exists("/proc/" + made_by[1]):
+            subprocess.run(["ip", "netns", "del", line.split()[0]], stderr=subprocess.DEVNULL, timeout=30)
+
+
 class World:
     """All machines of one test."""
 
     def __init__(self):
+        remove_left_behind()
         self.machines, self.cables = [], 0
 
     def next_cable(self):
@@ -103,10 +113,11 @@ class World:
         return switch
 
     def home(self, number, internet):
-        """A machine behind a NAT router of its own: 198.51.100.<number> outside, 10.0.<number>.2 in."""
+        """A machine behind a NAT router of its own: 5.5.5.<number> outside, 10.0.<number>.2 in. (Outside
+        it must look public: routers do not map ports of addresses that are reserved.)"""
         lan = self.switch("lan%d" % number)
         router = self.machine("nat%d" % number)
-        router.connect(internet, "wan", "198.51.100.%d/24" % number)
+        router.connect(internet, "wan", "5.5.5.%d/24" % number)
         router.connect(lan, "lan", "10.0.%d.1/24" % number)
         router.become_nat("wan")
         host = self.machine("host%d" % number)

@@ -1,4 +1,6 @@
 """Servers that cannot dial each other: each behind a NAT router of its own, in network namespaces."""
+import shutil
+
 from harness import NetworkTest, main
 from namespaces import ServerIn, World, needs_namespaces
 
@@ -18,7 +20,7 @@ class BehindNat(NetworkTest):
 
     def public(self, number=9):
         machine = self.world.machine("public%d" % number)
-        machine.connect(self.internet, "eth0", "198.51.100.%d/24" % number, "2001:db8:1::%d/64" % number)
+        machine.connect(self.internet, "eth0", "5.5.5.%d/24" % number, "2001:db8:1::%d/64" % number)
         return machine
 
     def join_by(self, server, by):
@@ -41,9 +43,8 @@ class BehindNat(NetworkTest):
         self.up_together([public, a, b])
         self.assertEqual(public.status()["reach"], "direct")
         for server in (a, b):
-            status = server.status()
-            self.assertEqual(status["reach"], "relayed")
-            self.assertEqual(status["relays"], [public.id])
+            self.wait_for("it names its relay", lambda: server.status()["relays"] == [public.id])
+            self.assertEqual(server.status()["reach"], "relayed")
         self.assertGreaterEqual(public.status()["links_carried"], 1)
 
         source = self.path("data")
@@ -54,7 +55,6 @@ class BehindNat(NetworkTest):
         self.assertGreaterEqual(held[b.id], 12_000_000)
         # With the relay's own copies out of the way, everything comes through it from the other home.
         self.wait_settled(a)
-        import shutil
         public.stop()
         shutil.rmtree(public.drive + "/server/shards")
         public.up()

@@ -80,7 +80,9 @@ Task<Result<void>> serve(Runtime& runtime, Transport& transport, Drive drive, co
   ServerOptions server_options;
   server_options.local_hosts = local_hosts();
   server_options.port_mapping = make_port_mapping(runtime);
-  if (drive.config.lan) {
+  const std::string& host = drive.config.listen.host;
+  const bool only_here = host.starts_with("127.") || host == "::1" || host == "localhost";
+  if (drive.config.lan && !only_here) {
     if (auto lan = make_multicast(runtime))
       server_options.lan = std::move(*lan);
     else
