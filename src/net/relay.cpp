@@ -11,8 +11,10 @@ namespace spatter {
 class RelayService::LinkPlace {
  public:
   LinkPlace(RelayService& service, PersonId person) : service_(service), person_(person) {
+    Share& share = service_.shares_[person_];
+    if (!share.rate) share.rate = std::make_shared<ByteRate>(service_.options_.bytes_per_s_per_person);
+    ++share.links;
     ++service_.links_;
-    ++service_.shares_[person_].links;
   }
   LinkPlace(const LinkPlace&) = delete;
   ~LinkPlace() {
@@ -20,18 +22,19 @@ class RelayService::LinkPlace {
     const auto share = service_.shares_.find(person_);
     if (--share->second.links == 0) service_.shares_.erase(share);
   }
+  ByteRates rates() const { return {service_.rate_, service_.shares_.at(person_).rate}; }
 
  private:
   RelayService& service_;
   const PersonId person_;
 };
 
-RelayService::RelayService(Runtime& runtime, Transport& transport, Rpc& rpc, PersonOf person_of,
+RelayService::RelayService(Runtime& runtime, Transport& transport, Rpc& rpc, Knows knows,
                            RelayOptions options)
     : runtime_(runtime),
       transport_(transport),
       rpc_(rpc),
-      person_of_(std::move(person_of)),
+      knows_(std::move(knows)),
       options_(options),
       rate_(std::make_shared<ByteRate>(options.bytes_per_s)),
       tasks_(runtime.executor()) {}
@@ -57,24 +60,31 @@ Task<void> RelayService::stop() {
 
 Result<std::shared_ptr<RelayService::LinkPlace>> RelayService::take_place(const Caller& caller,
                                                                           const ServerId& target) {
-  const auto person = person_of_(caller.server);
-  if (!person)
+  const auto known = knows_(caller.server);
+  if (!known)
     return fail(Errc::denied, "server {} is not known here as a member", caller.server);
   if (!options_.carry) return fail(Errc::denied, "this server does not relay");
   if (caller.relayed) return fail(Errc::denied, "relaying through a relay is refused");
   if (target == caller.server) return fail(Errc::invalid, "a relay to oneself");
-  if (!person_of_(target))
+  if (!knows_(target))
     return fail(Errc::denied, "server {} is not known here as a member", target);
   const PeerMeasure measure = rpc_.measure(target);
   if (!measure.up || measure.relayed)
     return fail(Errc::unavailable, "server {} has no direct connection to this one", target);
-  const auto share = shares_.find(*person);
+  // Whoever is invited can invite more: guests one by one could take all there is.
+  const PersonId person = known->trusted ? known->person : PersonId{};
+  const auto share = shares_.find(person);
   if (links_ >= options_.links_max)
     return fail(Errc::busy, "{} links are relayed here already", links_);
   if (share != shares_.end() && share->second.links >= options_.links_per_person_max)
-    return fail(Errc::busy, "{} links of person {} are relayed here already", share->second.links,
-                *person);
-  return std::make_shared<LinkPlace>(*this, *person);
+    return fail(Errc::busy, "{} links of {} are relayed here already", share->second.links,
+                known->trusted ? fmt::format("person {}", person) : "guests");
+  return std::make_shared<LinkPlace>(*this, person);
+}
+
+bool RelayService::may_relay(const ServerId& server) const {
+  const auto known = knows_(server);
+  return known && known->trusted;
 }
 
 Task<Result<RpcReply>> RelayService::handle_open(Caller caller, RpcRequest request) {
@@ -83,11 +93,10 @@ Task<Result<RpcReply>> RelayService::handle_open(Caller caller, RpcRequest reque
     co_return fail(Errc::invalid, "relay.open: a request that cannot be read");
   CO_TRY(const auto target, ServerId::from(message.target()));
   CO_TRY(auto place, take_place(caller, target));
-  Share& share = shares_[*person_of_(caller.server)];
-  if (!share.rate) share.rate = std::make_shared<ByteRate>(options_.bytes_per_s_per_person);
   const std::array<RelayTicket, 2> tickets{runtime_.entropy().id<RelayTicket>(),
                                            runtime_.entropy().id<RelayTicket>()};
-  tasks_.spawn(carry(tickets, {rate_, share.rate}, std::move(place)));
+  auto rates = place->rates();
+  tasks_.spawn(carry(tickets, std::move(rates), std::move(place)));
 
   wire::RelayAskRequest ask;
   ask.set_dialler(caller.server.raw());
@@ -120,9 +129,9 @@ Task<Result<RpcReply>> RelayService::handle_ask(Caller caller, RpcRequest reques
     co_return fail(Errc::invalid, "relay.ask: a request that cannot be read");
   CO_TRY(const auto dialler, ServerId::from(message.dialler()));
   CO_TRY(const auto ticket, RelayTicket::from(message.ticket()));
-  if (!person_of_(caller.server) || caller.relayed)
+  if (!may_relay(caller.server) || caller.relayed)
     co_return fail(Errc::denied, "server {} may not relay to this one", caller.server);
-  if (!person_of_(dialler))
+  if (!knows_(dialler))
     co_return fail(Errc::denied, "server {} is not known here as a member", dialler);
   if (asks_ >= options_.asks_max)
     co_return fail(Errc::busy, "too many relayed connections are being made");
@@ -154,7 +163,7 @@ Task<Result<std::shared_ptr<Connection>>> RelayService::detour(ServerId target,
   Error last{Errc::unavailable, fmt::format("no relay of server {} is connected", target)};
   for (const ServerId& relay : relays) {
     const PeerMeasure measure = rpc_.measure(relay);
-    if (!person_of_(relay) || !measure.up || measure.relayed || relay == target) continue;
+    if (!may_relay(relay) || !measure.up || measure.relayed || relay == target) continue;
     auto connection = co_await detour_over(relay, target, deadline);
     if (connection) co_return std::move(*connection);
     last = connection.error().during(fmt::format("through server {}", relay));

@@ -30,7 +30,7 @@ bool fresh(const ReachAnswer& answer, TimePoint now) {
 }  // namespace
 
 Reach choose_reach(const std::map<ServerId, ReachAnswer>& answers, const std::vector<Member>& others,
-                   const std::function<bool(const ServerId&)>& directly_connected,
+                   const std::function<bool(const Member&)>& could_relay,
                    const PersonId& own_person, const Reach& before, bool may_carry, ByteView draw) {
   if (answers.empty()) return before;
   const bool all_reach =
@@ -44,7 +44,7 @@ Reach choose_reach(const std::map<ServerId, ReachAnswer>& answers, const std::ve
   };
   std::vector<Candidate> candidates;
   for (const Member& member : others) {
-    if (!member.up || !member.carries || !directly_connected(member.id)) continue;
+    if (!member.up || !member.carries || !could_relay(member)) continue;
     candidates.push_back({std::ranges::find(before.relays, member.id) != before.relays.end(),
                           member.person == own_person, blake2b(draw, member.id.view()), member.id});
   }
@@ -107,15 +107,21 @@ Task<void> Reachability::loop() {
 }
 
 std::vector<ServerId> Reachability::whom_to_ask() const {
-  std::vector<ServerId> candidates;
-  for (const Member& member : parts_.members.others())
-    if (member.up && !answers_.contains(member.id)) candidates.push_back(member.id);
   const std::size_t wanted = answers_wanted - std::min(answers_wanted, answers_.size());
-  for (std::size_t i = 0; i < wanted && i < candidates.size(); ++i)
+  if (wanted == 0) return {};
+  std::vector<Member> candidates;
+  for (Member& member : parts_.members.others())
+    if (member.up && !answers_.contains(member.id)) candidates.push_back(std::move(member));
+  for (std::size_t i = 0; i + 1 < candidates.size(); ++i)
     std::swap(candidates[i],
               candidates[i + parts_.runtime.chance().below(candidates.size() - i)]);
-  if (candidates.size() > wanted) candidates.resize(wanted);
-  return candidates;
+  // Guests are asked only where others are too few.
+  std::vector<ServerId> asked;
+  for (const bool trusted : {true, false})
+    for (const Member& member : candidates)
+      if (asked.size() < wanted && parts_.members.is_trusted(member.person) == trusted)
+        asked.push_back(member.id);
+  return asked;
 }
 
 Task<void> Reachability::ask(ServerId id) {
@@ -138,13 +144,14 @@ Task<void> Reachability::ask(ServerId id) {
 }
 
 void Reachability::decide() {
-  const auto connected = [this](const ServerId& id) {
-    const PeerMeasure measure = parts_.rpc.measure(id);
-    return measure.up && !measure.relayed;
+  const auto could_relay = [this](const Member& member) {
+    const PeerMeasure measure = parts_.rpc.measure(member.id);
+    return measure.up && !measure.relayed && parts_.members.is_trusted(member.person);
   };
   const Member own = parts_.members.own();
-  Reach next = choose_reach(answers_, parts_.members.others(), connected, own.person, reach_,
-                            parts_.may_carry, own.id.view());
+  const bool may_carry = parts_.may_carry && parts_.members.is_trusted(own.person);
+  Reach next = choose_reach(answers_, parts_.members.others(), could_relay, own.person, reach_,
+                            may_carry, own.id.view());
   if (next == reach_) return;
   if (next.relays != reach_.relays) {
     if (next.relays.empty())

@@ -1,9 +1,9 @@
 // Whether others can dial this server, and by which detour when they cannot.
 //
 // A server cannot tell by itself: a few members are asked to dial the addresses of its record
-// (reach.probe). When one of them gets through nowhere, connections are taken through members who
-// carry for others; those are named in the record. A server that everybody asked has reached
-// carries for others itself, if its settings let it.
+// (reach.probe). When one of them gets through nowhere, connections are taken through trusted members
+// who carry for others; those are named in the record. A server that everybody asked has reached
+// carries for others itself, if its settings let it and its person is trusted.
 #pragma once
 
 #include <map>
@@ -21,9 +21,9 @@ struct ReachAnswer {
 };
 
 /// What to tell others, from what was answered so far. `before` is kept as far as it still serves;
-/// `draw` orders servers that serve equally. Pure.
+/// `draw` orders servers that serve equally; `could_relay` leaves those out that must not. Pure.
 Reach choose_reach(const std::map<ServerId, ReachAnswer>& answers, const std::vector<Member>& others,
-                   const std::function<bool(const ServerId&)>& directly_connected,
+                   const std::function<bool(const Member&)>& could_relay,
                    const PersonId& own_person, const Reach& before, bool may_carry, ByteView draw);
 
 class Reachability {

@@ -192,7 +192,13 @@ Result<void> Server::State::open_to_others() {
   relay_options.carry = drive.config.relay;
   relay_options.bytes_per_s = drive.config.relay_bytes_per_s;
   relay_options.bytes_per_s_per_person = drive.config.relay_bytes_per_s / 2;
-  relay = std::make_unique<RelayService>(runtime, transport, *rpc, person_of, relay_options);
+  const auto knows =
+      [members = members.get()](const ServerId& id) -> std::optional<RelayService::Known> {
+    const auto person = members->person_of(id);
+    if (!person) return std::nullopt;
+    return RelayService::Known{*person, members->is_trusted(*person)};
+  };
+  relay = std::make_unique<RelayService>(runtime, transport, *rpc, knows, relay_options);
   relay->start();
   reachability = std::make_unique<Reachability>(
       Reachability::Parts{runtime, transport, *rpc, *members, drive.config.relay});

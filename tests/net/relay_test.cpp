@@ -40,9 +40,10 @@ class RelayTest : public NetTest {
           transport(make_tls_transport(*test.runtime_, key)),
           rpc(*test.runtime_, *transport, test.network_, quick_rpc()),
           relay(*test.runtime_, *transport, rpc,
-                [&test](const ServerId& who) -> std::optional<PersonId> {
+                [&test](const ServerId& who) -> std::optional<RelayService::Known> {
                   const auto found = test.members_.find(who);
-                  return found == test.members_.end() ? std::nullopt : std::optional(found->second);
+                  if (found == test.members_.end()) return std::nullopt;
+                  return RelayService::Known{found->second, !test.guests_.contains(who)};
                 },
                 options) {
       rpc.serve(echo, [this](Caller caller, RpcRequest request) -> Task<Result<RpcReply>> {
@@ -107,6 +108,7 @@ class RelayTest : public NetTest {
 
   NetworkId network_;
   std::map<ServerId, PersonId> members_;
+  std::set<ServerId> guests_;
   std::vector<std::unique_ptr<Node>> nodes_;
 };
 
@@ -270,6 +272,47 @@ TEST_F(RelayTest, LinksAreLimitedPerPerson) {
     EXPECT_EQ(second.error().code, Errc::busy);
     EXPECT_TRUE(co_await open(b, relay, c.id));  // another person's
     EXPECT_EQ(relay.relay.usage().links, 2u);
+  };
+  run(test());
+}
+
+TEST_F(RelayTest, AllGuestsTogetherHaveTheRoomOfOnePerson) {
+  Node& relay = node({.links_per_person_max = 1, .meet_timeout = 10s});
+  Node& a = node();
+  Node& b = node();
+  Node& c = node();
+  relay.listen();
+  auto test = [&]() -> Task<void> {
+    co_await join(relay, {&a, &b, &c});
+    guests_ = {a.id, b.id};
+    EXPECT_TRUE(co_await open(a, relay, c.id));  // never taken up
+    auto second = co_await open(b, relay, c.id);
+    EXPECT_FALSE(second);
+    EXPECT_EQ(second.error().code, Errc::busy);
+    EXPECT_TRUE(co_await open(c, relay, a.id));
+  };
+  run(test());
+}
+
+TEST_F(RelayTest, NobodyIsReachedThroughAGuestsServer) {
+  Node& relay = node();
+  Node& a = node();
+  Node& b = node();
+  relay.listen();
+  auto test = [&]() -> Task<void> {
+    co_await join(relay, {&a, &b});
+    guests_ = {relay.id};
+    // Neither does the dialler go that way,
+    a.rpc.set_addresses(b.id, {}, {relay.id});
+    auto reply = co_await call(a, b);
+    EXPECT_FALSE(reply);
+    EXPECT_EQ(relay.relay.usage().links, 0u);
+    // nor does the target come, when it is asked to.
+    auto opened = co_await open(a, relay, b.id);
+    EXPECT_FALSE(opened);
+    EXPECT_EQ(opened.error().code, Errc::denied);
+    guests_.clear();
+    co_await until([&] { return a.rpc.measure(b.id).up; });
   };
   run(test());
 }

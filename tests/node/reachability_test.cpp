@@ -30,8 +30,9 @@ struct Situation {
     return others.back();
   }
   Reach choose(bool may_carry = true) const {
-    return choose_reach(answers, others, [this](const ServerId& id) { return connected.contains(id); },
-                        own_person, before, may_carry, server(200).view());
+    return choose_reach(
+        answers, others, [this](const Member& member) { return connected.contains(member.id); },
+        own_person, before, may_carry, server(200).view());
   }
 };
 

@@ -4,7 +4,8 @@
 // between them (relay.ask), and both ends then dial the relay's listener and show a ticket. From
 // there on the relay copies bytes: the two speak TLS with each other as on any connection, and the
 // relay learns sizes and times only. It relays for members, to members to whom it has a direct
-// connection itself (so no chain of relays comes about), within limits.
+// connection itself (so no chain of relays comes about), within limits. Relays are servers of trusted
+// persons: a relay can hold connections up, and a guest's machine is anybody's.
 //
 // All on the executor. docs/PROTOCOL.md has the messages.
 #pragma once
@@ -19,7 +20,7 @@ namespace spatter {
 struct RelayOptions {
   bool carry = true;                   ///< for others; using others' relays is always possible
   std::size_t links_max = 64;          ///< carried at a time
-  std::size_t links_per_person_max = 16;
+  std::size_t links_per_person_max = 16;  ///< all guests together count as one person
   std::uint64_t bytes_per_s = 8 << 20; ///< of all links, both ways together
   /// Of the links that servers of one person opened: by default half of what there is.
   std::uint64_t bytes_per_s_per_person = 4 << 20;
@@ -29,10 +30,14 @@ struct RelayOptions {
 
 class RelayService {
  public:
+  struct Known {
+    PersonId person;
+    bool trusted = true;  ///< not a guest
+  };
   /// Nothing for servers that are no members.
-  using PersonOf = std::function<std::optional<PersonId>(const ServerId&)>;
+  using Knows = std::function<std::optional<Known>(const ServerId&)>;
   /// References outlive it. stop() it, and let that complete, before Rpc::stop.
-  RelayService(Runtime& runtime, Transport& transport, Rpc& rpc, PersonOf person_of,
+  RelayService(Runtime& runtime, Transport& transport, Rpc& rpc, Knows knows,
                RelayOptions options = {});
 
   /// Serves relay.open and relay.ask, and gives the Rpc its detour.
@@ -52,6 +57,7 @@ class RelayService {
   };
   class LinkPlace;
 
+  bool may_relay(const ServerId& server) const;
   Task<Result<RpcReply>> handle_open(Caller caller, RpcRequest request);
   Task<Result<RpcReply>> handle_ask(Caller caller, RpcRequest request);
   Result<std::shared_ptr<LinkPlace>> take_place(const Caller& caller, const ServerId& target);
@@ -68,10 +74,10 @@ class RelayService {
   Runtime& runtime_;
   Transport& transport_;
   Rpc& rpc_;
-  const PersonOf person_of_;
+  const Knows knows_;
   const RelayOptions options_;
   const std::shared_ptr<ByteRate> rate_;
-  std::map<PersonId, Share> shares_;  ///< of persons who have links
+  std::map<PersonId, Share> shares_;  ///< of persons who have links; zero: of the guests
   std::size_t links_ = 0;
   std::size_t asks_ = 0;
   std::uint64_t bytes_carried_ = 0;
