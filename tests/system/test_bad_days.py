@@ -1,4 +1,6 @@
 """Killed processes, damaged shards, peers and users that do the wrong thing."""
+import base64
+import hashlib
 import json
 import os
 import socket
@@ -168,7 +170,9 @@ class Refusals(NetworkTest):
         a = self.first()
         link = a.json("invite")["link"]
         spatter(self.path("one"), "join", link, "--size", "1G")
-        for bad, word in ((link, "used"), (link[:-6] + "AAAAAA", "link"), ("spatter:nonsense", "link"),
+        body = b"\x01" + b"\x0a\x01\xff"  # an address that is no text
+        odd = "spatter:" + base64.urlsafe_b64encode(body + hashlib.sha256(body).digest()[:4]).decode().rstrip("=")
+        for bad, word in ((link, "used"), (link[:-6] + "AAAAAA", "link"), ("spatter:nonsense", "link"), (odd, "link"),
                           (a.json("invite", "--hours", "0.001")["link"], None)):
             if word is None:  # 3.6 seconds: wait for the moment it says itself
                 self.wait_for("the invite expires", lambda: spatter(
@@ -177,6 +181,7 @@ class Refusals(NetworkTest):
             refused = spatter(self.path("two"), "join", bad, "--size", "1G", ok=False)
             self.assertEqual(refused.returncode, 1, bad)
             self.assertIn(word, refused.err)
+            self.assertEqual(refused.err.count("\n"), 1, refused.err)
             self.assertFalse(os.path.exists(self.path("two/format")))
 
     def expired(self, server):

@@ -1,4 +1,5 @@
 // The command line of Spatter: one program, one subcommand a file under commands/.
+#include <google/protobuf/stubs/logging.h>
 #include <signal.h>
 
 #include <cerrno>
@@ -59,6 +60,9 @@ void add_commands(CLI::App& app, Context& context, const std::vector<std::string
 
 int main(int argc, char** argv) {
   ::signal(SIGPIPE, SIG_IGN);
+  // It would tell of every message it cannot parse: strangers could fill the disk with that. What has to
+  // be said of such a message is said where it is refused.
+  google::protobuf::SetLogHandler(nullptr);
   Context context;
   context.drive = default_drive();
 
