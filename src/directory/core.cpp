@@ -140,28 +140,30 @@ void DirectoryCore::put_ended(const Ask& ask, bool answered, TimePoint now) {
 // Looking up ---------------------------------------------------------------------------------
 
 /// Own contacts to ask first: each walk begins with a near one, then has a far one, then near ones.
-std::vector<ContactPtr> DirectoryCore::start_for(const Position& target) const {
-  auto start = table_.nearest(target, table_.size());
+DirectoryCore::Start DirectoryCore::start_for(const Position& target) const {
+  Start start{table_.nearest(target, table_.size()), {}};
   const auto [paths, near, far] =
       std::array{options_.lookup.paths, options_.lookup.start_near, options_.lookup.start_far};
-  if (start.size() <= near + far) return start;
-  std::vector<ContactPtr> others(start.begin() + static_cast<std::ptrdiff_t>(near), start.end());
-  start.resize(near);
+  if (start.first.size() <= near + far) return start;
+  std::vector<ContactPtr> others(start.first.begin() + static_cast<std::ptrdiff_t>(near), start.first.end());
+  start.first.resize(near);
   for (std::size_t i = 0; i < far; ++i) {
     std::swap(others[i], others[i + chance_.below(others.size() - i)]);
-    start.insert(start.begin() + static_cast<std::ptrdiff_t>(std::min(paths, near) + i), others[i]);
+    start.first.insert(start.first.begin() + static_cast<std::ptrdiff_t>(std::min(paths, near) + i), others[i]);
   }
+  start.reserve.assign(others.begin() + static_cast<std::ptrdiff_t>(far), others.end());
   return start;
 }
 
-Lookup DirectoryCore::look_round(const std::vector<ContactPtr>& first) const {
+Lookup DirectoryCore::look_round(const std::vector<ContactPtr>& first, Look look) const {
   auto start = start_for(own_->position);
-  start.insert(start.end(), first.begin(), first.end());
+  start.first.insert(start.first.end(), first.begin(), first.end());
   // What the own table says of the network's size is worth nothing here.
   LookupOptions thorough = options_.lookup;
-  thorough.rounds = 2;
-  return Lookup(Lookup::Want::servers, own_->position, own_->id, std::move(start), size_unknown, false,
-                thorough);
+  // Once it has come to the right neighbours, it stays with them; so later less is enough.
+  thorough.rounds = look == Look::arriving ? options_.lookup.reserve_from + 1 : options_.lookup.reserve_from;
+  return Lookup(Lookup::Want::servers, own_->position, own_->id, std::move(start.first), size_unknown, false,
+                thorough, std::move(start.reserve));
 }
 
 Duration DirectoryCore::look_round_every() const {
@@ -169,8 +171,9 @@ Duration DirectoryCore::look_round_every() const {
 }
 
 Lookup DirectoryCore::find(Lookup::Want want, const Position& target) const {
-  return Lookup(want, target, own_->id, start_for(target), table_.network_size(),
-                table_.holds_everybody(), options_.lookup);
+  auto start = start_for(target);
+  return Lookup(want, target, own_->id, std::move(start.first), table_.network_size(), table_.holds_everybody(),
+                options_.lookup, std::move(start.reserve));
 }
 
 DirectoryRequest DirectoryCore::request_for(const Lookup::Query& query, const Position& target,

@@ -51,9 +51,8 @@ Task<Result<DirectoryReply>> Directory::ask(ContactPtr to, DirectoryRequest requ
 
 // Upkeep -------------------------------------------------------------------------------------
 
-Task<void> Directory::look_round(std::vector<ContactPtr> first) {
-  (void)co_await search(core_.look_round(first), core_.own()->position, std::nullopt,
-                        true);
+Task<void> Directory::look_round(std::vector<ContactPtr> first, DirectoryCore::Look look) {
+  (void)co_await search(core_.look_round(first, look), core_.own()->position, std::nullopt, true);
   next_look_ = runtime_.now() + core_.look_round_every();
 }
 
@@ -71,7 +70,7 @@ DirectoryReply Directory::answer(const DirectoryRequest& request) {
 
 Task<void> Directory::upkeep(std::vector<ContactPtr> first) {
   using namespace asio::experimental::awaitable_operators;
-  co_await look_round(std::move(first));
+  co_await look_round(std::move(first), DirectoryCore::Look::arriving);
   for (;;) {
     for (auto& ask : core_.republish(runtime_.now(), runtime_.wall_ms()))
       tasks_.spawn(pass_on(std::move(ask), nullptr));
@@ -81,11 +80,11 @@ Task<void> Directory::upkeep(std::vector<ContactPtr> first) {
       --burst_left_;
       pause = pace_.check_burst;
     } else if (!arrived_.is_set()) {
-      co_await look_round({});
+      co_await look_round({}, DirectoryCore::Look::arriving);
       arrived_.set();
     }
     if (next) tasks_.spawn(check(std::move(*next)));
-    if (runtime_.now() >= next_look_) co_await look_round({});
+    if (runtime_.now() >= next_look_) co_await look_round({}, DirectoryCore::Look::again);
     const auto quarter = static_cast<std::uint64_t>(pause.count() / 4 + 1);
     pause += Duration(runtime_.chance().below(quarter));
     // With nothing to check it would sleep for long.

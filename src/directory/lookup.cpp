@@ -14,19 +14,13 @@ constexpr std::size_t persons_in_region = 2;  ///< servers of one person that co
 }  // namespace
 
 Lookup::Lookup(Want want, const Position& target, ServerId own, std::vector<ContactPtr> start,
-               double network_size, bool everybody, LookupOptions options)
+               double network_size, bool everybody, LookupOptions options,
+               std::vector<ContactPtr> reserve)
     : want_(want), target_(target), own_(own), network_size_(std::max(network_size, 1.0)),
       everybody_(everybody), options_(options), walks_(options.paths),
-      places_wanted_(options.places) {
+      reserve_(std::move(reserve)), places_wanted_(options.places) {
   nodes_.reserve(128);
-  int turn = 0;
-  for (const ContactPtr& contact : start) {
-    const Distance away = distance(contact->position, target_);
-    if (contact->id == own_ || find_node(contact, away)) continue;
-    Node& node = add_node(contact, away);
-    node.path = walk_of(contact, turn);
-    if (node.path == turn) turn = (turn + 1) % static_cast<int>(options_.paths);
-  }
+  deal(start);
   begin_round();
   if (everybody_) stage_ = Stage::closing;
 }
@@ -296,9 +290,24 @@ bool Lookup::is_dense(double least) const {
   return static_cast<double>(found) >= least * options_.region_servers;
 }
 
+/// Own contacts, to the walks in turn. One that was told of already goes on as it is.
+void Lookup::deal(const std::vector<ContactPtr>& contacts) {
+  for (const ContactPtr& contact : contacts) {
+    const Distance away = distance(contact->position, target_);
+    if (contact->id == own_ || nodes_.size() == options_.nodes_max || find_node(contact, away)) continue;
+    Node& node = add_node(contact, away);
+    node.path = walk_of(contact, turn_);
+    if (node.path == turn_) turn_ = (turn_ + 1) % static_cast<int>(options_.paths);
+  }
+}
+
 void Lookup::begin_round() {
+  if (round_ >= options_.reserve_from) {
+    deal(reserve_);
+    reserve_.clear();
+  }
   for (Walk& walk : walks_) {
-    walk.budget = round_ == 0 ? options_.walk_first : options_.walk_more;
+    walk.budget = round_ == 0 ? options_.walk_first : round_ < options_.reserve_from ? options_.walk_more : options_.walk_reserve;
     walk.arrived = false;
   }
   stage_ = Stage::walking;

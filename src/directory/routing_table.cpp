@@ -1,6 +1,8 @@
 #include "directory/routing_table.h"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 
 namespace spatter {
 namespace {
@@ -15,6 +17,12 @@ std::uint64_t mix(std::uint64_t x) {  // SplitMix64's
   x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
   x = (x ^ x >> 27) * 0x94d049bb133111eb;
   return x ^ x >> 31;
+}
+
+std::uint64_t head_of(const PersonId& person) {
+  std::uint64_t head;
+  std::memcpy(&head, person.bytes.data(), sizeof head);
+  return head;
 }
 
 bool bit_of(const Position& position, std::size_t bit) {
@@ -32,7 +40,7 @@ void set_bit(Position& position, std::size_t bit, bool value) {
 RoutingTable::RoutingTable(ServerId own, Position position, std::uint64_t secret,
                            TableOptions options)
     : own_(own), position_(position), own_head_(position_word(position, 0)), secret_(secret),
-      options_(options) {}
+      options_(options), counted_(counted_max) {}
 
 // Slots --------------------------------------------------------------------------------------
 
@@ -44,11 +52,7 @@ std::uint16_t RoutingTable::slot_of(const Position& position) const {
   return static_cast<std::uint16_t>(bucket * slots_per_bucket + part);
 }
 
-/// The point that a slot's holder should be near to.
-Position RoutingTable::point_of(std::uint16_t slot) const { return point_in(slot, secret_); }
-
-/// Some point that falls into a slot. Questions name any such one and never the slot's own, to which liars
-/// would have somebody nearer than whom an honest server happens to know.
+/// Some point that falls into a slot.
 Position RoutingTable::point_in(std::uint16_t slot, std::uint64_t chance) const {
   const std::size_t bucket = slot / slots_per_bucket, part = slot % slots_per_bucket;
   Position point;
@@ -105,13 +109,37 @@ bool RoutingTable::crowds(std::size_t index) const {
   return of_prefix >= prefix_per_bucket;
 }
 
+void RoutingTable::count_server(const Contact& contact) {
+  const std::uint64_t hash = mix(head_of(contact.person) ^ secret_);
+  const auto person = static_cast<std::uint32_t>(hash >> 32);
+  const std::uint32_t bit = 1U << (mix(contact_tag(contact.id) ^ secret_) & 31);
+  Counted& counted = counted_[hash % counted_max];
+  if (counted.person == person) counted.servers |= bit;
+  else if (std::popcount(counted.servers) <= 1) counted = {person, bit};
+}
+
+unsigned RoutingTable::servers_of(const PersonId& person) const {
+  const std::uint64_t hash = mix(head_of(person) ^ secret_);
+  const Counted& counted = counted_[hash % counted_max];
+  if (counted.person != static_cast<std::uint32_t>(hash >> 32)) return 1;
+  return static_cast<unsigned>(std::max(1, std::popcount(counted.servers)));
+}
+
+/// The lowest wins.
+double RoutingTable::lot_of(const ServerId& id, const PersonId& person, std::uint16_t slot) const {
+  // Nobody has to come to the same number, so it need not be exact.
+  const std::uint64_t drawn = mix(secret_ ^ mix(contact_tag(id)) ^ mix(slot));
+  return (64 - std::log2(static_cast<double>(drawn) + 1)) * servers_of(person);
+}
+
 /// For two of one slot.
 bool RoutingTable::is_better(std::size_t a, std::size_t b) const {
   const bool a_crowds = crowds(a), b_crowds = crowds(b);
   if (a_crowds != b_crowds) return b_crowds;
-  const Position point = point_of(entries_[a].slot);
-  return distance(entries_[a].contact->position, point) <
-         distance(entries_[b].contact->position, point);
+  const auto lot = [&](const Entry& entry) {
+    return lot_of(entry.contact->id, entry.contact->person, entry.slot);
+  };
+  return lot(entries_[a]) < lot(entries_[b]);
 }
 
 /// Finds an entry that is no sibling its place: holder, spare, or out.
@@ -248,8 +276,8 @@ bool RoutingTable::is_shunned(const ServerId& id, TimePoint now) const {
       shunned_, [&](const Shunned& one) { return one.tag == tag && one.until > now; });
 }
 
-bool RoutingTable::wants(const ServerId& id, const Position& position, std::uint64_t version,
-                         TimePoint now) const {
+bool RoutingTable::wants(const ServerId& id, const PersonId& person, const Position& position,
+                         std::uint64_t version, TimePoint now) const {
   if (id == own_) return false;
   const std::uint64_t head = position_word(position, 0);
   for (std::size_t i = 0; i < heads_.size(); ++i)
@@ -260,8 +288,8 @@ bool RoutingTable::wants(const ServerId& id, const Position& position, std::uint
   const std::uint16_t slot = slot_of(position);
   const auto holder = in_slot(slot, Role::holder);
   if (!holder || entries_[*holder].failures > 0) return true;
-  const Position point = point_of(slot);
-  return distance(position, point) < distance(entries_[*holder].contact->position, point);
+  const Contact& held = *entries_[*holder].contact;
+  return lot_of(id, person, slot) < lot_of(held.id, held.person, slot);
 }
 
 void RoutingTable::add(const ContactPtr& contact, bool proven, TimePoint now) {
@@ -293,7 +321,8 @@ void RoutingTable::remove(std::size_t index) {
 }
 
 void RoutingTable::heard(const ContactPtr& contact, TimePoint now) {
-  if (!wants(contact->id, contact->position, contact->version, now)) return;
+  count_server(*contact);
+  if (!wants(contact->id, contact->person, contact->position, contact->version, now)) return;
   if (const auto at = find(contact)) entries_[*at].contact = contact;
   else add(contact, false, now);
 }
@@ -317,7 +346,8 @@ void RoutingTable::answered(const ContactPtr& contact, TimePoint now, bool in_ea
   silence_ = 0;
   const auto at = find(contact);
   if (!at) {
-    if (wants(contact->id, contact->position, contact->version, now)) add(contact, true, now);
+    count_server(*contact);
+    if (wants(contact->id, contact->person, contact->position, contact->version, now)) add(contact, true, now);
     return;
   }
   Entry& entry = entries_[*at];
@@ -460,7 +490,8 @@ std::vector<ContactPtr> RoutingTable::contacts() const {
 
 std::size_t RoutingTable::memory_bytes() const {
   return sizeof *this + entries_.capacity() * sizeof(Entry) +
-         heads_.capacity() * sizeof(std::uint64_t) + shunned_.capacity() * sizeof(Shunned);
+         heads_.capacity() * sizeof(std::uint64_t) + shunned_.capacity() * sizeof(Shunned) +
+         counted_.capacity() * sizeof(Counted);
 }
 
 // Checks -------------------------------------------------------------------------------------

@@ -235,7 +235,7 @@ Task<void> DirectoryDesk::feed() {
     }
     // Whoever is not up would be asked in vain, and told of again the next time.
     if (seen.position && parts_.members.is_up(id) &&
-        directory_->core().table().wants(id, *seen.position, entry.version, parts_.runtime.now()))
+        directory_->core().table().wants(id, entry.member.person, *seen.position, entry.version, parts_.runtime.now()))
       wanted.push_back(id);
   }
   for (const ServerId& id : wanted) {

@@ -98,7 +98,7 @@ TEST(RoutingTable, SomebodyWithAThousandServersGetsNoMoreOfATableThanHisShare) {
   for (const auto& [bucket, count] : per_bucket) EXPECT_LE(count, 3) << "bucket " << bucket;
 }
 
-TEST(RoutingTable, AFullBucketTakesNobodyWhoIsNotNearerToItsPoint) {
+TEST(RoutingTable, AFullBucketTakesNobodyWhoDrewNoBetterLot) {
   Fixture test;
   std::vector<ContactPtr> all;
   for (int i = 0; i < 3000; ++i) {
@@ -109,10 +109,37 @@ TEST(RoutingTable, AFullBucketTakesNobodyWhoIsNotNearerToItsPoint) {
   std::size_t wanted = 0;
   for (int i = 0; i < 1000; ++i) {
     const auto contact = test.maker.at(test.maker.sharing(test.table.position(), 0));
-    wanted += test.table.wants(contact->id, contact->position, 1, start);
+    wanted += test.table.wants(contact->id, contact->person, contact->position, 1, start);
   }
-  // 16 holders, nearest of some 94 each to their points: a newcomer is nearer with a chance of 1 in 95.
+  // 16 holders, the best lots of some 94 each: a newcomer has a better one with a chance of 1 in 95.
   EXPECT_LT(wanted, 60u);
+}
+
+TEST(RoutingTable, SlotsGoToPersonsNotToWhoeverBringsTheMostServers) {
+  Fixture test;
+  // Half of all servers are of one person in twenty: in slots drawn by servers they would hold half.
+  std::vector<PersonId> few;
+  for (int i = 0; i < 100; ++i) few.push_back(test.maker.random.id<PersonId>());
+  std::vector<ContactPtr> all;
+  for (int i = 0; i < 1900; ++i) all.push_back(test.maker.any());
+  for (int i = 0; i < 1900; ++i) {
+    auto contact = std::make_shared<Contact>(*test.maker.any());
+    contact->person = few[static_cast<std::size_t>(i) % few.size()];
+    all.push_back(std::move(contact));
+  }
+  for (int round = 0; round < 4; ++round) {
+    for (std::size_t i = all.size(); i > 1; --i) std::swap(all[i - 1], all[test.maker.random.below(i)]);
+    for (const auto& contact : all) test.table.answered(contact, start + round * 1h);
+  }
+  std::size_t slots = 0, of_few = 0;
+  const auto in_use = test.table.contacts();  // not the spares, of which each slot has one
+  for (const auto& one : test.table.known()) {
+    if (one.sibling || std::ranges::find(in_use, one.contact) == in_use.end()) continue;
+    ++slots;
+    of_few += std::ranges::find(few, one.contact->person) != few.end();
+  }
+  EXPECT_GT(slots, 50u);
+  EXPECT_LT(of_few * 4, slots);
 }
 
 TEST(RoutingTable, ANewcomerWaitsUntilItHasBeenThereForLong) {
@@ -123,10 +150,10 @@ TEST(RoutingTable, ANewcomerWaitsUntilItHasBeenThereForLong) {
   for (int i = 0; i < 200; ++i) all.push_back(test.maker.any());
   for (const auto when : {start - 2h, start - 1h})
     for (const auto& contact : all) test.table.answered(contact, when);
-  // Somebody who is nearer to a slot's point than its holder.
+  // Somebody with a better lot than a slot's holder.
   ContactPtr newcomer;
   do newcomer = test.maker.at(test.maker.sharing(test.table.position(), 0));
-  while (!test.table.wants(newcomer->id, newcomer->position, 1, start));
+  while (!test.table.wants(newcomer->id, newcomer->person, newcomer->position, 1, start));
   const auto in_use = [&] {
     const auto contacts = test.table.contacts();
     return std::ranges::find(contacts, newcomer) != contacts.end();
@@ -173,10 +200,10 @@ TEST(RoutingTable, WhoIsCaughtLyingIsShunnedForAWhile) {
   for (int i = 0; i < 20; ++i) test.table.answered(test.maker.any(), start);
   const auto liar = test.table.contacts().front();
   for (int i = 0; i < 3; ++i) test.table.lied(liar, start);
-  EXPECT_FALSE(test.table.wants(liar->id, liar->position, 9, start + 1h));
+  EXPECT_FALSE(test.table.wants(liar->id, liar->person, liar->position, 9, start + 1h));
   test.table.answered(liar, start + 1h);
   EXPECT_EQ(test.table.size(), 19u);
-  EXPECT_TRUE(test.table.wants(liar->id, liar->position, 9, start + 4h));
+  EXPECT_TRUE(test.table.wants(liar->id, liar->person, liar->position, 9, start + 4h));
 }
 
 TEST(RoutingTable, ANewerRecordReplacesTheOlder) {

@@ -31,7 +31,7 @@ void SecurePeer::come(const std::vector<ContactPtr>& first) {
   for (const ContactPtr& contact : first) core_.table().heard(contact, world_.now());
   // Who comes back, or comes for the first time, looks round at once.
   checks_at_once_ = 96;
-  look_round(first, [] {});
+  look_round(first, DirectoryCore::Look::arriving, [] {});
   world_.after_of(index_, 2s + std::chrono::milliseconds(random_.below(2000)), [this] { tick(); });
 }
 
@@ -45,12 +45,12 @@ void SecurePeer::tick() {
   send(core_.republish(world_.now(), world_.wall()), Purpose::republish);
   auto check = core_.next_check(world_.now());
   if (!looking_round_ && !arrived_ && (!check || checks_at_once_ == 0)) {
-    look_round({}, [this] {
+    look_round({}, DirectoryCore::Look::arriving, [this] {
       arrived_ = true;
       for (const auto& what : std::exchange(waiting_, {})) what();
     });
   } else if (!looking_round_ && world_.now() >= next_look_) {
-    look_round({}, [] {});
+    look_round({}, DirectoryCore::Look::again, [] {});
   }
   Duration next = 30s;
   if (check) {
@@ -104,9 +104,10 @@ void SecurePeer::run(std::shared_ptr<Run> run) {
   }
 }
 
-void SecurePeer::look_round(const std::vector<ContactPtr>& first, std::function<void()> done) {
+void SecurePeer::look_round(const std::vector<ContactPtr>& first, DirectoryCore::Look look,
+                            std::function<void()> done) {
   looking_round_ = true;
-  run(std::make_shared<Run>(Run{core_.look_round(first), core_.own()->position, std::nullopt,
+  run(std::make_shared<Run>(Run{core_.look_round(first, look), core_.own()->position, std::nullopt,
                                 Purpose::upkeep, [this, done = std::move(done)](const Lookup&) {
                                   looking_round_ = false;
                                   next_look_ = world_.now() + core_.look_round_every();

@@ -26,7 +26,7 @@ class SecurePeer : public Peer {
   struct Run;
   void run(std::shared_ptr<Run> run);
   void tick();
-  void look_round(const std::vector<ContactPtr>& first, std::function<void()> done);
+  void look_round(const std::vector<ContactPtr>& first, DirectoryCore::Look look, std::function<void()> done);
   void when_arrived(std::function<void()> what);
   void send(const std::vector<DirectoryCore::Ask>& asks, Purpose purpose);
 

@@ -80,7 +80,8 @@ class DirectoryCore {
   /// Believes nothing of what the table says, in which liars may have left no honest neighbour: a
   /// server that has come up looks round at once, again when it has checked what it found, and then
   /// every look_round_every().
-  Lookup look_round(const std::vector<ContactPtr>& first) const;
+  enum class Look { arriving, again };
+  Lookup look_round(const std::vector<ContactPtr>& first, Look look) const;
   Duration look_round_every() const;
   Lookup find_servers(const Position& target) const { return find(Lookup::Want::servers, target); }
   Lookup find_record(const RecordKey& key) const {
@@ -108,7 +109,11 @@ class DirectoryCore {
 
  private:
   bool is_ours_to_keep(const Position& position) const;
-  std::vector<ContactPtr> start_for(const Position& target) const;
+  /// All of the own contacts: those that a look-up starts with, and the others.
+  struct Start {
+    std::vector<ContactPtr> first, reserve;
+  };
+  Start start_for(const Position& target) const;
   Lookup find(Lookup::Want want, const Position& target) const;
   Publication publish_to(std::vector<ContactPtr> sorted, bool all, const RecordPtr& record) const;
 

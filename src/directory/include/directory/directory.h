@@ -80,7 +80,7 @@ class Directory {
   struct Passing;
   Task<Result<void>> arrive();
   Task<void> upkeep(std::vector<ContactPtr> first);
-  Task<void> look_round(std::vector<ContactPtr> first);
+  Task<void> look_round(std::vector<ContactPtr> first, DirectoryCore::Look look);
   Task<void> check(DirectoryCore::Ask ask);
   Task<std::size_t> publish(DirectoryCore::Publication publication, RecordPtr record);
   Task<void> pass_on(DirectoryCore::Ask ask, std::shared_ptr<Passing> passing);

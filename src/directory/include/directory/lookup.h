@@ -17,7 +17,7 @@
 //
 // Then the result is judged: the servers found are as dense round the point as the network's size
 // predicts; half as dense will do where answers agree. If not, somebody has left servers out: the walks go on with more branches,
-// and in the end the whole region is asked.
+// then with more of the own contacts, and in the end the whole region is asked.
 //
 // Pure and bounded: `queries_max` questions, `nodes_max` contacts remembered.
 #pragma once
@@ -45,9 +45,11 @@ struct LookupOptions {
   /// region is so empty that they may be liars who agree on an old one.
   std::size_t agree = 6;
   std::size_t rounds = 4;
+  std::size_t reserve_from = 2;  ///< the round, from 0, that begins with the reserve
   std::size_t walk_first = 6;    ///< questions a walk may ask in the first round,
-  std::size_t walk_more = 4;     ///< and in each later one
-  std::size_t queries_max = 240;
+  std::size_t walk_more = 4;     ///< in each later one,
+  std::size_t walk_reserve = 12; ///< and in those with the reserve
+  std::size_t queries_max = 320;
   std::size_t nodes_max = 1024;
   double region_servers = 24;    ///< the density is judged on a region that should hold so many,
   double density_least = 0.7;    ///< and must hold this share of them,
@@ -60,9 +62,11 @@ class Lookup {
   enum class Want { servers, record };
 
   /// `start`: contacts of the own table, dealt to the walks in this order. `everybody`: they are all
-  /// there are. `network_size`: as the own table estimates it, or size_unknown.
+  /// there are. `network_size`: as the own table estimates it, or size_unknown. `reserve`: more contacts,
+  /// for when those have led to nothing.
   Lookup(Want want, const Position& target, ServerId own, std::vector<ContactPtr> start,
-         double network_size, bool everybody, LookupOptions options = {});
+         double network_size, bool everybody, LookupOptions options = {},
+         std::vector<ContactPtr> reserve = {});
 
   struct Query {
     std::size_t number = 0;
@@ -138,6 +142,7 @@ class Lookup {
   void judge(const std::vector<std::size_t>& places);
   bool is_dense(double least) const;
   void begin_round();
+  void deal(const std::vector<ContactPtr>& contacts);
   void finish(const std::vector<std::size_t>& places);
 
   Want want_;
@@ -150,6 +155,8 @@ class Lookup {
   std::vector<Node> nodes_;
   std::vector<std::size_t> order_;  ///< of the nodes, nearest first
   std::vector<Walk> walks_;
+  std::vector<ContactPtr> reserve_;
+  int turn_ = 0;  ///< the walk that gets the next contact dealt
   std::vector<std::pair<PersonId, int>> walk_of_person_;
   std::vector<std::pair<NetworkPrefix, int>> walk_of_prefix_;
   std::size_t round_ = 0;

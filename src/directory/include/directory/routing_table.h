@@ -5,11 +5,14 @@
 // with us, and everybody in a small network. The *buckets* are Kademlia's: bucket b holds servers
 // that share exactly b leading bits with us, cut here into 16 *slots* by the next four bits.
 //
-// A slot has a secret random point, and wants the living server nearest to its point (the constrained
-// table of Castro, Druschel, Ganesh, Rowstron and Wallach, "Secure routing for structured peer-to-peer
-// overlay networks", 2002). So whoever fills slots, it is as likely hostile as servers are in the
-// whole network, whatever the hostile ones tell us and however long they stay: a table that keeps
-// what lives longest fills with liars while honest servers come and go. Long life still counts:
+// A slot draws among the living servers it hears of, by a secret of this server's own, and each person
+// has one lot, which his servers share (weighted as in chance/rendezvous.h: by one over the number of
+// his servers that were ever heard of). So holders are as likely hostile as *persons* are, not servers,
+// whatever the hostile ones tell us and however long they stay; the more of theirs they bring in, the
+// less each of these counts. (A table that keeps what lives longest fills with liars while honest servers
+// come and go. One that wants whoever is nearest to a secret point, as in Castro, Druschel, Ganesh,
+// Rowstron and Wallach, "Secure routing for structured peer-to-peer overlay networks", 2002, still
+// fills with whom liars name, who name each other and know all of them.) Long life counts all the same:
 // who is new waits as the slot's spare until it has been there for `settle`, unless the holder is
 // gone. Within a bucket a second server of one person, or a third of one network prefix, holds no slot;
 // among siblings a person has `siblings_per_person`.
@@ -49,14 +52,14 @@ class RoutingTable {
  public:
   static constexpr std::size_t slots_per_bucket = 16;
 
-  /// `secret` is random and this server's own: the slots' points come from it.
+  /// `secret` is random and this server's own: the slots draw by it.
   RoutingTable(ServerId own, Position position, std::uint64_t secret, TableOptions options = {});
 
   const ServerId& own() const { return own_; }
   const Position& position() const { return position_; }
 
   /// Whether a contact would be taken, or replace an older version.
-  bool wants(const ServerId& id, const Position& position, std::uint64_t version,
+  bool wants(const ServerId& id, const PersonId& person, const Position& position, std::uint64_t version,
              TimePoint now) const;
   /// Somebody told us of it.
   void heard(const ContactPtr& contact, TimePoint now);
@@ -133,12 +136,14 @@ class RoutingTable {
     return find(contact->id, position_word(contact->position, 0));
   }
   std::uint16_t slot_of(const Position& position) const;
-  Position point_of(std::uint16_t slot) const;
   Position point_in(std::uint16_t slot, std::uint64_t chance) const;
   Position point_among_siblings(std::uint64_t chance) const;
   std::optional<std::size_t> in_slot(std::uint16_t slot, Role role) const;
   bool crowds(std::size_t index) const;
   bool is_better(std::size_t a, std::size_t b) const;
+  double lot_of(const ServerId& id, const PersonId& person, std::uint16_t slot) const;
+  void count_server(const Contact& contact);
+  unsigned servers_of(const PersonId& person) const;
   bool is_sibling_distance(std::uint64_t distance, bool proven) const;
   bool is_shunned(const ServerId& id, TimePoint now) const;
   void add(const ContactPtr& contact, bool proven, TimePoint now);
@@ -167,6 +172,14 @@ class RoutingTable {
   // Begins as if a quarter of all contacts vanished in an hour, until more is known.
   double gone_ = 2.5;            ///< contacts found gone ...
   double exposed_hours_ = 10.0;  ///< ... in so many hours of being relied on; both fade
+  /// How many servers of a person were heard of, nearly: of those with the same last hash bits, whoever
+  /// has most. A bit for each server, by its hash.
+  struct Counted {
+    std::uint32_t person = 0;
+    std::uint32_t servers = 0;
+  };
+  static constexpr std::size_t counted_max = 4096;
+  std::vector<Counted> counted_;
   struct Shunned {
     std::uint64_t tag;
     TimePoint until;
