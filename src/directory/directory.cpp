@@ -53,7 +53,10 @@ Task<Result<DirectoryReply>> Directory::ask(ContactPtr to, DirectoryRequest requ
 
 Task<void> Directory::look_round(std::vector<ContactPtr> first, DirectoryCore::Look look) {
   (void)co_await search(core_.look_round(first, look), core_.own()->position, std::nullopt, true);
-  next_look_ = runtime_.now() + core_.look_round_every();
+  // Servers that come at the same time may miss each other: whom they ask does not know the other yet.
+  // Where everybody knows everybody, looking round once more soon costs little.
+  const bool soon = look == DirectoryCore::Look::arriving && core_.table().holds_everybody();
+  next_look_ = runtime_.now() + (soon ? pace_.check_idle : core_.look_round_every());
 }
 
 void Directory::tell(const ContactPtr& contact) {
@@ -64,7 +67,10 @@ void Directory::tell(const ContactPtr& contact) {
 
 DirectoryReply Directory::answer(const DirectoryRequest& request) {
   auto reply = core_.answer(request, runtime_.now(), runtime_.wall_ms());
-  if (request.from && core_.table().is_candidate(*request.from)) told_.set();
+  if (request.from && core_.table().is_candidate(*request.from)) {
+    told_.set();
+    if (core_.table().holds_everybody()) next_look_ = std::min(next_look_, runtime_.now() + pace_.check_idle);
+  }
   return reply;
 }
 
