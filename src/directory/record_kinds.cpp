@@ -127,7 +127,7 @@ Result<StripeHoldersFacts> read_stripe_holders(ByteView value, const NetworkId& 
   facts.owner = certificate.server;
   facts.k = message.k();
   facts.n = message.n();
-  if (facts.k == 0 || facts.n != 3 * facts.k || facts.n > 255)
+  if (facts.k == 0 || facts.k > 85 || facts.n != 3 * facts.k)
     return fail(Errc::invalid, "stripe {}: {} of {} shards", facts.stripe, facts.k, facts.n);
   // A shard that moves stands twice for a while.
   std::size_t shards = 0;
