@@ -175,6 +175,63 @@ TEST(Lookup, PlacesThatLackTheNewestAreNamed) {
   EXPECT_TRUE(std::ranges::find(lacking, without) != lacking.end());
 }
 
+/// A region where the `region` nearest to the target know one another and nobody else, and all have one
+/// version; the newest is at whoever is beyond them.
+struct Enclave {
+  explicit Enclave(std::size_t region, double network_size) : size(network_size) {
+    target = maker.random.id<Position>();
+    auto record = std::make_shared<Record>();
+    record->facts.version = 1;
+    told = record;
+    for (std::size_t i = 0; i < region; ++i) inside.push_back(maker.at(maker.sharing(target, 10)));
+    Paper::sort_for(inside, target);
+  }
+  Lookup run() const {
+    Lookup lookup(Lookup::Want::record, target, {}, {inside.begin(), inside.begin() + 2}, size, false);
+    TimePoint now{1h};
+    for (int turn = 0; turn < 10'000 && !lookup.done(); ++turn, now += 1ms)
+      for (const auto& query : lookup.next(now)) {
+        DirectoryReply reply;
+        reply.record = told;
+        for (const auto& contact : inside)
+          if (reply.contacts.size() < query.contacts &&
+              !std::ranges::binary_search(query.known, contact_tag(contact->id)))
+            reply.contacts.push_back(contact);
+        lookup.answered(query.number, reply, now);
+      }
+    EXPECT_TRUE(lookup.done());
+    return lookup;
+  }
+
+  ContactMaker maker{21};
+  Position target;
+  RecordPtr told;
+  std::vector<ContactPtr> inside;
+  double size;
+};
+
+TEST(Lookup, SixWhoAgreeAreBelievedWhereTheRegionIsHalfAsFullAsItShouldBe) {
+  // All that share ten bits with the target are in the region that should hold 24.
+  const Lookup lookup = Enclave(14, 24 * 512).run();
+  EXPECT_EQ(lookup.rounds(), 1u);
+  EXPECT_FALSE(lookup.dense());
+  EXPECT_LT(lookup.queries(), 14u);
+  EXPECT_EQ(lookup.record()->facts.version, 1u);
+}
+
+TEST(Lookup, SixWhoAgreeAreNotBelievedInARegionThatIsTooEmpty) {
+  // Colluders agree as well, but they cannot be as many as honest servers would be.
+  const Enclave enclave(9, 24 * 512);
+  const Lookup lookup = enclave.run();
+  EXPECT_EQ(lookup.rounds(), LookupOptions{}.rounds);
+  EXPECT_FALSE(lookup.dense());
+  EXPECT_EQ(lookup.queries(), enclave.inside.size());  // nobody is left to be asked
+  // In a network as small as that they are all there should be.
+  const Lookup small = Enclave(9, 20).run();
+  EXPECT_EQ(small.rounds(), 1u);
+  EXPECT_TRUE(small.dense());
+}
+
 class LookupAmongLiars : public testing::TestWithParam<std::tuple<double, Paper::Lie>> {};
 
 TEST_P(LookupAmongLiars, FindsTheNewestNearlyAlways) {

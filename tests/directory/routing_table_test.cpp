@@ -5,6 +5,7 @@
 #include <rapidcheck/gtest.h>
 
 #include <map>
+#include <set>
 
 #include "contacts.h"
 
@@ -239,6 +240,71 @@ TEST(RoutingTable, ChecksMoreOftenWhereServersVanish) {
   EXPECT_GE(wild.table.check_interval(), TableOptions{}.check_min);
 }
 
+TEST(RoutingTable, WhoMayNotBeThereAnyMoreIsForgottenAndTheSiblingsFillUp) {
+  Fixture test;
+  const auto person = test.maker.random.id<PersonId>();
+  for (int i = 0; i < 3000; ++i) test.table.answered(i % 4 ? test.maker.any() : test.maker.of(person), start);
+  // Of others one who has not answered, as near as can be.
+  const auto candidate = test.maker.at(test.maker.sharing(test.table.position(), 40));
+  test.table.heard(candidate, start);
+  const auto is_gone = [&](const Contact& contact) {
+    return contact.person == person || contact_tag(contact.id) % 2 == 0 || contact.id == candidate->id;
+  };
+  std::set<ServerId> left;
+  for (const auto& one : test.table.known())
+    if (!is_gone(*one.contact)) left.insert(one.contact->id);
+  test.table.forget_if(is_gone);
+  std::set<ServerId> known;
+  std::size_t siblings = 0;
+  ContactPtr farthest_sibling;
+  for (const auto& one : test.table.known()) {
+    EXPECT_TRUE(known.insert(one.contact->id).second);
+    if (!one.sibling) continue;
+    ++siblings;
+    if (!farthest_sibling || nearer(farthest_sibling, one.contact, test.table.position()))
+      farthest_sibling = one.contact;
+  }
+  EXPECT_EQ(known, left);
+  EXPECT_EQ(siblings, std::min(TableOptions{}.siblings, test.table.proven()));
+  for (const auto& one : test.table.known())
+    if (!one.sibling) EXPECT_TRUE(nearer(farthest_sibling, one.contact, test.table.position()));
+  // They come back like anybody, when they may.
+  test.table.answered(candidate, start);
+  EXPECT_EQ(test.table.nearest(test.table.position(), 1).front(), candidate);
+  test.table.forget_if([](const Contact&) { return true; });
+  EXPECT_EQ(test.table.size(), 0u);
+  EXPECT_EQ(test.table.network_size(), 1);
+}
+
+TEST(RoutingTable, ACandidateThatAsksUsIsCheckedWithoutWaiting) {
+  Fixture test;
+  const TableOptions options;
+  const auto candidate = test.maker.any();
+  test.table.heard(candidate, start);
+  EXPECT_TRUE(test.table.is_candidate(*candidate));
+  ASSERT_TRUE(test.table.next_check(start, 0));
+  // It is being asked; that it asks us in the same moment is no reason to ask again,
+  test.table.met(candidate, start + 1s);
+  EXPECT_FALSE(test.table.next_check(start + 1s, 0));
+  // nor is the mere passing of a few seconds; that it asks us then is.
+  EXPECT_FALSE(test.table.next_check(start + 3s, 0));
+  test.table.met(candidate, start + 3s);
+  const auto check = test.table.next_check(start + 3s, 0);
+  ASSERT_TRUE(check);
+  EXPECT_EQ(check->contact, candidate);
+  // Without that it waits its time.
+  EXPECT_FALSE(test.table.next_check(start + 3s + options.retry_after - 1s, 0));
+  EXPECT_TRUE(test.table.next_check(start + 3s + options.retry_after, 0));
+  // Asking proves nothing; answering does, and then there is nothing to be checked.
+  EXPECT_TRUE(test.table.is_candidate(*candidate));
+  EXPECT_TRUE(test.table.nearest(candidate->position, 1).empty());
+  test.table.answered(candidate, start + 1min);
+  EXPECT_FALSE(test.table.is_candidate(*candidate));
+  test.table.met(candidate, start + 2min);
+  EXPECT_FALSE(test.table.next_check(start + 2min, 0));
+  EXPECT_FALSE(test.table.is_candidate(*test.maker.any()));
+}
+
 RC_GTEST_PROP(RoutingTable, StaysWithinItsBoundsWhateverHappens, (std::uint64_t seed)) {
   TableOptions options;
   options.siblings = 8;
@@ -256,12 +322,17 @@ RC_GTEST_PROP(RoutingTable, StaysWithinItsBoundsWhateverHappens, (std::uint64_t 
                                   persons[test.maker.random.below(persons.size())]));
     }
     const auto& contact = all[test.maker.random.below(all.size())];
-    switch (test.maker.random.below(6)) {
+    switch (test.maker.random.below(7)) {
       case 0: test.table.heard(contact, now); break;
       case 1: test.table.met(contact, now); break;
       case 2: test.table.failed(contact, now); break;
       case 3: test.table.lied(contact, now); break;
       case 4: (void)test.table.next_check(now, test.maker.random.next_u64()); break;
+      case 5:
+        test.table.forget_if([&, out = persons[test.maker.random.below(persons.size())]](const Contact& one) {
+          return one.person == out && test.maker.random.below(4) == 0;
+        });
+        break;
       default: test.table.answered(contact, now); break;
     }
     RC_ASSERT(test.table.size() <= 8 + 4 + 12 * 2 * RoutingTable::slots_per_bucket);

@@ -2,6 +2,7 @@
 #include "directory/rpc_link.h"
 
 #include "../net/fixture.h"
+#include "contacts.h"
 #include "directory_people.h"
 #include "net/methods.h"
 #include "directory/wire_form.h"
@@ -58,13 +59,17 @@ class RpcLinkTest : public NetTest {
       if (node->identity.server == id) return node->identity.person;
     return std::nullopt;
   }
-  /// Each knows the one before it.
+  /// Each comes in by the one before it, and is told of all others as a server tells of the members it knows:
+  /// of those that come at the same moment, not all would be named to one another.
   Task<void> network(std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) {
       nodes.push_back(std::make_unique<Node>(*this, people.person()));
       nodes.back()->directory->start(i == 0 ? std::vector<ContactPtr>{}
                                             : std::vector{nodes[i - 1]->own});
     }
+    for (auto& node : nodes)
+      for (auto& other : nodes)
+        if (node != other) node->directory->tell(other->own);
     co_await until([&] {
       return std::ranges::all_of(nodes, [&](const auto& node) {
         return node->directory->core().table().proven() == count - 1;
@@ -80,6 +85,12 @@ class RpcLinkTest : public NetTest {
   std::vector<std::unique_ptr<Node>> nodes;
   RecordKey key{RecordType::stripe, people.random.id<Digest>()};
 };
+
+std::string ping_from(const ContactPtr& own) {
+  wire::DirectoryPing message;
+  message.set_from(own->record);
+  return message.SerializeAsString();
+}
 
 TEST_F(RpcLinkTest, EverybodyFindsEverybodyAndTheRecord) {
   run([](RpcLinkTest& test) -> Task<void> {
@@ -148,6 +159,49 @@ TEST_F(RpcLinkTest, StrangersAndImpostorsAreTurnedAway) {
     EXPECT_EQ((co_await ask(as_another)).error().code, Errc::denied);
     co_await rpc.stop();
     co_await transport->stop();
+    co_await test.stop_all();
+  }(*this));
+}
+
+TEST_F(RpcLinkTest, ANewcomerIsHelpedToItsNeighbours) {
+  run([](RpcLinkTest& test) -> Task<void> {
+    co_await test.network(6);
+    // It knows one helper and has told nobody of itself.
+    test.nodes.push_back(std::make_unique<Node>(test, test.people.person()));
+    auto& newcomer = *test.nodes.back();
+    const auto& helper = *test.nodes[2];
+    EXPECT_TRUE(co_await newcomer.rpc.call_address(
+        helper.address, helper.identity.server, {method::directory_ping, ping_from(newcomer.own), {}}));
+    const auto found = co_await newcomer.link->have_looked_up(helper.identity.server, newcomer.own);
+    EXPECT_TRUE(found) << found.error().message;
+    if (!found) co_return;
+    std::vector<ServerId> ids, expected;
+    for (const auto& contact : *found) ids.push_back(contact->id);
+    std::vector<ContactPtr> sorted;
+    for (std::size_t i = 0; i < 6; ++i) sorted.push_back(test.nodes[i]->own);
+    std::ranges::sort(sorted, [&](const auto& a, const auto& b) { return nearer(a, b, newcomer.own->position); });
+    for (const auto& contact : sorted) expected.push_back(contact->id);
+    EXPECT_EQ(ids, expected);  // nearest first, the helper among them, itself not
+    newcomer.directory->start(*found);
+    co_await test.until([&] { return newcomer.directory->core().table().proven() == 6; });
+    co_await test.stop_all();
+  }(*this));
+}
+
+TEST_F(RpcLinkTest, LookUpsForOnePersonsServersAreLimited) {
+  run([](RpcLinkTest& test) -> Task<void> {
+    co_await test.network(3);
+    auto& asker = *test.nodes[1];
+    const auto& helper = *test.nodes[0];
+    const auto burst = static_cast<int>(DirectoryOptions{}.look_burst);
+    for (int i = 0; i < burst; ++i)
+      EXPECT_TRUE(co_await asker.link->have_looked_up(helper.identity.server, asker.own)) << i;
+    const auto refused = co_await asker.link->have_looked_up(helper.identity.server, asker.own);
+    EXPECT_TRUE(!refused && refused.error().code == Errc::busy);
+    // Others are none the worse for it; and nobody is helped in another's name.
+    EXPECT_TRUE(co_await test.nodes[2]->link->have_looked_up(helper.identity.server, test.nodes[2]->own));
+    const auto posing = co_await asker.link->have_looked_up(helper.identity.server, test.nodes[2]->own);
+    EXPECT_TRUE(!posing && posing.error().code == Errc::denied);
     co_await test.stop_all();
   }(*this));
 }

@@ -151,6 +151,48 @@ TEST_F(WireForm, AnAnswerWithMoreThanWasAskedForOrForgedIsNone) {
   EXPECT_FALSE(read_reply(request, found.SerializeAsString(), judge, validators));
 }
 
+TEST_F(WireForm, WhomWeSeeDifferentlyIsPassedOverAndAForgedContactSpoilsTheAnswer) {
+  const auto good = contact(), unknown = contact();
+  const PersonId untrusted = unknown->person;
+  auto rules = people.rules();
+  rules.may_enter = [untrusted](const ServerId&, const PersonId& person) { return person != untrusted; };
+  ContactJudge ours(rules);
+  const auto drawn_by_another = people.server_of(people.person());
+  const auto place =
+      make_place_draw(people.person(), people.facts.network, 1, drawn_by_another.server_key.public_key());
+
+  DirectoryRequest request;
+  request.kind = DirectoryRequest::Kind::find;
+  request.contacts = 8;
+  wire::DirectoryFound found;
+  found.add_contacts(unknown->record);
+  EXPECT_TRUE(read_reply(request, found.SerializeAsString(), ours, validators).value().contacts.empty());
+  found.add_contacts(good->record);
+  found.add_contacts(people.placed(drawn_by_another, place, 1, {}));
+  const auto reply = read_reply(request, found.SerializeAsString(), ours, validators).value();
+  ASSERT_EQ(reply.contacts.size(), 1u);
+  EXPECT_EQ(reply.contacts[0]->id, good->id);
+
+  const auto refusal = [&](std::string record) {
+    auto spoilt = found;
+    spoilt.add_contacts(std::move(record));
+    return read_reply(request, spoilt.SerializeAsString(), ours, validators).error().code;
+  };
+  const auto identity = people.server_of(people.person());
+  auto forged = people.place_of(identity);
+  forged.draw[0] ^= 1;
+  EXPECT_EQ(refusal(people.placed(identity, forged, 1, {})), Errc::corrupt);
+  // The own signature does not hold, or the record is of another network: not a view, a lie.
+  wire::Signed altered;
+  ASSERT_TRUE(altered.ParseFromString(people.placed(identity, people.place_of(identity), 1, {})));
+  (*altered.mutable_signature())[5] ^= 1;
+  EXPECT_EQ(refusal(altered.SerializeAsString()), Errc::corrupt);
+  DirectoryPeople elsewhere(2);
+  const auto foreign = elsewhere.server_of(elsewhere.person());
+  EXPECT_EQ(refusal(elsewhere.placed(foreign, elsewhere.place_of(foreign), 1, {})), Errc::corrupt);
+  EXPECT_EQ(refusal(people.record(identity, 1).SerializeAsString()), Errc::invalid);
+}
+
 RC_GTEST_FIXTURE_PROP(WireForm, NoBytesBreakIt, (const std::string& bytes)) {
   DirectoryRequest request;
   request.kind = DirectoryRequest::Kind::get;
