@@ -275,6 +275,86 @@ TEST(Place, NobodyAcceptingPlacesNothing) {
   EXPECT_EQ(placed(place(stripe_id(1), 3, 3, {})), 0u);
 }
 
+std::vector<ServerId> holders_of(const Assignment& assignment) {
+  std::vector<ServerId> result;
+  for (const auto& [server, count] : loads(assignment)) result.push_back(server);
+  return result;
+}
+
+TEST(CheckPlacement, WhatPlaceNamesIsAsDrawnAtEveryWidth) {
+  for (unsigned width = 1; width <= 64; ++width) {
+    const auto shape = shape_for(width);
+    for (std::uint64_t seed = 0; seed < 10; ++seed) {
+      const auto servers = strangers(width);
+      const auto holders = holders_of(place(stripe_id(seed), shape.n, shape.placed, servers));
+      const auto check = check_placement(stripe_id(seed), servers, holders);
+      EXPECT_TRUE(check.as_drawn()) << width;
+      EXPECT_TRUE(check.passed_over.empty());
+      std::set<std::size_t> ranks;
+      ASSERT_EQ(check.holders.size(), holders.size());
+      for (std::size_t i = 0; i < holders.size(); ++i) {
+        EXPECT_EQ(check.holders[i].server, holders[i]);
+        ASSERT_TRUE(check.holders[i].rank);
+        ranks.insert(*check.holders[i].rank);
+      }
+      // They are the first of the draw, each at a rank of its own.
+      EXPECT_EQ(ranks.size(), holders.size());
+      EXPECT_EQ(*ranks.rbegin(), holders.size() - 1);
+    }
+  }
+}
+
+TEST(CheckPlacement, WhoeverTakesTheOrderOfTheServersFindsTheSame) {
+  auto servers = strangers(60);
+  const auto holders = holders_of(place(stripe_id(5), 48, 48, servers));
+  std::ranges::reverse(servers);
+  EXPECT_TRUE(check_placement(stripe_id(5), servers, holders).as_drawn());
+}
+
+TEST(CheckPlacement, OneWhoGaveWayToTheNextIsShownAsPassedOver) {
+  auto servers = strangers(60);
+  const auto drawn = holders_of(place(stripe_id(6), 48, 48, servers));
+  ASSERT_EQ(drawn.size(), 48u);
+  const auto full = drawn[7];
+  for (auto& server : servers)
+    if (server.server == full) server.accepts = false;
+  const auto holders = holders_of(place(stripe_id(6), 48, 48, servers));
+  ASSERT_EQ(holders.size(), 48u);
+  const auto check = check_placement(stripe_id(6), servers, holders);
+  EXPECT_EQ(check.passed_over, std::vector{full});
+  EXPECT_FALSE(check.as_drawn());
+  // Whoever took its place was the next.
+  std::size_t last = 0;
+  for (const auto& holder : check.holders) last = std::max(last, holder.rank.value());
+  EXPECT_EQ(last, 48u);
+}
+
+TEST(CheckPlacement, WhoIsNoCandidateHasNoRank) {
+  const auto servers = strangers(20);
+  auto holders = holders_of(place(stripe_id(7), 48, 48, servers));
+  const auto friends = candidate(999, 999).server;
+  holders.push_back(friends);
+  const auto check = check_placement(stripe_id(7), servers, holders);
+  EXPECT_FALSE(check.as_drawn());
+  EXPECT_EQ(check.holders.back().server, friends);
+  EXPECT_FALSE(check.holders.back().rank);
+  EXPECT_TRUE(check.passed_over.empty());
+  // Nobody is known: nobody could be drawn, and nobody was passed over.
+  const auto unknown = check_placement(stripe_id(7), {}, {friends});
+  EXPECT_FALSE(unknown.as_drawn());
+  EXPECT_TRUE(unknown.passed_over.empty());
+  EXPECT_TRUE(check_placement(stripe_id(7), servers, {}).as_drawn());
+}
+
+TEST(CheckPlacement, AnotherStripesHoldersAreNotAsDrawn) {
+  const auto servers = strangers(200);
+  unsigned as_drawn = 0;
+  for (std::uint64_t seed = 0; seed < 50; ++seed)
+    as_drawn += check_placement(stripe_id(seed + 1000), servers, holders_of(place(stripe_id(seed), 48, 48, servers)))
+                    .as_drawn();
+  EXPECT_EQ(as_drawn, 0u);
+}
+
 TEST(NetworkPrefix, CutsAddresses) {
   EXPECT_EQ(network_prefix("192.0.2.77"), "192.0.2");
   EXPECT_EQ(network_prefix("127.0.0.1"), "");
