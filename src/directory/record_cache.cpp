@@ -37,4 +37,12 @@ RecordPtr RecordCache::get(const RecordKey& key, TimePoint now, WallMs wall) {
   return at->second->record;
 }
 
+void RecordCache::forget_if(const std::function<bool(const Record&)>& gone) {
+  for (auto at = order_.begin(); at != order_.end();) {
+    const auto next = std::next(at);
+    if (gone(*at->record)) erase(at);
+    at = next;
+  }
+}
+
 }  // namespace spatter

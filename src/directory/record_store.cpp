@@ -132,6 +132,14 @@ void RecordStore::release(const RecordKey& key) {
   if (const auto at = held_.find(key); at != held_.end()) at->second.due = TimePoint::max();
 }
 
+void RecordStore::forget_if(const std::function<bool(const Record&)>& gone) {
+  for (auto at = held_.begin(); at != held_.end();) {
+    const auto next = std::next(at);
+    if (gone(*at->second.record)) erase(at);
+    at = next;
+  }
+}
+
 std::vector<RecordPtr> RecordStore::records() const {
   std::vector<RecordPtr> result;
   for (const auto& [key, held] : held_) result.push_back(held.record);

@@ -85,22 +85,32 @@ bool DirectoryDesk::may_enter(const ServerId& server, const PersonId& person) co
   return std::ranges::binary_search(trusted_, person) && !retired_.contains(server);
 }
 
-/// Whoever is trusted no longer, or was retired, leaves the table.
+/// Whoever is trusted no longer, or was retired, leaves the table, and his records count no more: others
+/// refuse what brings them, and all that comes with them.
 void DirectoryDesk::look_at_trust() {
   std::vector<PersonId> trusted;
   for (const PersonId& person : parts_.members.roster().persons())
     if (parts_.members.is_trusted(person)) trusted.push_back(person);
   std::set<ServerId> retired;
-  for (const auto& [id, revoked] : parts_.members.roster().revoked()) retired.insert(id);
+  std::set<PersonId> concerned;
+  for (const auto& [id, revoked] : parts_.members.roster().revoked()) {
+    retired.insert(id);
+    if (!retired_.contains(id)) concerned.insert(revoked.person);
+  }
+  std::ranges::set_difference(trusted_, trusted, std::inserter(concerned, concerned.end()));
   if (trusted == trusted_ && retired == retired_) return;
-  const bool fewer = retired.size() > retired_.size() || !std::ranges::includes(trusted, trusted_);
   trusted_ = std::move(trusted);
   retired_ = std::move(retired);
-  if (!fewer) return;
+  if (concerned.empty()) return;
   judge_.forget_all();
-  if (directory_)
-    directory_->core().table().forget_if(
-        [this](const Contact& contact) { return !may_enter(contact.id, contact.person); });
+  if (!directory_) return;
+  DirectoryCore& core = directory_->core();
+  core.table().forget_if([this](const Contact& contact) { return !may_enter(contact.id, contact.person); });
+  const auto counts_no_more = [&](const Record& record) {
+    return concerned.contains(record.facts.person) && !validators_.check(record.key, record.value);
+  };
+  core.store().forget_if(counts_no_more);
+  core.cache().forget_if(counts_no_more);
 }
 
 /// Whether the own place was drawn by somebody who may still have drawn it.

@@ -93,5 +93,20 @@ TEST_F(Cached, WhatHasExpiredIsGone) {
   EXPECT_EQ(cache.bytes(), 0u);
 }
 
+TEST_F(Cached, WhatCountsNoMoreIsForgotten) {
+  RecordCache cache;
+  std::vector<RecordKey> keys;
+  for (std::uint64_t version = 1; version <= 10; ++version) {
+    keys.push_back(any_key());
+    cache.put(record(keys.back(), version), start);
+  }
+  const auto bytes = cache.bytes();
+  cache.forget_if([](const Record& one) { return one.facts.version % 2 == 0; });
+  EXPECT_EQ(cache.size(), 5u);
+  EXPECT_EQ(cache.bytes(), bytes / 2);
+  for (std::uint64_t version = 1; version <= 10; ++version)
+    EXPECT_EQ(cache.get(keys[version - 1], start, wall) != nullptr, version % 2 == 1);
+}
+
 }  // namespace
 }  // namespace spatter

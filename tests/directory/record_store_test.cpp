@@ -140,6 +140,24 @@ TEST(RecordValidators, ATypeThatNobodyJudgesIsRefused) {
   EXPECT_NE(record_position({RecordType::server, {}}), record_position({RecordType::stripe, {}}));
 }
 
+TEST(RecordStore, WhatCountsNoMoreIsForgottenAndItsPersonHasRoomAgain) {
+  Maker make;
+  StoreOptions options;
+  options.person_bytes_max = 2000;
+  RecordStore store(make.own, options);
+  const auto person = make.random.id<PersonId>();
+  const auto other = make.record(1);
+  const auto first = make.record(1, {}, person, 1200);
+  EXPECT_TRUE(store.put(other, start, wall, 0));
+  EXPECT_TRUE(store.put(first, start, wall, 0));
+  EXPECT_EQ(store.put(make.record(1, {}, person, 1200), start, wall, 0).error().code, Errc::no_space);
+  store.forget_if([&](const Record& one) { return one.facts.person == person; });
+  EXPECT_EQ(store.size(), 1u);
+  EXPECT_FALSE(store.get(first->key, wall));
+  EXPECT_TRUE(store.get(other->key, wall));
+  EXPECT_TRUE(store.put(make.record(1, {}, person, 1200), start, wall, 0));
+}
+
 RC_GTEST_PROP(RecordStore, CountsItsBytes, (std::uint64_t seed)) {
   Maker make;
   make.random = SeededRandom(seed);

@@ -25,6 +25,8 @@ class RecordCache {
   void put(const RecordPtr& record, TimePoint now);
   /// Null when it is not here, has been here for too long, or has expired.
   RecordPtr get(const RecordKey& key, TimePoint now, WallMs wall);
+  /// Drops records that count no more.
+  void forget_if(const std::function<bool(const Record&)>& gone);
 
   std::size_t size() const { return order_.size(); }
   std::size_t bytes() const { return bytes_; }

@@ -43,6 +43,8 @@ class RecordStore {
   std::vector<RecordPtr> take_due(TimePoint now, WallMs wall, std::uint64_t chance);
   /// No longer ours to republish; it stays until it expires.
   void release(const RecordKey& key);
+  /// Drops records that count no more.
+  void forget_if(const std::function<bool(const Record&)>& gone);
 
   std::size_t size() const { return held_.size(); }
   std::size_t bytes() const { return bytes_; }
