@@ -39,10 +39,10 @@ struct SimServer {
     if (!joined) co_return fail(joined.error());
     co_return Result<void>{};
   }
-  Task<Result<void>> up() {
+  Task<Result<void>> up(std::uint16_t port = 4840) {
     auto drive = co_await open_drive(runtime(), {});
     if (!drive) co_return fail(drive.error());
-    drive->config.listen = {machine.host(), 4840};
+    drive->config.listen = {machine.host(), port};
     const auto key = drive->keyring.server_key.public_key();
     transport = &machine.make_transport(Bytes(key.begin(), key.end()));
     server = std::make_unique<Server>(runtime(), *transport, std::move(*drive));
