@@ -28,8 +28,8 @@ struct World {
   SeededRandom random{1};
   SigningKey founder = SigningKey::generate(random);
   GenesisFacts genesis = check_genesis(make_genesis(founder, random, 1)).value();
-  ContactJudge judge{{genesis.network, [](const PersonId&) { return true; },
-                      [](const PersonId&, const PersonId&, std::uint64_t) { return true; }}};
+  ContactJudge judge{{genesis.network, [](const ServerId&, const PersonId&) { return true; },
+                      [](const PlaceFacts&, const ServerId&, const PersonId&) { return true; }}};
   RecordValidators validators;
   std::vector<ContactPtr> contacts;
 };
