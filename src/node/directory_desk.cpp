@@ -322,7 +322,8 @@ Task<Result<Duration>> DirectoryDesk::ping(ServerId id) {
     CO_TRY(contact, judge_.judge(as_bytes(found.record->value)));
   }
   const TimePoint began = parts_.runtime.now();
-  CO_TRY_VOID(co_await directory->ping(contact));
+  if (auto done = co_await directory->ping(contact); !done)
+    co_return fail(std::move(done).error().during(fmt::format("server {} does not answer", id)));
   co_return parts_.runtime.now() - began;
 }
 
