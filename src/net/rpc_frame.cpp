@@ -10,12 +10,12 @@ constexpr std::size_t error_text_bytes_max = 4096;
 using Header = wire::RpcHeader;
 
 Result<void> check_payload(const Header& header, std::size_t here) {
+  if (header.payload_bytes() > rpc_payload_bytes_max)
+    return fail(Errc::invalid, "a payload of {} bytes where {} are allowed", header.payload_bytes(),
+                rpc_payload_bytes_max);
   switch (header.kind()) {
     case Header::REQUEST:
     case Header::REPLY: {
-      if (header.payload_bytes() > rpc_payload_bytes_max)
-        return fail(Errc::invalid, "a payload of {} bytes where {} are allowed",
-                    header.payload_bytes(), rpc_payload_bytes_max);
       const std::size_t wanted =
           header.payload_bytes() <= rpc_inline_bytes_max ? header.payload_bytes() : 0;
       if (here != wanted)

@@ -59,7 +59,7 @@ Faults::Faults(World& world, Network& network, Fleet& fleet, Problems& problems,
       fleet_(fleet),
       problems_(problems),
       kinds_(std::move(kinds)),
-      tasks_(world.executor()) {}
+      tasks_(world.executor()), reviving_(world.executor()) {}
 
 void Faults::begin() {
   for (const Kind& kind : kinds)
@@ -165,7 +165,14 @@ Task<void> Faults::strike(Fault fault) {
 Task<void> Faults::crash(unsigned index, bool power) {
   fleet_.crash(index, power);
   co_await world_.sleep(random_duration(10s));
+  const auto done = std::make_shared<Event>(world_.executor());
+  reviving_.spawn(revive_then(index, done));
+  co_await done->wait();
+}
+
+Task<void> Faults::revive_then(unsigned index, std::shared_ptr<Event> done) {
   co_await revive(index);
+  done->set();
 }
 
 void Faults::acknowledged(unsigned index) {
@@ -199,6 +206,7 @@ Task<void> Faults::end() {
     network_.set_uplink(index, 125e6);
     for (MachineId other = 0; other < fleet_.size(); ++other) network_.set_link(index, other, {});
   }
+  co_await reviving_.drain();
   for (unsigned index = 0; index < fleet_.size(); ++index)
     if (fleet_.is_member(index) && fleet_.server(index) == nullptr) co_await revive(index);
 }

@@ -35,6 +35,7 @@ class Faults {
   Task<void> strike(Fault fault);
   Task<void> crash(unsigned index, bool power);
   Task<void> revive(unsigned index);
+  Task<void> revive_then(unsigned index, std::shared_ptr<Event> done);
   Duration random_duration(Duration mean);
   std::optional<unsigned> victim();
 
@@ -44,6 +45,8 @@ class Faults {
   Problems& problems_;
   const std::set<Fault> kinds_;
   TaskGroup tasks_;
+  /// Starts of servers: never cancelled, for one that is left half done would look like one that serves.
+  TaskGroup reviving_;
   std::uint64_t struck_ = 0;
 };
 
