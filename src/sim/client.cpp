@@ -78,8 +78,13 @@ Task<Client::End> Client::change(Change change, Level level) {
   const auto run = [result, safe, change, folder = folder_, level](Server& server) -> Task<void> {
     Attributes attributes;
     attributes.mode = 0040755;
-    if (!co_await server.volume().stat(folder))
-      (void)co_await server.volume().make_directory(folder, attributes, true);
+    if (!co_await server.volume().stat(folder)) {
+      // A disk that is full refuses this as well, and what follows would fail for another reason.
+      if (auto made = co_await server.volume().make_directory(folder, attributes, true); !made) {
+        *result = fail(std::move(made).error());
+        co_return;
+      }
+    }
     *result = co_await change(server);
     if (!**result || level == Level::local) co_return;
     const auto waited = co_await server.wait_for(***result, level);
