@@ -419,11 +419,15 @@ void RoutingTable::shun(std::size_t index, TimePoint now) {
   else settle_slot(slot, now);
 }
 
-void RoutingTable::forget_if(const std::function<bool(const Contact&)>& gone) {
-  for (std::size_t i = entries_.size(); i-- > 0;)
-    if (gone(*entries_[i].contact)) remove(i);
-  // Slots left empty fill as others are heard of; siblings there may be among those.
+void RoutingTable::forget_if(const std::function<bool(const Contact&)>& gone, TimePoint now) {
+  std::vector<std::uint16_t> slots;
+  for (std::size_t i = entries_.size(); i-- > 0;) {
+    if (!gone(*entries_[i].contact)) continue;
+    if (entries_[i].role == Role::holder) slots.push_back(entries_[i].slot);
+    remove(i);
+  }
   fill_siblings();
+  for (const std::uint16_t slot : slots) settle_slot(slot, now);
 }
 
 // What is asked of it ------------------------------------------------------------------------

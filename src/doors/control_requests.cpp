@@ -2,9 +2,9 @@
 
 #include <ctime>
 
+#include "directory_requests.h"
 #include "doors/chance_draw.h"
 #include "doors/control_server.h"
-#include "directory_requests.h"
 #include "file_transfer.h"
 #include "request_fields.h"
 #include "trust_requests.h"

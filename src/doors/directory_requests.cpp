@@ -2,8 +2,6 @@
 
 #include "directory/roster.h"
 #include "request_fields.h"
-#include "spatter/placement.h"
-#include "spatter/writer.h"
 
 namespace spatter::doors {
 namespace {
@@ -114,18 +112,10 @@ Result<Json> person_json(const Record& record, const NetworkId& network) {
 /// With it, whether the holders are those whom chance named, as far as this server knows the others.
 Result<Json> stripe_json(Server& server, const Record& record) {
   TRY(const auto facts, read_stripe_holders(as_bytes(record.value), server.identity().network));
-  std::vector<Candidate> candidates;
-  for (const Member& member : server.members().all())
-    if (member.id != facts.owner && member.capacity_bytes > 0 &&
-        (server.members().is_trusted(member.person) || member.person == facts.person))
-      candidates.push_back(candidate_of(member, true));
-  std::vector<ServerId> others;
-  for (const HeldShards& held : facts.holders)
-    if (held.holder != facts.owner) others.push_back(held.holder);
-  const auto check = check_placement(facts.stripe, candidates, others);
+  const auto check = server.check_holders(facts);
   Json json = {{"stripe", facts.stripe.hex()}, {"owner", facts.owner.hex()}, {"person", facts.person.hex()},
                {"k", facts.k}, {"n", facts.n}, {"holders", Json::array()}, {"as_drawn", check.as_drawn()},
-               {"eligible", candidates.size()}, {"passed_over", Json::array()}};
+               {"eligible", check.eligible}, {"passed_over", Json::array()}};
   for (const HeldShards& held : facts.holders) {
     Json one = {{"server", held.holder.hex()}, {"indices", held.indices}};
     for (const auto& holder : check.holders)

@@ -2,6 +2,7 @@
 
 #include <asio/post.hpp>
 #include <asio/use_awaitable.hpp>
+#include <unordered_set>
 
 #include "crypto/hash.h"
 #include "directory/place_rule.h"
@@ -45,7 +46,7 @@ DirectoryDesk::DirectoryDesk(Parts parts, DirectoryDeskOptions options)
                    [this](const ServerId& server, const PersonId& person) { return may_enter(server, person); },
                    [this](const PersonId& key, const PersonId& person) {
                      return std::ranges::binary_search(trusted_, person) &&
-                            (key == parts_.trust.standings().of(person).key || key == person);
+                            key == parts_.trust.standings().of(person).key;
                    },
                    [this](WallMs moment) { return parts_.trust.genesis().epoch_of(moment); }})),
       link_(parts.rpc, judge_, validators_),
@@ -105,7 +106,8 @@ void DirectoryDesk::look_at_trust() {
   judge_.forget_all();
   if (!directory_) return;
   DirectoryCore& core = directory_->core();
-  core.table().forget_if([this](const Contact& contact) { return !may_enter(contact.id, contact.person); });
+  core.table().forget_if([this](const Contact& contact) { return !may_enter(contact.id, contact.person); },
+                          parts_.runtime.now());
   const auto counts_no_more = [&](const Record& record) {
     return concerned.contains(record.facts.person) && !validators_.check(record.key, record.value);
   };
@@ -228,8 +230,12 @@ Task<void> DirectoryDesk::open(ContactPtr own) {
   publish_wanted_.set();
 }
 
+/// Cancelled while it waits, it leaves the directory where stop() finds it.
 Task<void> DirectoryDesk::close() {
-  if (const auto directory = std::exchange(directory_, nullptr)) co_await directory->stop();
+  const auto directory = directory_;
+  if (!directory) co_return;
+  co_await directory->stop();
+  directory_.reset();
 }
 
 /// Tells the table of members that it would take. One after the other, for each costs a verification:
@@ -418,9 +424,11 @@ Task<void> DirectoryDesk::publish_stripes() {
   const auto settles = std::chrono::duration_cast<std::chrono::milliseconds>(options_.stripe_settles).count();
   bool all = true;
   std::size_t published = 0;
-  std::set<StripeId> there;
-  for (auto& stripe : own_data_->stripes()) {
-    there.insert(stripe.stripe);
+  auto stripes = own_data_->stripes();
+  std::unordered_set<StripeId> there;
+  for (const PublishedStripe& stripe : stripes) there.insert(stripe.stripe);
+  std::erase_if(stripes_published_, [&](const auto& one) { return !there.contains(one.first); });
+  for (PublishedStripe& stripe : stripes) {
     Sha256 hash;
     for (const HeldShards& held : stripe.holders) hash.update(held.holder.view()).update(held.indices);
     const auto what = word_of(hash.finish());
@@ -432,10 +440,14 @@ Task<void> DirectoryDesk::publish_stripes() {
     }
     ++published;
     auto value = make_stripe_holders(parts_.identity, stripe.stripe, stripe.k, stripe.n, std::move(stripe.holders), now);
-    all &= co_await publish(before, what, stripe_key_of(stripe.stripe, parts_.identity.server), std::move(value));
+    const bool taken = co_await publish(before, what, stripe_key_of(stripe.stripe, parts_.identity.server),
+                                        std::move(value));
     if (!own_data_) co_return;
+    if (!taken) {  // the next would hardly fare better; later
+      all = false;
+      break;
+    }
   }
-  std::erase_if(stripes_published_, [&](const auto& one) { return !there.contains(one.first); });
   stripes_seen_ = all ? version : 0;
 }
 

@@ -2,6 +2,7 @@
 #include "server_state.h"
 #include "node/drive_parts.h"
 #include "spatter/recover.h"
+#include "spatter/writer.h"
 #include "trust/contract.h"
 
 namespace spatter {
@@ -61,6 +62,19 @@ Task<Result<ServerStatus>> Server::status() {
     status.note = writes.error().message;
   }
   co_return status;
+}
+
+PlacementCheck Server::check_holders(const StripeHoldersFacts& stripe) const {
+  const Members& members = *state_->members;
+  std::vector<Candidate> candidates;
+  for (const Member& member : members.all())
+    if (member.id != stripe.owner && member.capacity_bytes > 0 &&
+        (members.is_trusted(member.person) || member.person == stripe.person))
+      candidates.push_back(candidate_of(member, true));
+  std::vector<ServerId> others;
+  for (const HeldShards& held : stripe.holders)
+    if (held.holder != stripe.owner) others.push_back(held.holder);
+  return check_placement(stripe.stripe, candidates, others);
 }
 
 Task<Result<std::vector<ServerContract>>> Server::contracts(std::size_t limit) {

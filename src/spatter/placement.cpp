@@ -322,6 +322,7 @@ PlacementCheck check_placement(const StripeId& stripe, const std::vector<Candida
   std::unordered_map<ServerId, std::size_t> rank_of;
   for (std::size_t i = 0; i < order.size(); ++i) rank_of[order[i].candidate->server] = i;
   PlacementCheck check;
+  check.eligible = candidates.size();
   std::size_t end = 0;
   for (const ServerId& server : holders) {
     const auto at = rank_of.find(server);

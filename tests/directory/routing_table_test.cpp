@@ -253,7 +253,7 @@ TEST(RoutingTable, WhoMayNotBeThereAnyMoreIsForgottenAndTheSiblingsFillUp) {
   std::set<ServerId> left;
   for (const auto& one : test.table.known())
     if (!is_gone(*one.contact)) left.insert(one.contact->id);
-  test.table.forget_if(is_gone);
+  test.table.forget_if(is_gone, start);
   std::set<ServerId> known;
   std::size_t siblings = 0;
   ContactPtr farthest_sibling;
@@ -271,9 +271,27 @@ TEST(RoutingTable, WhoMayNotBeThereAnyMoreIsForgottenAndTheSiblingsFillUp) {
   // They come back like anybody, when they may.
   test.table.answered(candidate, start);
   EXPECT_EQ(test.table.nearest(test.table.position(), 1).front(), candidate);
-  test.table.forget_if([](const Contact&) { return true; });
+  test.table.forget_if([](const Contact&) { return true; }, start);
   EXPECT_EQ(test.table.size(), 0u);
   EXPECT_EQ(test.table.network_size(), 1);
+}
+
+TEST(RoutingTable, SparesTakeThePlacesOfHoldersThatMayNotBeThereAnyMore) {
+  Fixture test;
+  std::vector<ContactPtr> all;
+  for (int i = 0; i < 3000; ++i) all.push_back(test.maker.any());
+  for (const auto when : {start - 2h, start - 1h})
+    for (const auto& contact : all) test.table.answered(contact, when);
+  std::set<ServerId> holders;
+  const auto in_use = test.table.contacts();
+  std::size_t siblings = 0;
+  for (const auto& one : test.table.known()) {
+    siblings += one.sibling;
+    if (!one.sibling && std::ranges::find(in_use, one.contact) != in_use.end()) holders.insert(one.contact->id);
+  }
+  ASSERT_GT(holders.size(), 40u);
+  test.table.forget_if([&](const Contact& contact) { return holders.contains(contact.id); }, start);
+  EXPECT_GT(test.table.contacts().size(), siblings + holders.size() / 2);
 }
 
 TEST(RoutingTable, ACandidateThatAsksUsIsCheckedWithoutWaiting) {
@@ -331,7 +349,7 @@ RC_GTEST_PROP(RoutingTable, StaysWithinItsBoundsWhateverHappens, (std::uint64_t 
       case 5:
         test.table.forget_if([&, out = persons[test.maker.random.below(persons.size())]](const Contact& one) {
           return one.person == out && test.maker.random.below(4) == 0;
-        });
+        }, now);
         break;
       default: test.table.answered(contact, now); break;
     }

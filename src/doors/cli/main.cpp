@@ -88,6 +88,7 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "spatter: {}\n", error.what());
     return exit_failed;
   }
+  errno = 0;
   std::cout.flush();
   // A full disk, or no standard output at all: the caller must not take silence for an answer.
   if ((!std::cout || std::fflush(stdout) != 0 || std::ferror(stdout) != 0) && errno != EPIPE) {

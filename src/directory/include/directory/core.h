@@ -76,11 +76,12 @@ class DirectoryCore {
 
   // Looking up.
 
+  /// Whoever has just come up looks more thoroughly than one that is among its neighbours already.
+  enum class Look { arriving, again };
   /// A look-up for the own position, from the servers it knows and others it was told of (verified).
   /// Believes nothing of what the table says, in which liars may have left no honest neighbour: a
   /// server that has come up looks round at once, again when it has checked what it found, and then
   /// every look_round_every().
-  enum class Look { arriving, again };
   Lookup look_round(const std::vector<ContactPtr>& first, Look look) const;
   Duration look_round_every() const;
   Lookup find_servers(const Position& target) const { return find(Lookup::Want::servers, target); }

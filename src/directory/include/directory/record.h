@@ -13,8 +13,8 @@ namespace spatter {
 /// Travels on the wire and goes into positions: append, never renumber.
 enum class RecordType : std::uint8_t {
   server = 1,  ///< a server's addresses and room; subject: the ServerId; signed by the server
-  person = 2,  ///< a person's standing; subject: the PersonId
-  stripe = 3,  ///< where a stripe's shards are; subject: the StripeId
+  person = 2,  ///< which servers are a person's; subject: the PersonId
+  stripe = 3,  ///< where a stripe's shards are; subject: the StripeId and its owner, hashed
   health = 4,  ///< a report on the network; subject: epoch and reporter, hashed
 };
 inline constexpr std::uint8_t record_types = 4;

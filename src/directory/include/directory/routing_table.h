@@ -75,7 +75,7 @@ class RoutingTable {
   /// It was caught leaving things out. The third time it is forgotten and not taken for a while.
   void lied(const ContactPtr& contact, TimePoint now);
   /// Drops whoever may not be in the directory any more.
-  void forget_if(const std::function<bool(const Contact&)>& gone);
+  void forget_if(const std::function<bool(const Contact&)>& gone, TimePoint now);
 
   /// At most `count` contacts nearest to a point, nearest first: those that answered when they were
   /// last asked.

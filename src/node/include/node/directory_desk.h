@@ -6,6 +6,7 @@
 // All calls on the executor.
 #pragma once
 
+#include <map>
 #include <set>
 
 #include "base/sync.h"
@@ -21,8 +22,8 @@ struct DirectoryDeskOptions {
   DirectoryPace pace;
   Duration look_every = std::chrono::seconds(60);  ///< for own records to publish, and members that moved
   Duration publish_after = std::chrono::seconds(5);  ///< the own record has changed, or its place
-  /// A stripe's record is published when its holders have not changed for so long: most small stripes
-  /// are folded into larger ones before.
+  /// A stripe's record is published when the stripe is so old: most small ones are folded into larger
+  /// ones before.
   Duration stripe_settles = std::chrono::minutes(10);
   std::size_t stripes_at_once = 64;   ///< records of stripes each time it looks
   std::size_t members_at_once = 4;    ///< that are looked up each time, of those that are not up
@@ -70,7 +71,7 @@ class DirectoryDesk {
   };
   /// Errors as of Directory::look_up; unavailable, and why, while this server is not in the directory.
   Task<Result<Answer>> get(RecordKey key);
-  /// How long a server takes to answer; looks it up when the table does not hold it. denied: it is this one.
+  /// How long a server takes to answer; looks it up when the table does not hold it. invalid: it is this one.
   Task<Result<Duration>> ping(ServerId id);
   /// Looks at once for what is to be published; completes when that is done.
   Task<void> publish_now();

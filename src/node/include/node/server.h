@@ -24,6 +24,7 @@
 #include "node/trust_desk.h"
 #include "serverhalf/shard_store.h"
 #include "spatter/keeper.h"
+#include "spatter/placement.h"
 #include "spatter/reader.h"
 #include "spatter/stripe_table.h"
 #include "userhalf/volume.h"
@@ -159,6 +160,10 @@ class Server {
   Task<Result<std::string>> invite(Duration valid_for = std::chrono::hours(72));
   /// Both sides, by stripe and index; at most `limit` of each.
   Task<Result<std::vector<ServerContract>>> contracts(std::size_t limit);
+
+  /// Whether a stripe's holders, as its record names them, are those whom chance named among the servers
+  /// that are known here.
+  PlacementCheck check_holders(const StripeHoldersFacts& stripe) const;
 
   /// Retires another server of this person for good: the others refuse it, forget it and count its
   /// shards as lost at once. `which`: the first digits of its id. Errors name what is in the way:

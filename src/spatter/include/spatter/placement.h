@@ -78,6 +78,7 @@ struct PlacementCheck {
     std::optional<std::size_t> rank;  ///< in the draw, from 0; none: it could not be drawn at all
   };
   std::vector<Holder> holders;         ///< in the order of `holders`
+  std::size_t eligible = 0;            ///< candidates there were
   std::vector<ServerId> passed_over;   ///< drawn before the last of the holders, and holding nothing
   bool as_drawn() const;               ///< all could be drawn, and nobody was passed over
 };
