@@ -31,6 +31,13 @@ std::string_view method_name(std::uint16_t number) {
     case method::directory_put: return "directory.put";
     case method::directory_place: return "directory.place";
     case method::directory_look: return "directory.look";
+    case method::mend_tell: return "mend.tell";
+    case method::mend_get: return "mend.get";
+    case method::mend_versions: return "mend.versions";
+    case method::mend_put: return "mend.put";
+    case method::mend_sign: return "mend.sign";
+    case method::mend_audit: return "mend.audit";
+    case method::mend_report: return "mend.report";
     case method::relay_open: return "relay.open";
     case method::relay_ask: return "relay.ask";
     case method::reach_probe: return "reach.probe";

@@ -31,6 +31,13 @@ class ShardStore::Impl {
 
   Task<Result<wire::Contract>> put(Asker asker, wire::Signed descriptor, wire::Contract contract,
                                    Buffer shard);
+  Task<Result<wire::Contract>> put_rebuilt(ServerId coordinator, wire::Signed descriptor, wire::Contract contract,
+                                           Buffer shard, WallMs trial_until_ms);
+  Task<Result<std::vector<KeptStripe>>> kept_stripes(std::optional<StripeId> after, std::size_t limit);
+  Task<Result<std::optional<KeptStripe>>> kept_stripe(StripeId stripe);
+  Task<Result<bool>> set_holders(StripeId stripe, std::uint64_t version, Bytes chain,
+                                 std::vector<std::uint8_t> confirmed);
+  Task<Result<std::uint32_t>> let_go(std::vector<ShardKey> keys);
   Task<Result<std::uint64_t>> begin(Asker asker, ShardKey key, std::uint64_t size, WriterMark mark);
   Task<Result<void>> write(Asker asker, std::uint64_t handle, std::uint64_t offset, Buffer piece);
   Task<Result<wire::Contract>> commit(Asker asker, std::uint64_t handle, wire::Signed descriptor,
@@ -124,7 +131,10 @@ class ShardStore::Impl {
   // Writing (write.cpp)
   Task<Result<void>> wait_for_turn(Begun& begun, std::uint64_t offset);
   Task<Result<void>> look(Charge need, bool force);
-  Task<Result<Room>> reserve(PersonId person, Charge need);
+  Task<Result<Room>> reserve(PersonId person, Charge need, const Admission* admission = nullptr);
+  /// Stages, checks and keeps a whole shard. `trial_until_ms` of 0: the owner's own.
+  Task<Result<wire::Contract>> take(Asker asker, wire::Signed descriptor, wire::Contract contract, Buffer shard,
+                                    Result<Room> room, WallMs trial_until_ms);
   /// Checks everything that can be checked without looking at what is here. Any thread.
   Result<Offer> examine(const Asker& asker, const wire::Signed& descriptor,
                         const wire::Contract& contract, const Staged& staged) const;
@@ -153,7 +163,10 @@ class ShardStore::Impl {
   Task<Result<std::optional<Look>>> find(ShardKey key);
   /// Nothing when the shard is whole. Blocking.
   std::optional<ShardDamage> examine_entry(const Look& look, bool deep);
-  /// Only with the keys' locks held.
+  /// In order, each once; `keys` becomes so too.
+  Task<std::vector<serverhalf::KeyLocks::Hold>> lock_all(std::vector<ShardKey>& keys);
+  /// Only with the keys' locks held, as release_some.
+  Task<Result<std::uint32_t>> release_all(const std::vector<Entry>& entries);
   Task<Result<void>> release_some(std::span<const Entry> entries);
   Task<void> forget_releases();
   Task<void> suspect(ShardKey key);  ///< looks again, deep, under the lock; marks it lost

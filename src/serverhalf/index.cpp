@@ -47,6 +47,12 @@ CREATE TABLE roots(
 ) WITHOUT ROWID;
 )sql";
 
+constexpr const char* schema_2 = R"sql(
+ALTER TABLE stripes ADD COLUMN holders_version INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE stripes ADD COLUMN holders BLOB;
+ALTER TABLE shards ADD COLUMN trial_until_ms INTEGER NOT NULL DEFAULT 0;
+)sql";
+
 #define SPATTER_ENTRY_COLUMNS                                                                    \
   "id, stripe, shard_index, person, server, size, charged_rows, charged_files, lost, file_bytes, " \
   "contract"
@@ -97,7 +103,8 @@ Result<void> insert_row(Connected& db, const Offer& offer, ByteView inline_bytes
                .run());
   TRY(auto shard,
       db.prepare("INSERT INTO shards(stripe, shard_index, person, server, size, charged_rows, "
-                 "charged_files, lost, file_bytes, contract) VALUES(?1,?2,?3,?4,?5,?6,?7,0,?8,?9)"));
+                 "charged_files, lost, file_bytes, contract, trial_until_ms) "
+                 "VALUES(?1,?2,?3,?4,?5,?6,?7,0,?8,?9,?10)"));
   TRY_VOID(shard.bind_blob(1, offer.key.stripe.view())
                .bind(2, as_integer(offer.key.index))
                .bind_blob(3, offer.stripe.person.view())
@@ -107,6 +114,7 @@ Result<void> insert_row(Connected& db, const Offer& offer, ByteView inline_bytes
                .bind(7, as_integer(offer.charge.files))
                .bind(8, as_integer(offer.file_bytes))
                .bind_blob(9, as_bytes(offer.contract_bytes))
+               .bind(10, offer.trial_until_ms)
                .run());
   if (offer.file_bytes != 0) return {};
   const std::int64_t id = db.last_row_id();
@@ -115,9 +123,9 @@ Result<void> insert_row(Connected& db, const Offer& offer, ByteView inline_bytes
 }
 
 Result<void> update_row(Connected& db, const Offer& offer, std::int64_t id, bool lost,
-                        const Charge& charge) {
+                        const Charge& charge, WallMs trial_until_ms) {
   TRY(auto shard, db.prepare("UPDATE shards SET server = ?2, charged_rows = ?3, charged_files = ?4, "
-                             "lost = ?5, contract = ?6, file_bytes = ?7 WHERE id = ?1"));
+                             "lost = ?5, contract = ?6, file_bytes = ?7, trial_until_ms = ?8 WHERE id = ?1"));
   return shard.bind(1, id)
       .bind_blob(2, server_id(offer.terms.owner_key).view())
       .bind(3, as_integer(charge.rows))
@@ -125,6 +133,7 @@ Result<void> update_row(Connected& db, const Offer& offer, std::int64_t id, bool
       .bind(5, std::int64_t{lost})
       .bind_blob(6, as_bytes(offer.contract_bytes))
       .bind(7, as_integer(offer.file_bytes))
+      .bind(8, trial_until_ms)
       .run();
 }
 
@@ -137,7 +146,7 @@ Result<void> drop_stripe_if_last(Connected& db, const StripeId& stripe) {
 
 }  // namespace
 
-std::vector<std::string> migrations() { return {schema_1}; }
+std::vector<std::string> migrations() { return {schema_1, schema_2}; }
 
 Result<std::optional<Entry>> find(Connected& db, const ShardKey& key) {
   TRY(auto row, db.prepare("SELECT " SPATTER_ENTRY_COLUMNS
@@ -214,7 +223,8 @@ Result<void> check_writer(Connected& db, const ContractTerms& terms, const Volum
 }  // namespace
 
 Result<std::optional<Entry>> judge(Connected& db, const Offer& offer) {
-  TRY_VOID(check_writer(db, offer.terms, offer.stripe.volume, offer.stripe.writer_number));
+  if (offer.trial_until_ms == 0)
+    TRY_VOID(check_writer(db, offer.terms, offer.stripe.volume, offer.stripe.writer_number));
   TRY(auto stripe, db.prepare("SELECT person, descriptor FROM stripes WHERE stripe = ?1"));
   TRY(const bool known, stripe.bind_blob(1, offer.key.stripe.view()).step());
   if (!known) return std::optional<Entry>();
@@ -240,7 +250,7 @@ Result<Kept> keep(Connected& db, const Offer& offer, ByteView inline_bytes,
   const Entry& before = *kept.before;
   if (before.lost) {
     kept.how = Kept::How::healed;
-    TRY_VOID(update_row(db, offer, before.id, false, offer.charge));
+    TRY_VOID(update_row(db, offer, before.id, false, offer.charge, offer.trial_until_ms));
     if (offer.file_bytes == 0) {
       TRY(auto bytes,
           db.prepare("INSERT OR REPLACE INTO inline_shards(id, leaves, bytes) VALUES(?1, ?2, ?3)"));
@@ -256,7 +266,8 @@ Result<Kept> keep(Connected& db, const Offer& offer, ByteView inline_bytes,
   if (!stored.ParseFromString(before.contract_bytes) || !body.ParseFromString(stored.body()))
     return fail(Errc::corrupt, "the contract for {} in the index cannot be read",
                 before.key.text());
-  if (stored.body() == offer.contract.body() ||
+  // What the owner has offered stays as it is, whatever others rebuild.
+  if (offer.trial_until_ms != 0 || stored.body() == offer.contract.body() ||
       offer.terms.until_ms <= static_cast<WallMs>(body.until_ms())) {
     kept.how = Kept::How::known;
     kept.contract_bytes = before.contract_bytes;
@@ -265,7 +276,7 @@ Result<Kept> keep(Connected& db, const Offer& offer, ByteView inline_bytes,
   kept.how = Kept::How::renewed;
   Offer same_place = offer;
   same_place.file_bytes = before.file_bytes;
-  TRY_VOID(update_row(db, same_place, before.id, false, before.charge));
+  TRY_VOID(update_row(db, same_place, before.id, false, before.charge, 0));
   return kept;
 }
 
@@ -388,6 +399,65 @@ Result<void> drop_bytes(Connected& db, const ShardKey& key, Charge left) {
       .bind(3, as_integer(left.rows))
       .bind(4, as_integer(left.files))
       .run();
+}
+
+namespace {
+
+constexpr const char* kept_shards_of = "SELECT shard_index, size, lost, trial_until_ms FROM shards "
+                                       "WHERE stripe = ?1 ORDER BY shard_index";
+
+Result<KeptStripe> kept_of(Connected& db, const Statement& row) {
+  KeptStripe kept;
+  TRY(kept.stripe, id_column<StripeId>(row, 0));
+  TRY(kept.person, id_column<PersonId>(row, 1));
+  kept.descriptor = row.blob(2);
+  kept.holders_version = as_count(row.integer(3));
+  kept.holders = row.blob(4);
+  TRY(auto shards, db.prepare(kept_shards_of));
+  shards.bind_blob(1, kept.stripe.view());
+  while (true) {
+    TRY(const bool there, shards.step());
+    if (!there) return kept;
+    kept.shards.push_back({static_cast<std::uint8_t>(shards.integer(0)), as_count(shards.integer(1)),
+                           shards.integer(2) != 0, shards.integer(3)});
+  }
+}
+
+}  // namespace
+
+Result<std::vector<KeptStripe>> kept_stripes(Connected& db, const std::optional<StripeId>& after, std::size_t limit) {
+  TRY(auto row, db.prepare("SELECT stripe, person, descriptor, holders_version, holders FROM stripes "
+                           "WHERE stripe > ?1 ORDER BY stripe LIMIT ?2"));
+  row.bind_blob(1, after ? after->view() : ByteView()).bind(2, as_integer(limit));
+  std::vector<KeptStripe> all;
+  while (true) {
+    TRY(const bool there, row.step());
+    if (!there) return all;
+    TRY(auto kept, kept_of(db, row));
+    all.push_back(std::move(kept));
+  }
+}
+
+Result<std::optional<KeptStripe>> kept_stripe(Connected& db, const StripeId& stripe) {
+  TRY(auto row, db.prepare("SELECT stripe, person, descriptor, holders_version, holders FROM stripes "
+                           "WHERE stripe = ?1"));
+  TRY(const bool there, row.bind_blob(1, stripe.view()).step());
+  if (!there) return std::optional<KeptStripe>();
+  TRY(auto kept, kept_of(db, row));
+  return std::optional(std::move(kept));
+}
+
+Result<bool> set_holders(Connected& db, const StripeId& stripe, std::uint64_t version, ByteView chain,
+                         std::span<const std::uint8_t> confirmed) {
+  TRY(auto row, db.prepare("UPDATE stripes SET holders_version = ?2, holders = ?3 WHERE stripe = ?1 AND "
+                           "holders_version < ?2"));
+  TRY_VOID(row.bind_blob(1, stripe.view()).bind(2, as_integer(version)).bind_blob(3, chain).run());
+  if (db.changes() == 0) return false;
+  for (const std::uint8_t index : confirmed) {
+    TRY(auto shard, db.prepare("UPDATE shards SET trial_until_ms = 0 WHERE stripe = ?1 AND shard_index = ?2"));
+    TRY_VOID(shard.bind_blob(1, stripe.view()).bind(2, as_integer(index)).run());
+  }
+  return true;
 }
 
 Result<std::vector<Sums>> sums(Connected& db) {

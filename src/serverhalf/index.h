@@ -26,6 +26,9 @@ struct Offer {
   std::string contract_bytes;    ///< as kept, with the receipt
   Charge charge;
   std::uint64_t file_bytes = 0;  ///< 0: inline
+  /// Rebuilt by a co-holder: no writer's fence holds it up, and it is kept until then only, if it is
+  /// new. 0: the owner's own.
+  WallMs trial_until_ms = 0;
 };
 
 struct Entry {
@@ -90,6 +93,13 @@ Result<void> forget_doomed(Connected& db, std::span<const ShardKey> keys);
 Result<void> mark_lost(Connected& db, const ShardKey& key);
 /// The bytes of a lost shard are gone for good: only the row remains, and costs only that.
 Result<void> drop_bytes(Connected& db, const ShardKey& key, Charge left);
+
+/// What mending knows of a stripe with shards here.
+Result<std::vector<KeptStripe>> kept_stripes(Connected& db, const std::optional<StripeId>& after, std::size_t limit);
+Result<std::optional<KeptStripe>> kept_stripe(Connected& db, const StripeId& stripe);
+/// False: not newer, or none of its shards is here. Shards in `confirmed` are no longer on trial.
+Result<bool> set_holders(Connected& db, const StripeId& stripe, std::uint64_t version, ByteView chain,
+                         std::span<const std::uint8_t> confirmed);
 
 struct Sums {
   PersonId person;

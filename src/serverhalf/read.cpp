@@ -208,25 +208,65 @@ Task<Result<std::vector<bool>>> ShardStore::Impl::check(std::vector<ShardKey> ke
   co_return whole;
 }
 
-Task<Result<std::uint32_t>> ShardStore::Impl::release(Asker asker, std::vector<ShardKey> keys,
-                                                      std::uint64_t writer_number) {
+Task<std::vector<serverhalf::KeyLocks::Hold>> ShardStore::Impl::lock_all(std::vector<ShardKey>& keys) {
   std::ranges::sort(keys);
   const auto repeated = std::ranges::unique(keys);
   keys.erase(repeated.begin(), repeated.end());
   std::vector<serverhalf::KeyLocks::Hold> holds;
   holds.reserve(keys.size());
   for (const ShardKey& key : keys) holds.push_back(co_await locks_.lock(key));
+  co_return holds;
+}
+
+Task<Result<std::uint32_t>> ShardStore::Impl::release(Asker asker, std::vector<ShardKey> keys,
+                                                      std::uint64_t writer_number) {
+  const auto holds = co_await lock_all(keys);
   CO_TRY(const auto entries,
          co_await database_->read_for<std::vector<Entry>>([&](Connected& db) {
            return index::releasable(db, asker.person, keys, writer_number);
          }));
-  // In portions, so that a large release does not swell the database's log.
+  co_return co_await release_all(entries);
+}
+
+/// In portions, so that a large release does not swell the database's log.
+Task<Result<std::uint32_t>> ShardStore::Impl::release_all(const std::vector<Entry>& entries) {
   for (std::size_t first = 0; first < entries.size(); first += release_portion) {
     const auto portion = std::span(entries).subspan(
         first, std::min(release_portion, entries.size() - first));
     CO_TRY_VOID(co_await release_some(portion));
   }
   co_return static_cast<std::uint32_t>(entries.size());
+}
+
+Task<Result<std::uint32_t>> ShardStore::Impl::let_go(std::vector<ShardKey> keys) {
+  const auto holds = co_await lock_all(keys);
+  CO_TRY(const auto entries,
+         co_await database_->read_for<std::vector<Entry>>([&](Connected& db) -> Result<std::vector<Entry>> {
+           std::vector<Entry> found;
+           for (const ShardKey& key : keys) {
+             TRY(auto entry, index::find(db, key));
+             if (entry) found.push_back(std::move(*entry));
+           }
+           return found;
+         }));
+  co_return co_await release_all(entries);
+}
+
+Task<Result<std::vector<KeptStripe>>> ShardStore::Impl::kept_stripes(std::optional<StripeId> after,
+                                                                     std::size_t limit) {
+  co_return co_await database_->read_for<std::vector<KeptStripe>>(
+      [&](Connected& db) { return index::kept_stripes(db, after, limit); });
+}
+
+Task<Result<std::optional<KeptStripe>>> ShardStore::Impl::kept_stripe(StripeId stripe) {
+  co_return co_await database_->read_for<std::optional<KeptStripe>>(
+      [&](Connected& db) { return index::kept_stripe(db, stripe); });
+}
+
+Task<Result<bool>> ShardStore::Impl::set_holders(StripeId stripe, std::uint64_t version, Bytes chain,
+                                                 std::vector<std::uint8_t> confirmed) {
+  co_return co_await database_->write_for<bool>(
+      [&](Connected& db) { return index::set_holders(db, stripe, version, chain, confirmed); });
 }
 
 Task<Result<void>> ShardStore::Impl::release_some(std::span<const Entry> entries) {
@@ -298,11 +338,8 @@ Task<Result<void>> ShardStore::Impl::put_root(Asker asker, wire::Signed record) 
                          kept.SerializeAsString()};
   const Charge charge = serverhalf::charge_for_root(root.record.size());
   // Root records are small, few, and what a person needs most: policy has no say in them.
-  struct Everyone final : Admission {
-    Result<void> admit(const RoomRequest&) const override { return {}; }
-  };
   CO_TRY_VOID(co_await look(charge, false));
-  auto room = ledger_.reserve(person, charge, Everyone{}, {});
+  auto room = ledger_.reserve(person, charge, everyone(), {});
   auto before = co_await database_->write_for<std::optional<index::Root>>(
       [&](Connected& db) -> Result<std::optional<index::Root>> {
         TRY(auto replaced, index::put_root(db, root));

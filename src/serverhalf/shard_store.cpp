@@ -43,6 +43,30 @@ Task<Result<wire::Contract>> ShardStore::put(Asker asker, wire::Signed descripto
       impl_->put(asker, std::move(descriptor), std::move(contract), std::move(shard)));
 }
 
+Task<Result<wire::Contract>> ShardStore::put_rebuilt(ServerId coordinator, wire::Signed descriptor,
+                                                     wire::Contract contract, Buffer shard,
+                                                     WallMs trial_until_ms) {
+  return impl_->apart(impl_->put_rebuilt(coordinator, std::move(descriptor), std::move(contract), std::move(shard),
+                                         trial_until_ms));
+}
+
+Task<Result<std::vector<KeptStripe>>> ShardStore::kept_stripes(std::optional<StripeId> after, std::size_t limit) {
+  return impl_->apart(impl_->kept_stripes(after, limit));
+}
+
+Task<Result<std::optional<KeptStripe>>> ShardStore::kept_stripe(StripeId stripe) {
+  return impl_->apart(impl_->kept_stripe(stripe));
+}
+
+Task<Result<bool>> ShardStore::set_holders(StripeId stripe, std::uint64_t version, Bytes chain,
+                                           std::vector<std::uint8_t> confirmed) {
+  return impl_->apart(impl_->set_holders(stripe, version, std::move(chain), std::move(confirmed)));
+}
+
+Task<Result<std::uint32_t>> ShardStore::let_go(std::vector<ShardKey> keys) {
+  return impl_->apart(impl_->let_go(std::move(keys)));
+}
+
 Task<Result<std::uint64_t>> ShardStore::begin(Asker asker, ShardKey key, std::uint64_t size,
                                               WriterMark mark) {
   return impl_->apart(impl_->begin(asker, key, size, mark));

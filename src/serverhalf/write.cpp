@@ -36,13 +36,15 @@ Task<Result<void>> ShardStore::Impl::look(Charge need, bool force) {
   co_return Result<void>{};
 }
 
-Task<Result<ShardStore::Impl::Room>> ShardStore::Impl::reserve(PersonId person, Charge need) {
+Task<Result<ShardStore::Impl::Room>> ShardStore::Impl::reserve(PersonId person, Charge need,
+                                                               const Admission* admission) {
+  if (!admission) admission = options_.admission.get();
   CO_TRY_VOID(co_await look(need, false));
   const Reciprocity reciprocity = options_.reciprocity ? options_.reciprocity(person) : Reciprocity{};
-  auto room = ledger_.reserve(person, need, *options_.admission, reciprocity);
+  auto room = ledger_.reserve(person, need, *admission, reciprocity);
   if (room) co_return room;
   CO_TRY_VOID(co_await look(need, true));
-  co_return ledger_.reserve(person, need, *options_.admission, reciprocity);
+  co_return ledger_.reserve(person, need, *admission, reciprocity);
 }
 
 Result<ContractTerms> ShardStore::Impl::examine_terms(const Asker& asker,
@@ -160,14 +162,41 @@ Task<Result<wire::Contract>> ShardStore::Impl::give_up(Staged staged, Error why)
   co_return fail(std::move(why));
 }
 
+namespace {
+
+Result<void> check_size(const Buffer& shard) {
+  if (!shard.empty() && shard.size() <= shard_bytes_max) return {};
+  return fail(Errc::invalid, "a shard of {} bytes, allowed are 1 to {}", shard.size(), shard_bytes_max);
+}
+
+serverhalf::Charge charge_of(const Buffer& shard, const wire::Signed& descriptor, const wire::Contract& contract) {
+  return charge_for(shard.size(), descriptor.ByteSizeLong(), contract.body().size() + 64 + receipt_bytes);
+}
+
+}  // namespace
+
 Task<Result<wire::Contract>> ShardStore::Impl::put(Asker asker, wire::Signed descriptor,
                                                    wire::Contract contract, Buffer shard) {
-  if (shard.empty() || shard.size() > shard_bytes_max)
-    co_return fail(Errc::invalid, "a shard of {} bytes, allowed are 1 to {}", shard.size(),
-                   shard_bytes_max);
-  auto room = co_await reserve(
-      asker.person, charge_for(shard.size(), descriptor.ByteSizeLong(),
-                               contract.body().size() + 64 + receipt_bytes));
+  CO_TRY_VOID(check_size(shard));
+  auto room = co_await reserve(asker.person, charge_of(shard, descriptor, contract));
+  co_return co_await take(asker, std::move(descriptor), std::move(contract), std::move(shard), std::move(room), 0);
+}
+
+Task<Result<wire::Contract>> ShardStore::Impl::put_rebuilt(ServerId coordinator, wire::Signed descriptor,
+                                                           wire::Contract contract, Buffer shard,
+                                                           WallMs trial_until_ms) {
+  CO_TRY_VOID(check_size(shard));
+  CO_TRY(const auto terms, check_offer(contract));
+  if (server_id(terms.owner_key) != coordinator)
+    co_return fail(Errc::denied, "the contract for shard {} of stripe {} is not offered by the server that brings it",
+                   terms.index, terms.stripe);
+  auto room = co_await reserve(terms.person, charge_of(shard, descriptor, contract), &everyone());
+  co_return co_await take({coordinator, terms.person}, std::move(descriptor), std::move(contract), std::move(shard),
+                          std::move(room), trial_until_ms);
+}
+
+Task<Result<wire::Contract>> ShardStore::Impl::take(Asker asker, wire::Signed descriptor, wire::Contract contract,
+                                                    Buffer shard, Result<Room> room, WallMs trial_until_ms) {
   // No room is no refusal yet: it may be here already, and its receipt got lost.
   if (!room && room.error().code != Errc::no_space) co_return fail(room.error());
   Staged staged{.size = shard.size(), .bytes = shard};
@@ -175,6 +204,7 @@ Task<Result<wire::Contract>> ShardStore::Impl::put(Asker asker, wire::Signed des
   const auto check = [&]() -> Result<Offer> {
     staged.leaves = leaf_hashes(shard);
     TRY(Offer checked, examine(asker, descriptor, contract, staged));
+    checked.trial_until_ms = trial_until_ms;
     if (!staged.tmp.empty()) {
       TRY_VOID(create_tmp(staged));
       TRY_VOID(staged.file->write_at(0, shard));

@@ -45,6 +45,15 @@ inline constexpr std::uint16_t directory_put = 403;   ///< records to keep
 inline constexpr std::uint16_t directory_place = 404; ///< a draw of the caller's place
 inline constexpr std::uint16_t directory_look = 405;  ///< servers near the caller's place, looked up for it
 
+// Keeping stripes alive together (wire/proto/mend.proto).
+inline constexpr std::uint16_t mend_tell = 500;      ///< newer lists of holders
+inline constexpr std::uint16_t mend_get = 501;       ///< what a holder knows of a stripe
+inline constexpr std::uint16_t mend_versions = 502;  ///< which lists a holder has of the caller's stripes
+inline constexpr std::uint16_t mend_put = 503;       ///< a rebuilt shard
+inline constexpr std::uint16_t mend_sign = 504;      ///< asked to sign a list of holders
+inline constexpr std::uint16_t mend_audit = 505;     ///< leaves to be shown
+inline constexpr std::uint16_t mend_report = 506;    ///< what auditors found
+
 // Reaching servers that cannot be dialled (net/relay.h).
 inline constexpr std::uint16_t relay_open = 700;   ///< asked of a relay: a link to another server
 inline constexpr std::uint16_t relay_ask = 701;    ///< by a relay: somebody wants a link to you

@@ -36,6 +36,9 @@ class Admission {
   virtual Result<void> admit(const RoomRequest& request) const = 0;
 };
 
+/// For what no policy has a say in: root records, and what is rebuilt.
+const Admission& everyone();
+
 /// The default. The last eighth of the half is kept for those who are below their share; up to
 /// there it is first come, first served. A person's share is the largest of
 ///   - an equal part: budget / persons,

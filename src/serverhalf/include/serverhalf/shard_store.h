@@ -105,6 +105,22 @@ struct ShardQuery {
   bool with_descriptors = false;
 };
 
+/// What is known here of a stripe with shards here, for those who mend it together.
+struct KeptStripe {
+  struct Shard {
+    std::uint8_t index = 0;
+    std::uint64_t size = 0;
+    bool lost = false;
+    WallMs trial_until_ms = 0;  ///< rebuilt by a co-holder and named by no list yet; 0: for good
+  };
+  StripeId stripe;
+  PersonId person;
+  Bytes descriptor;                   ///< a serialized wire::Signed
+  std::uint64_t holders_version = 0;  ///< 0: no list of its holders has come
+  Bytes holders;                      ///< a serialized wire::HolderChain
+  std::vector<Shard> shards;          ///< by index
+};
+
 /// One thing that is wrong in the server half.
 struct ShardDamage {
   enum class Kind { missing, truncated, flipped, swapped, unreadable, record, orphan, leftover };
@@ -165,6 +181,26 @@ class ShardStore {
   ///   fenced    the volume has a newer writer
   Task<Result<std::vector<wire::Contract>>> renew(Asker asker,
                                                   std::vector<wire::Contract> offers);
+
+  /// A whole shard that a co-holder of its stripe has rebuilt while the owner is away, under a contract
+  /// that the co-holder offers with his server's key. That he is one is for the caller to have checked.
+  /// It takes the owner's room but is held to the budget alone, not to his share. A new one is kept
+  /// until `trial_until_ms`, and for good once set_holders names it. Errors as put, but for `fenced`.
+  Task<Result<wire::Contract>> put_rebuilt(ServerId coordinator, wire::Signed descriptor, wire::Contract contract,
+                                           Buffer shard, WallMs trial_until_ms);
+
+  // --- Who keeps a stripe ---------------------------------------------------------------------
+
+  /// Stripes with shards here, in order of id.
+  Task<Result<std::vector<KeptStripe>>> kept_stripes(std::optional<StripeId> after, std::size_t limit);
+  Task<Result<std::optional<KeptStripe>>> kept_stripe(StripeId stripe);
+  /// Keeps a checked chain of holder lists (trust/holder_list.h) with its stripe; false when a version
+  /// as high is here already, or none of the stripe's shards. `confirmed`: indices that it gives this
+  /// server. Durable on return.
+  Task<Result<bool>> set_holders(StripeId stripe, std::uint64_t version, Bytes chain,
+                                 std::vector<std::uint8_t> confirmed);
+  /// Forgets shards of which the stripe has no need any more, whoever owns them; returns how many.
+  Task<Result<std::uint32_t>> let_go(std::vector<ShardKey> keys);
 
   // --- Reading --------------------------------------------------------------------------------
 

@@ -36,6 +36,8 @@ inline constexpr std::string_view rotation_key = "rotation-key";
 inline constexpr std::string_view person_servers = "person-servers";
 inline constexpr std::string_view stripe_holders = "stripe-holders";
 inline constexpr std::string_view health = "health";
+inline constexpr std::string_view holders = "holders";
+inline constexpr std::string_view audit = "audit";
 }  // namespace kind
 
 /// A body longer than this is refused unread: no record comes near it.
