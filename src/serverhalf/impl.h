@@ -35,6 +35,8 @@ class ShardStore::Impl {
                                            Buffer shard, WallMs trial_until_ms);
   Task<Result<std::vector<KeptStripe>>> kept_stripes(std::optional<StripeId> after, std::size_t limit);
   Task<Result<std::optional<KeptStripe>>> kept_stripe(StripeId stripe);
+  Task<Result<std::vector<KeptVersion>>> kept_versions(PersonId person, std::optional<StripeId> after,
+                                                       std::size_t limit);
   Task<Result<bool>> set_holders(StripeId stripe, std::uint64_t version, Bytes chain,
                                  std::vector<std::uint8_t> confirmed);
   Task<Result<std::uint32_t>> let_go(std::vector<ShardKey> keys);

@@ -250,7 +250,7 @@ Result<Kept> keep(Connected& db, const Offer& offer, ByteView inline_bytes,
   const Entry& before = *kept.before;
   if (before.lost) {
     kept.how = Kept::How::healed;
-    TRY_VOID(update_row(db, offer, before.id, false, offer.charge, offer.trial_until_ms));
+    TRY_VOID(update_row(db, offer, before.id, false, offer.charge, 0));
     if (offer.file_bytes == 0) {
       TRY(auto bytes,
           db.prepare("INSERT OR REPLACE INTO inline_shards(id, leaves, bytes) VALUES(?1, ?2, ?3)"));
@@ -428,7 +428,7 @@ Result<KeptStripe> kept_of(Connected& db, const Statement& row) {
 Result<std::vector<KeptStripe>> kept_stripes(Connected& db, const std::optional<StripeId>& after, std::size_t limit) {
   TRY(auto row, db.prepare("SELECT stripe, person, descriptor, holders_version, holders FROM stripes "
                            "WHERE stripe > ?1 ORDER BY stripe LIMIT ?2"));
-  row.bind_blob(1, after ? after->view() : ByteView()).bind(2, as_integer(limit));
+  row.bind_blob(1, after.value_or(StripeId{}).view()).bind(2, as_integer(limit));
   std::vector<KeptStripe> all;
   while (true) {
     TRY(const bool there, row.step());
@@ -445,6 +445,22 @@ Result<std::optional<KeptStripe>> kept_stripe(Connected& db, const StripeId& str
   if (!there) return std::optional<KeptStripe>();
   TRY(auto kept, kept_of(db, row));
   return std::optional(std::move(kept));
+}
+
+Result<std::vector<ShardStore::KeptVersion>> kept_versions(Connected& db, const PersonId& person,
+                                                           const std::optional<StripeId>& after, std::size_t limit) {
+  TRY(auto row, db.prepare("SELECT stripe, holders_version FROM stripes WHERE person = ?1 AND stripe > ?2 "
+                           "ORDER BY stripe LIMIT ?3"));
+  row.bind_blob(1, person.view()).bind_blob(2, after.value_or(StripeId{}).view()).bind(3, as_integer(limit));
+  std::vector<ShardStore::KeptVersion> all;
+  while (true) {
+    TRY(const bool there, row.step());
+    if (!there) return all;
+    ShardStore::KeptVersion one;
+    TRY(one.stripe, id_column<StripeId>(row, 0));
+    one.version = as_count(row.integer(1));
+    all.push_back(one);
+  }
 }
 
 Result<bool> set_holders(Connected& db, const StripeId& stripe, std::uint64_t version, ByteView chain,

@@ -97,6 +97,8 @@ Result<void> drop_bytes(Connected& db, const ShardKey& key, Charge left);
 /// What mending knows of a stripe with shards here.
 Result<std::vector<KeptStripe>> kept_stripes(Connected& db, const std::optional<StripeId>& after, std::size_t limit);
 Result<std::optional<KeptStripe>> kept_stripe(Connected& db, const StripeId& stripe);
+Result<std::vector<ShardStore::KeptVersion>> kept_versions(Connected& db, const PersonId& person,
+                                                           const std::optional<StripeId>& after, std::size_t limit);
 /// False: not newer, or none of its shards is here. Shards in `confirmed` are no longer on trial.
 Result<bool> set_holders(Connected& db, const StripeId& stripe, std::uint64_t version, ByteView chain,
                          std::span<const std::uint8_t> confirmed);

@@ -263,6 +263,13 @@ Task<Result<std::optional<KeptStripe>>> ShardStore::Impl::kept_stripe(StripeId s
       [&](Connected& db) { return index::kept_stripe(db, stripe); });
 }
 
+Task<Result<std::vector<ShardStore::KeptVersion>>> ShardStore::Impl::kept_versions(
+    PersonId person, std::optional<StripeId> after, std::size_t limit) {
+  co_return co_await database_->read_for<std::vector<KeptVersion>>([&](Connected& db) {
+    return index::kept_versions(db, person, after, limit);
+  });
+}
+
 Task<Result<bool>> ShardStore::Impl::set_holders(StripeId stripe, std::uint64_t version, Bytes chain,
                                                  std::vector<std::uint8_t> confirmed) {
   co_return co_await database_->write_for<bool>(

@@ -58,6 +58,12 @@ Task<Result<std::optional<KeptStripe>>> ShardStore::kept_stripe(StripeId stripe)
   return impl_->apart(impl_->kept_stripe(stripe));
 }
 
+Task<Result<std::vector<ShardStore::KeptVersion>>> ShardStore::kept_versions(PersonId person,
+                                                                             std::optional<StripeId> after,
+                                                                             std::size_t limit) {
+  return impl_->apart(impl_->kept_versions(person, after, limit));
+}
+
 Task<Result<bool>> ShardStore::set_holders(StripeId stripe, std::uint64_t version, Bytes chain,
                                            std::vector<std::uint8_t> confirmed) {
   return impl_->apart(impl_->set_holders(stripe, version, std::move(chain), std::move(confirmed)));

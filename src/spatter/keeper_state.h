@@ -10,7 +10,7 @@
 #include "holder_link.h"
 #include "spatter/keeper.h"
 #include "spatter/upkeep.h"
-#include "task_groups.h"
+#include "base/task_groups.h"
 
 namespace spatter {
 

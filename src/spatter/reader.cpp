@@ -5,7 +5,7 @@
 #include "code/layout.h"
 #include "crypto/merkle.h"
 #include "holder_link.h"
-#include "task_groups.h"
+#include "base/task_groups.h"
 
 namespace spatter {
 

@@ -7,7 +7,7 @@
 #include "crypto/merkle.h"
 #include "holder_link.h"
 #include "spatter/safety.h"
-#include "task_groups.h"
+#include "base/task_groups.h"
 #include "trust/contract.h"
 
 namespace spatter {

@@ -250,8 +250,8 @@ class Cluster {
     auto* members = server.members.get();
     serve_shards(*server.rpc, *server.store,
                  [members](ServerId id) { return members->person_of(id); });
-    server.rpc->on_reachability = [this, members](ServerId id, bool up) {
-      members->set_up(id, up, clock().now());
+    server.rpc->on_reachability = [members, &server](ServerId id, bool up) {
+      members->set_up(id, up, server.runtime().now());
     };
     for (auto& other : servers) {
       if (other.get() == &server) continue;
@@ -297,8 +297,6 @@ class Cluster {
         },
         1min);
   }
-  /// Any Runtime's clock serves: members compare with now() of their own server.
-  Runtime& clock() { return servers.front()->runtime(); }
 
   sim::World world;
   sim::Network network{world};

@@ -194,6 +194,13 @@ class ShardStore {
   /// Stripes with shards here, in order of id.
   Task<Result<std::vector<KeptStripe>>> kept_stripes(std::optional<StripeId> after, std::size_t limit);
   Task<Result<std::optional<KeptStripe>>> kept_stripe(StripeId stripe);
+  /// Of one person's stripes: which version of its list each has; 0 for none. In order of id.
+  struct KeptVersion {
+    StripeId stripe;
+    std::uint64_t version = 0;
+  };
+  Task<Result<std::vector<KeptVersion>>> kept_versions(PersonId person, std::optional<StripeId> after,
+                                                       std::size_t limit);
   /// Keeps a checked chain of holder lists (trust/holder_list.h) with its stripe; false when a version
   /// as high is here already, or none of the stripe's shards. `confirmed`: indices that it gives this
   /// server. Durable on return.

@@ -1,0 +1,150 @@
+// The inside of Mender. What one stripe goes through: told (a list comes), looked at (who is gone?),
+// waiting (others come first), rebuilt (repair.cpp), signed (sign.cpp), told again.
+#pragma once
+
+#include "base/task_groups.h"
+#include "mend/mender.h"
+#include "net/methods.h"
+
+namespace spatter {
+
+/// A stripe with shards here and a list of its holders.
+struct MendedStripe {
+  PersonId person;
+  unsigned k = 1, n = 3;
+  std::uint64_t shard_size = 0;
+  HolderList list;
+  std::vector<std::uint8_t> own;  ///< indices that are here and whole
+  bool own_lost = false;          ///< something here is not whole
+  Danger danger = Danger::none;
+  std::optional<TimePoint> since; ///< when the danger was first seen under this list
+  TimePoint again_at{};           ///< not before, after a failure
+};
+
+/// What the store has of a stripe, checked.
+struct KeptFacts {
+  KeptStripe kept;
+  wire::Signed signed_descriptor;
+  Descriptor descriptor;
+  wire::HolderChain chain;
+  std::optional<HolderChainFacts> facts;  ///< none: no list has come
+};
+
+struct Mender::State {
+  State(Parts parts, MendOptions options);
+
+  using Handle = Task<Result<RpcReply>> (State::*)(Caller, RpcRequest);
+  static Task<Result<RpcReply>> serve_while_there(std::shared_ptr<State> state, Handle handle, Caller caller,
+                                                  RpcRequest request);
+
+  // Looking (mender.cpp)
+  Task<Result<void>> load();
+  Task<void> run();
+  Task<void> look();
+  void judge(const StripeId& id, MendedStripe& stripe);
+  bool is_gone(const ServerId& holder);
+  bool is_absent(const ServerId& holder);
+  std::optional<Duration> away(const ServerId& holder);
+  bool counts(const StripeId& stripe, unsigned index, const ServerId& holder);
+  bool owner_is_up(const PersonId& person) const;
+  void note(const KeptFacts& kept);
+  Task<Result<std::optional<KeptFacts>>> kept(StripeId id);
+  Result<KeptFacts> check(KeptStripe kept, bool loading) const;
+  SignsForOwner signs() const;
+  Task<void> end_trials();
+  Task<void> heal_own(StripeId id);
+  void start_repairs();
+
+  // Rebuilding (repair.cpp)
+  struct Job;
+  Task<void> repair(StripeId id);
+  Task<Result<void>> try_repair(StripeId id, std::shared_ptr<Job> job);
+  Result<void> plan(Job& job);
+  Result<void> can_agree(Job& job);
+  Task<Result<void>> fetch(std::shared_ptr<Job> job);
+  Task<void> fetch_one(std::shared_ptr<Job> job, unsigned index, ServerId holder);
+  Result<void> rebuild(Job& job) const;  ///< any thread
+  Task<Result<void>> place_all(std::shared_ptr<Job> job);
+  Task<void> place_one(std::shared_ptr<Job> job, unsigned index, ServerId holder);
+  Task<void> pace(std::uint64_t bytes, Danger danger);
+
+  // Lists (sign.cpp)
+  Task<Result<void>> agree(std::shared_ptr<Job> job);
+  Task<void> ask_signature(std::shared_ptr<Job> job, ServerId holder);
+  Task<Result<RpcReply>> handle_sign(Caller caller, RpcRequest request);
+  Task<Result<void>> check_removed(const KeptFacts& kept, const HolderList& next);
+  Result<void> check_added(const KeptFacts& kept, const HolderList& next,
+                           const google::protobuf::RepeatedPtrField<wire::Contract>& receipts, const ServerId& asker);
+  Result<void> promise(const StripeId& stripe, const HolderList& next, const std::string& body);
+
+  // Telling (tell.cpp)
+  Task<Result<bool>> adopt(wire::HolderChain chain);
+  Task<void> tell_all(std::shared_ptr<Job> job);
+  Task<void> tell(ServerId server, wire::HolderChain chain);
+  Task<void> catch_up();  ///< asks others for lists that came while this server was away
+  Task<Result<void>> catch_up_with(ServerId server, std::vector<std::pair<StripeId, std::uint64_t>> known);
+  Task<void> catch_up_with_returned();
+  Task<void> settle_surplus(StripeId id);
+  Task<Result<RpcReply>> handle_tell(Caller caller, RpcRequest request);
+  Task<Result<RpcReply>> handle_get(Caller caller, RpcRequest request);
+  Task<Result<RpcReply>> handle_versions(Caller caller, RpcRequest request);
+  Task<Result<RpcReply>> handle_put(Caller caller, RpcRequest request);
+  Result<PersonId> member(const Caller& caller) const;
+
+  Parts parts;
+  MendOptions options;
+  std::unordered_map<StripeId, MendedStripe> stripes;
+  std::uint64_t untold = 0;
+  std::uint64_t lost_here = 0;                  ///< shards of the own half, when they were last looked at
+  /// Shards that were found wrong or missing at holders that are up.
+  std::map<StripeId, std::set<std::pair<unsigned, ServerId>>> failed;
+  std::set<ServerId> gone_before;               ///< as of the last look
+  std::map<ServerId, TimePoint> unknown_since;  ///< holders that are no members
+  std::set<StripeId> repairing;
+  std::map<StripeId, TimePoint> trials;         ///< stripes with shards here that no list names yet
+  /// Which list this server has signed last to follow which: one at a time.
+  struct Promise {
+    Digest previous;
+    std::uint64_t version = 0;
+    Digest body;
+  };
+  std::map<StripeId, Promise> promises;
+  std::set<StripeId> surplus;                   ///< lists have left this server out
+  MendReport done;                              ///< the sums since the start
+  TimePoint busy_since{};
+  double busy_seconds = 0;
+  std::unique_ptr<ByteRate> rate;
+  Members::Subscription subscription = 0;
+  std::function<void(wire::HolderChain)>* on_told_owner = nullptr;
+  Event wanted;
+  TaskGroups groups;
+  TaskGroup tasks;
+};
+
+/// The key after which a listing begins with `key`.
+std::optional<ShardKey> before_key(const ShardKey& key);
+
+/// What a rebuilding works on; shared with the calls that it makes, some of which outlive it.
+struct Mender::State::Job {
+  Job(State& state, StripeId id) : id(id), changed(state.parts.runtime.executor()) {}
+
+  StripeId id;
+  KeptFacts kept;
+  Danger danger = Danger::none;
+  std::vector<std::optional<ServerId>> present;   ///< by index: who keeps it and counts
+  std::vector<std::pair<unsigned, ServerId>> wanted;  ///< to be rebuilt, and for whom
+  std::map<unsigned, Buffer> columns;             ///< verified
+  std::map<unsigned, Buffer> rebuilt;
+  std::map<std::pair<unsigned, ServerId>, wire::Contract> receipts;
+  std::size_t running = 0;
+  HolderList next;
+  std::string body;
+  std::vector<wire::HolderList::Signature> signatures;
+  std::vector<ServerId> signers;
+  std::vector<Error> refusals;
+  wire::HolderChain chain;                        ///< the new one
+  std::uint64_t moved = 0;
+  WaitQueue changed;                              ///< a call has ended
+};
+
+}  // namespace spatter

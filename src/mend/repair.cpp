@@ -1,0 +1,301 @@
+// Rebuilding a stripe: any k shards are fetched and checked against the owner's roots, the missing ones
+// computed and checked likewise, sent to new holders, and the new list agreed on.
+#include <algorithm>
+
+#include "code/stripe_code.h"
+#include "crypto/merkle.h"
+#include "mender_state.h"
+#include "spatter/writer.h"
+
+namespace spatter {
+namespace {
+
+constexpr Duration fetch_timeout = std::chrono::seconds(60);
+constexpr Duration hedge_after = std::chrono::seconds(10);  ///< of no further shard, another is asked for
+constexpr CallOptions put_options{.timeout = std::chrono::seconds(120), .priority = Priority::bulk};
+
+Result<void> check_whole(const Buffer& shard, const Descriptor& descriptor, unsigned index) {
+  if (shard.size() == descriptor.shard_size &&
+      merkle_root(leaf_hashes(shard)) == descriptor.shard_roots[index])
+    return {};
+  return fail(Errc::corrupt, "shard {} of stripe {} does not have the root that its owner signed", index,
+              descriptor.stripe);
+}
+
+/// Indices for which nobody counts, or for k = 1 those that make up the three copies.
+std::vector<unsigned> missing(const std::vector<std::optional<ServerId>>& present) {
+  std::vector<unsigned> result;
+  for (unsigned i = 0; i < present.size(); ++i)
+    if (!present[i]) result.push_back(i);
+  return result;
+}
+
+}  // namespace
+
+/// Who counts for what, and who gets what is missing. Errc::unavailable: nothing can be done now.
+Result<void> Mender::State::plan(Job& job) {
+  const auto& descriptor = job.kept.descriptor;
+  const auto& list = job.kept.facts->newest;
+  job.present.assign(descriptor.n, std::nullopt);
+  std::set<ServerId> copies;
+  for (const auto& holder : list.holders)
+    for (const auto index : holder.indices) {
+      if (!counts(job.id, index, holder.server)) continue;
+      if (descriptor.k == 1 && !copies.insert(holder.server).second) continue;
+      job.present[index] = holder.server;
+    }
+  std::vector<Candidate> candidates;
+  for (const auto& member : parts.members.all()) {
+    const bool holds = std::ranges::find(job.present, std::optional(member.id)) != job.present.end();
+    const bool trusted = parts.members.is_trusted(member.person) || member.person == descriptor.person;
+    // The owner's machine is what a stripe must outlive; in small networks it holds a copy itself.
+    const bool takes = trusted && (member.id == parts.identity.server || (member.up && member.may_hold)) &&
+                       member.id != descriptor.server && member.free_bytes > 2 * descriptor.shard_size;
+    if (holds || takes) candidates.push_back(candidate_of(member, takes));
+  }
+  for (const auto& holder : job.present)  // counted, and no member that is known just now
+    if (holder && std::ranges::find(candidates, *holder, &Candidate::server) == candidates.end())
+      candidates.push_back({.server = *holder, .person = {}, .prefix = {}, .weight = 1, .accepts = false});
+  const auto wanted = place(job.id, descriptor.n, descriptor.n, candidates, job.present);
+  for (const unsigned index : missing(job.present))
+    if (wanted[index]) job.wanted.emplace_back(index, *wanted[index]);
+  if (job.wanted.empty())
+    return fail(Errc::unavailable, "stripe {}: no other server can take its {} missing shards: more servers would help",
+                job.id, missing(job.present).size());
+  return {};
+}
+
+Task<void> Mender::State::pace(std::uint64_t bytes, Danger danger) {
+  done.moved_bytes += bytes;
+  if (!rate || danger == Danger::urgent) co_return;
+  const auto wait = rate->take(bytes, parts.runtime.now());
+  if (wait > Duration{}) co_await parts.runtime.sleep(wait);
+}
+
+Task<void> Mender::State::fetch_one(std::shared_ptr<Job> job, unsigned index, ServerId holder) {
+  const auto& descriptor = job->kept.descriptor;
+  Result<Buffer> shard = fail(Errc::unavailable, "not asked");
+  if (holder == parts.identity.server) {
+    auto part = co_await parts.shards.read({job->id, index}, 0, 0);
+    shard = part ? Result<Buffer>(part->leaves) : fail(std::move(part).error());
+  } else {
+    wire::ShardReadRequest request;
+    request.set_stripe(job->id.raw());
+    request.set_index(index);
+    auto reply = co_await parts.rpc.call(
+        holder, {.method = method::shard_read, .body = request.SerializeAsString(), .payload = {}},
+        {.timeout = fetch_timeout, .priority = Priority::bulk, .reply_payload_bytes = descriptor.shard_size});
+    shard = reply ? Result<Buffer>(reply->payload.flat()) : fail(std::move(reply).error());
+    if (shard) co_await pace(shard->size(), job->danger);
+  }
+  if (shard) {
+    const auto whole = co_await parts.runtime.blocking([&] { return check_whole(*shard, descriptor, index); });
+    if (!whole) shard = fail(whole.error());
+  }
+  if (shard) {
+    job->columns.emplace(index, std::move(*shard));
+  } else {
+    const auto code = shard.error().code;
+    parts.runtime.log().info("stripe {}: shard {} did not come from server {}: {}", job->id, index, holder,
+                             shard.error().message);
+    // It is there and has not got it whole: that is known for certain now.
+    if (holder != parts.identity.server && (code == Errc::corrupt || code == Errc::not_found))
+      failed[job->id].insert({index, holder});
+  }
+  --job->running;
+  job->changed.wake_all();
+}
+
+/// Own shards first, then whoever answers; another is asked whenever one fails or all lag.
+Task<Result<void>> Mender::State::fetch(std::shared_ptr<Job> job) {
+  const unsigned k = job->kept.descriptor.k;
+  std::vector<std::pair<unsigned, ServerId>> sources;
+  for (const bool own : {true, false})
+    for (unsigned index = 0; index < job->present.size(); ++index) {
+      const auto& holder = job->present[index];
+      if (!holder || own != (*holder == parts.identity.server)) continue;
+      if (own || parts.members.is_up(*holder)) sources.emplace_back(index, *holder);
+    }
+  TaskGroups::Scope scope(groups);
+  std::size_t next = 0;
+  const auto ask = [&] {
+    const auto [index, holder] = sources[next++];
+    ++job->running;
+    scope.spawn(fetch_one(job, index, holder));
+  };
+  while (job->columns.size() < k) {
+    while (next < sources.size() && job->columns.size() + job->running < k) ask();
+    if (job->running == 0)
+      co_return fail(Errc::unavailable, "stripe {}: {} of the {} shards that are needed could be had", job->id,
+                     job->columns.size(), k);
+    const auto before = job->columns.size() + (sources.size() - next);
+    co_await wait_until(parts.runtime, job->changed, parts.runtime.now() + hedge_after);
+    if (job->columns.size() + (sources.size() - next) == before && next < sources.size()) ask();
+  }
+  co_return Result<void>{};
+}
+
+Result<void> Mender::State::rebuild(Job& job) const {
+  const auto& descriptor = job.kept.descriptor;
+  TRY(const auto code, StripeCode::make(descriptor.k, descriptor.n));
+  std::vector<unsigned> have, want;
+  std::vector<const std::uint8_t*> in;
+  std::vector<std::uint8_t*> out;
+  for (const auto& [index, shard] : job.columns) {
+    if (have.size() == descriptor.k) break;
+    have.push_back(index);
+    in.push_back(shard.data());
+  }
+  for (const auto& [index, holder] : job.wanted) {
+    if (job.columns.contains(index) || std::ranges::find(want, index) != want.end()) continue;
+    want.push_back(index);
+    auto& shard = job.rebuilt[index] = Buffer::allocate(descriptor.shard_size);
+    out.push_back(shard.mutable_data());
+  }
+  if (!want.empty()) {
+    TRY(const auto way, code.rebuild(have, want));
+    way.run(in, out, descriptor.shard_size);
+  }
+  for (const auto& [index, shard] : job.rebuilt) TRY_VOID(check_whole(shard, descriptor, index));
+  for (const auto& [index, holder] : job.wanted)
+    if (const auto at = job.columns.find(index); at != job.columns.end()) job.rebuilt[index] = at->second;
+  return {};
+}
+
+Task<void> Mender::State::place_one(std::shared_ptr<Job> job, unsigned index, ServerId holder) {
+  const auto now = parts.runtime.wall_ms();
+  const auto& own = parts.identity;
+  auto offer = offer_contract(own.server_key, job->kept.descriptor, index, holder, now, now + contract_term_ms);
+  const Buffer shard = job->rebuilt.at(index);
+  Result<wire::Contract> receipt = fail(Errc::unavailable, "not sent");
+  if (holder == own.server) {
+    const auto trial = std::chrono::duration_cast<std::chrono::milliseconds>(options.trial).count();
+    receipt = co_await parts.shards.put_rebuilt(own.server, job->kept.signed_descriptor, std::move(offer), shard,
+                                                now + trial);
+  } else {
+    co_await pace(shard.size(), job->danger);
+    wire::MendPutRequest request;
+    *request.mutable_chain() = job->kept.chain;
+    *request.mutable_stripe_descriptor() = job->kept.signed_descriptor;
+    *request.mutable_contract() = std::move(offer);
+    auto reply = co_await parts.rpc.call(
+        holder, {.method = method::mend_put, .body = request.SerializeAsString(), .payload = shard}, put_options);
+    wire::MendPutReply message;
+    if (!reply) {
+      receipt = fail(std::move(reply).error());
+    } else if (!message.ParseFromString(reply->body)) {
+      receipt = fail(Errc::invalid, "its answer cannot be read");
+    } else {
+      receipt = std::move(*message.mutable_contract());
+    }
+  }
+  if (receipt && !is_receipt(*receipt, job->kept.descriptor, index, holder))
+    receipt = fail(Errc::corrupt, "what it signed is no receipt for that shard");
+  if (receipt) {
+    job->receipts.emplace(std::pair(index, holder), std::move(*receipt));
+  } else {
+    parts.runtime.log().info("stripe {}: server {} does not take rebuilt shard {}: {}", job->id, holder, index,
+                             receipt.error().message);
+    job->refusals.push_back(receipt.error());
+  }
+  --job->running;
+  job->changed.wake_all();
+}
+
+Task<Result<void>> Mender::State::place_all(std::shared_ptr<Job> job) {
+  TaskGroups::Scope scope(groups);
+  job->running = job->wanted.size();
+  for (const auto& [index, holder] : job->wanted) scope.spawn(place_one(job, index, holder));
+  while (job->running > 0) co_await job->changed.wait();
+  if (job->receipts.empty())
+    co_return fail(Errc::unavailable, "stripe {}: nobody takes its rebuilt shards: {}", job->id,
+                   job->refusals.front().message);
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Mender::State::try_repair(StripeId id, std::shared_ptr<Job> job) {
+  CO_TRY(auto facts, co_await kept(id));
+  if (!facts || !facts->facts) {
+    stripes.erase(id);
+    co_return Result<void>{};
+  }
+  note(*facts);
+  job->kept = std::move(*facts);
+  job->danger = stripes.at(id).danger;
+  if (job->danger != Danger::due && job->danger != Danger::urgent) co_return Result<void>{};
+  CO_TRY_VOID(plan(*job));
+  CO_TRY_VOID(can_agree(*job));
+  CO_TRY_VOID(co_await fetch(job));
+  auto built = co_await parts.runtime.blocking([&] { return rebuild(*job); });
+  if (!built) co_return built;
+  job->columns.clear();
+  CO_TRY_VOID(co_await place_all(job));
+  CO_TRY_VOID(co_await agree(job));
+  ++done.rebuilt_stripes;
+  done.rebuilt_shards += job->receipts.size();
+  done.rebuilt_bytes += job->receipts.size() * job->kept.descriptor.shard_size;
+  parts.runtime.log().info("stripe {}: {} shards are rebuilt and have new holders", id, job->receipts.size());
+  co_await tell_all(job);
+  co_return Result<void>{};
+}
+
+Task<void> Mender::State::repair(StripeId id) {
+  struct End {
+    State& state;
+    StripeId id;
+    ~End() {
+      state.repairing.erase(id);
+      if (state.repairing.empty())
+        state.busy_seconds += std::chrono::duration<double>(state.parts.runtime.now() - state.busy_since).count();
+      state.wanted.set();
+    }
+  } end{*this, id};
+  const auto job = std::make_shared<Job>(*this, id);
+  const auto tried = co_await try_repair(id, job);
+  if (tried) {
+    done.trouble.clear();
+    co_return;
+  }
+  done.trouble = tried.error().message;
+  parts.runtime.log().info("mending: {}", tried.error().message);
+  if (const auto at = stripes.find(id); at != stripes.end())
+    at->second.again_at = parts.runtime.now() + options.again_after;
+}
+
+/// What this server itself has lost it gets back from the others, and nothing else changes.
+Task<void> Mender::State::heal_own(StripeId id) {
+  const auto at = stripes.find(id);
+  if (at == stripes.end() || at->second.again_at > parts.runtime.now()) co_return;
+  at->second.again_at = parts.runtime.now() + options.again_after;
+  const auto job = std::make_shared<Job>(*this, id);
+  const auto heal = [&]() -> Task<Result<void>> {
+    CO_TRY(auto facts, co_await kept(id));
+    if (!facts || !facts->facts) co_return Result<void>{};
+    job->kept = std::move(*facts);
+    job->danger = Danger::urgent;
+    const auto& list = job->kept.facts->newest;
+    job->present.assign(job->kept.descriptor.n, std::nullopt);
+    for (const auto& holder : list.holders)
+      for (const auto index : holder.indices)
+        if (counts(id, index, holder.server)) job->present[index] = holder.server;
+    for (const auto& shard : job->kept.kept.shards)
+      if (shard.lost && list.names(parts.identity.server, shard.index))
+        job->wanted.emplace_back(shard.index, parts.identity.server);
+    if (job->wanted.empty()) co_return Result<void>{};
+    CO_TRY_VOID(co_await fetch(job));
+    auto built = co_await parts.runtime.blocking([&] { return rebuild(*job); });
+    if (!built) co_return built;
+    CO_TRY_VOID(co_await place_all(job));
+    done.rebuilt_shards += job->receipts.size();
+    done.rebuilt_bytes += job->receipts.size() * job->kept.descriptor.shard_size;
+    parts.runtime.log().info("stripe {}: {} shards that were damaged here are whole again", id,
+                             job->receipts.size());
+    CO_TRY(facts, co_await kept(id));
+    if (facts) note(*facts);
+    co_return Result<void>{};
+  };
+  if (const auto healed = co_await heal(); !healed)
+    parts.runtime.log().info("mending what is damaged here: {}", healed.error().message);
+}
+
+}  // namespace spatter

@@ -1,0 +1,350 @@
+// Aim: holders keep a stripe alive while its owner is away, do nothing when nothing is wrong, agree on
+// who holds what, and are not misled by one of them.
+// Method: menders over simulated servers in virtual time; the owner writes, and then is killed.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cluster.h"
+#include "mend/mender.h"
+#include "mend/owner_lists.h"
+#include "net/methods.h"
+
+namespace spatter {
+namespace {
+
+struct Mended : Cluster {
+  explicit Mended(unsigned others, MendOptions options = {}, std::uint64_t seed = 1) : Cluster(seed), options(options) {
+    if (std::getenv("SPATTER_TEST_LOG")) world.set_print([](std::string_view line) { fmt::print("{}\n", line); });
+    for (unsigned i = 0; i <= others; ++i) join();
+    return_owner();
+  }
+  ~Mended() {
+    leave_owner();
+    for (auto& [server, mender] : menders) wait(mender->stop());
+  }
+
+  Server& join() {
+    auto& server = add();
+    start_mender(server);
+    return server;
+  }
+  void start_mender(Server& server) {
+    auto mender = std::make_unique<Mender>(
+        Mender::Parts{server.runtime(), *server.rpc, *server.members, *server.store, server.identity}, options);
+    if (&server == servers[0].get())
+      mender->on_told_owner = [this](wire::HolderChain chain) { if (lists) lists->told(std::move(chain)); };
+    ASSERT_TRUE(wait(mender->start()));
+    menders[&server] = std::move(mender);
+  }
+  /// The owner's keeper and what goes with it.
+  void return_owner() {
+    auto& server = *servers[0];
+    KeeperOptions keeping;
+    keeping.grace = options.grace;
+    owner = std::make_unique<Owner>(*this, server, keeping);
+    owner->keeper->start();
+    OwnerListOptions telling;
+    lists = std::make_unique<OwnerLists>(
+        OwnerLists::Parts{server.runtime(), *server.rpc, *server.members, server.identity, *server.table, *menders.at(&server)},
+        telling);
+    lists->start();
+  }
+  void leave_owner() {
+    if (!lists) return;
+    wait(lists->stop());
+    lists.reset();
+    owner.reset();
+  }
+  void kill_one(Server& server) {
+    wait(menders.at(&server)->stop());
+    menders.erase(&server);
+    kill(server);
+  }
+  void kill_owner() {
+    leave_owner();
+    kill_one(*servers[0]);
+  }
+  /// Its connections end and none come about, until bring_back.
+  void cut_off(Server& server) {
+    for (auto& other : servers)
+      if (other.get() != &server && other->running) {
+        network.cut_link(server.machine.id(), other->machine.id());
+        network.cut_link(other->machine.id(), server.machine.id());
+      }
+    world.run_until([&] {
+      return std::ranges::none_of(servers, [&](const auto& other) {
+        return other->running && other.get() != &server && other->members->is_up(server.id());
+      });
+    }, 5min);
+  }
+  void bring_back(Server& server) {
+    for (auto& other : servers)
+      if (other.get() != &server) {
+        network.mend_link(server.machine.id(), other->machine.id());
+        network.mend_link(other->machine.id(), server.machine.id());
+      }
+  }
+  /// Everything written is full, and its holders know each other.
+  void settle_written() {
+    wait(owner->keeper->wait_idle(), 10min);
+    ASSERT_TRUE(world.run_until([&] { return lists->waiting() == 0; }, 10min));
+  }
+  bool run_until(std::function<bool()> done, Duration limit) { return world.run_until(std::move(done), limit); }
+  /// Distinct shards of a stripe that running servers have whole.
+  std::set<unsigned> standing(const StripeId& stripe) {
+    std::set<unsigned> found;
+    for (auto& server : servers) {
+      if (!server->running) continue;
+      const auto kept = wait(server->store->kept_stripe(stripe));
+      if (kept && *kept)
+        for (const auto& shard : (*kept)->shards)
+          if (!shard.lost) found.insert(shard.index);
+    }
+    return found;
+  }
+  bool until_standing(const StripeId& stripe, std::size_t shards, Duration limit) {
+    for (Duration passed{}; standing(stripe).size() != shards; passed += 5s) {
+      if (passed > limit) return false;
+      world.run_for(5s);
+    }
+    return true;
+  }
+  std::uint64_t sum(std::uint64_t MendReport::*figure) {
+    std::uint64_t total = 0;
+    for (auto& [server, mender] : menders) total += mender->report().*figure;
+    return total;
+  }
+  StripeId only_stripe() {
+    const auto all = servers[0]->table->all();
+    EXPECT_EQ(all.size(), 1u);
+    return all.front()->id;
+  }
+
+  MendOptions options;
+  std::map<Server*, std::unique_ptr<Mender>> menders;
+  std::unique_ptr<Owner> owner;
+  std::unique_ptr<OwnerLists> lists;
+};
+
+MendOptions quick() {
+  MendOptions options;
+  options.grace = 10min;
+  options.absent_after = 40min;
+  return options;
+}
+
+TEST(Mender, HoldersLearnOfEachOther) {
+  Mended m(8, quick());
+  m.owner->packs.add_sealed(3 << 20);
+  m.settle_written();
+  const auto id = m.only_stripe();
+  for (unsigned i = 1; i <= 8; ++i) {
+    const auto kept = m.wait(m.servers[i]->store->kept_stripe(id)).value();
+    ASSERT_TRUE(kept);
+    EXPECT_GT(kept->holders_version, 0u);
+  }
+  EXPECT_EQ(m.sum(&MendReport::none), 8u);
+  EXPECT_EQ(m.sum(&MendReport::untold), 0u);
+}
+
+TEST(Mender, RebuildsWithTheOwnerAway) {
+  Mended m(10, quick());
+  const auto position = m.owner->packs.add_sealed(3 << 20);
+  m.settle_written();
+  const auto id = m.only_stripe();
+  const auto before = m.servers[0]->table->find(id);
+  ASSERT_EQ(before->k, 10);
+  const auto kept_table_pack = position.pack;
+  m.leave_owner();
+  m.kill_one(*m.servers[0]);
+  for (unsigned i : {1u, 2u, 3u, 4u}) m.kill_one(*m.servers[i]);  // 12 of 30 shards
+  EXPECT_EQ(m.standing(id).size(), 18u);
+  // Not before the grace is over.
+  m.world.run_for(9min);
+  EXPECT_EQ(m.standing(id).size(), 18u);
+  ASSERT_TRUE(m.run_until([&] { return m.sum(&MendReport::rebuilt_shards) >= 12; }, 10min));
+  EXPECT_EQ(m.standing(id).size(), 30u);
+  ASSERT_TRUE(m.run_until([&] { return m.sum(&MendReport::none) == 6; }, 5min));
+  EXPECT_EQ(m.sum(&MendReport::rebuilt_stripes), 1u);
+  // Nothing of it is on trial for long, and nothing goes.
+  m.world.run_for(3h);
+  EXPECT_EQ(m.standing(id).size(), 30u);
+  static_cast<void>(kept_table_pack);
+}
+
+TEST(Mender, TwoShardsMovedForEachThatWasLost) {
+  Mended m(12, quick());
+  m.owner->packs.add_sealed(12 << 20);
+  m.settle_written();
+  const auto id = m.only_stripe();
+  m.kill_owner();
+  for (unsigned i : {1u, 2u, 3u, 4u}) m.kill_one(*m.servers[i]);  // one copy's worth: 12 of 36
+  ASSERT_TRUE(m.until_standing(id, 36, 30min));
+  ASSERT_TRUE(m.run_until([&] { return m.sum(&MendReport::rebuilt_stripes) == 1; }, 5min));
+  const double moved = static_cast<double>(m.sum(&MendReport::moved_bytes));
+  const double rebuilt = static_cast<double>(m.sum(&MendReport::rebuilt_bytes));
+  EXPECT_LE(moved / rebuilt, 2.0);
+}
+
+TEST(Mender, AFewLostShardsAreLeftAlone) {
+  Mended m(10, quick());
+  m.owner->packs.add_sealed(3 << 20);
+  m.settle_written();
+  const auto id = m.only_stripe();
+  m.kill_owner();
+  m.kill_one(*m.servers[1]);
+  m.kill_one(*m.servers[2]);
+  m.world.run_for(2h);
+  EXPECT_EQ(m.standing(id).size(), 24u);
+  EXPECT_EQ(m.sum(&MendReport::tidy), 8u);
+  EXPECT_EQ(m.sum(&MendReport::rebuilt_shards), 0u);
+}
+
+TEST(Mender, TheNextTakesOverWhenACoordinatorDies) {
+  Mended m(10, quick());
+  m.owner->packs.add_sealed(3 << 20);
+  m.settle_written();
+  const auto id = m.only_stripe();
+  m.kill_owner();
+  for (unsigned i : {1u, 2u, 3u, 4u}) m.kill_one(*m.servers[i]);
+  ASSERT_TRUE(m.run_until([&] { return m.sum(&MendReport::running) > 0; }, 20min));
+  for (auto& [server, mender] : m.menders)
+    if (mender->report().running > 0) {
+      m.kill_one(*server);
+      break;
+    }
+  ASSERT_TRUE(m.until_standing(id, 30, 60min));
+}
+
+TEST(Mender, WithoutAMajorityNobodyRebuildsBeforeTheOthersAreLongGone) {
+  Mended m(10, quick());
+  m.owner->packs.add_sealed(3 << 20);
+  m.settle_written();
+  const auto id = m.only_stripe();
+  m.kill_owner();
+  for (unsigned i = 1; i <= 6; ++i) m.kill_one(*m.servers[i]);
+  m.world.run_for(30min);
+  EXPECT_EQ(m.standing(id).size(), 12u);
+  EXPECT_EQ(m.sum(&MendReport::urgent), 4u);
+  ASSERT_TRUE(m.until_standing(id, 30, 60min));
+}
+
+TEST(Mender, TheOwnerTakesInWhatHoldersDid) {
+  Mended m(10, quick());
+  const auto position = m.owner->packs.add_sealed(3 << 20);
+  m.settle_written();
+  const auto id = m.only_stripe();
+  m.leave_owner();
+  for (unsigned i : {1u, 2u, 3u, 4u}) m.kill_one(*m.servers[i]);
+  // His server still answers, so holders give him his ten minutes first.
+  ASSERT_TRUE(m.until_standing(id, 30, 60min));
+  ASSERT_TRUE(m.run_until([&] { return m.sum(&MendReport::rebuilt_stripes) == 1; }, 10min));
+  m.return_owner();
+  ASSERT_TRUE(m.run_until([&] { return m.lists->taken_in() > 0; }, 10min));
+  ASSERT_TRUE(m.run_until([&] { return m.owner->report().full == 1; }, 20min));
+  EXPECT_EQ(m.owner->report().lost + m.owner->report().at_risk, 0u);
+  EXPECT_EQ(m.owner->keeper->report().total, 1u);
+  static_cast<void>(position);
+}
+
+TEST(Mender, WhatIsDamagedHereIsMadeWholeFromTheOthers) {
+  Mended m(8, quick());
+  m.owner->packs.add_sealed(24 << 20);
+  m.settle_written();
+  const auto id = m.only_stripe();
+  m.kill_owner();
+  auto& holder = *m.servers[3];
+  const auto kept = m.wait(holder.store->kept_stripe(id)).value();
+  ASSERT_TRUE(kept);
+  const ShardKey key{id, kept->shards.front().index};
+  auto file = holder.runtime().disk().open(
+      fmt::format("server/shards/{}/{}.{}", id.hex().substr(0, 2), id.hex(), key.index), OpenMode::read_write);
+  ASSERT_TRUE(file) << file.error().message;
+  const std::uint8_t wrong[4] = {1, 2, 3, 4};
+  ASSERT_TRUE((*file)->write_at(5000, wrong));
+  ASSERT_TRUE((*file)->sync());
+  EXPECT_FALSE(m.wait(holder.store->check({key}, true)).value().front());
+  ASSERT_TRUE(m.run_until([&] { return m.menders.at(&holder)->report().rebuilt_shards == 1; }, 10min));
+  EXPECT_TRUE(m.wait(holder.store->check({key}, true)).value().front());
+}
+
+TEST(Mender, WhatItKnowsSurvivesARestart) {
+  Mended m(8, quick());
+  m.owner->packs.add_sealed(3 << 20);
+  m.settle_written();
+  auto& holder = *m.servers[3];
+  const auto before = m.menders.at(&holder)->report();
+  m.wait(m.menders.at(&holder)->stop());
+  m.start_mender(holder);
+  EXPECT_EQ(before.stripes, 1u);
+  EXPECT_EQ(m.menders.at(&holder)->report().stripes, 1u);
+}
+
+TEST(Mender, WhoComesBackLetsGoWhatOthersKeepByNow) {
+  Mended m(10, quick());
+  m.owner->packs.add_sealed(3 << 20);
+  m.settle_written();
+  const auto id = m.only_stripe();
+  m.kill_owner();
+  // Cut off, not dead: their disks are as they were.
+  std::vector<Cluster::Server*> away;
+  for (unsigned i : {1u, 2u, 3u, 4u}) away.push_back(m.servers[i].get());
+  for (auto* server : away) m.cut_off(*server);
+  ASSERT_TRUE(m.run_until([&] { return m.sum(&MendReport::rebuilt_stripes) == 1; }, 60min));
+  for (auto* server : away) m.bring_back(*server);
+  ASSERT_TRUE(m.run_until([&] { return m.sum(&MendReport::let_go) == 12; }, 60min));
+  EXPECT_EQ(m.standing(id).size(), 30u);
+  for (auto* server : away) EXPECT_EQ(server->store->usage().shards, 0u);
+}
+
+TEST(Mender, NobodySignsAgainstAHolderThatIsThere) {
+  Mended m(8, quick());
+  m.owner->packs.add_sealed(3 << 20);
+  m.settle_written();
+  const auto id = m.only_stripe();
+  auto& liar = *m.servers[1];
+  auto& honest = *m.servers[2];
+  const auto kept = m.wait(liar.store->kept_stripe(id)).value();
+  wire::HolderChain chain;
+  ASSERT_TRUE(chain.ParseFromArray(kept->holders.data(), static_cast<int>(kept->holders.size())));
+  auto next = read_holder_list(chain.lists(0).body()).value();
+  next.previous = holder_list_id(chain.lists(0).body());
+  next.version += 1;
+  std::erase_if(next.holders, [&](const HolderEntry& entry) { return entry.server == m.servers[3]->id(); });
+  wire::MendSignRequest request;
+  *request.mutable_chain() = chain;
+  request.set_body(holder_list_body(next));
+  const auto reply = m.wait(liar.rpc->call(
+      honest.id(), {.method = method::mend_sign, .body = request.SerializeAsString(), .payload = {}}));
+  ASSERT_FALSE(reply);
+  EXPECT_EQ(reply.error().code, Errc::denied);
+  EXPECT_THAT(reply.error().message, testing::HasSubstr("still has"));
+}
+
+TEST(Mender, ShardsThatAreNotTheOwnersAreRefused) {
+  Mended m(8, quick());
+  m.owner->packs.add_sealed(3 << 20);
+  m.settle_written();
+  const auto id = m.only_stripe();
+  auto& liar = *m.servers[1];
+  auto& honest = *m.servers[2];
+  const auto kept = m.wait(liar.store->kept_stripe(id)).value();
+  wire::MendPutRequest request;
+  ASSERT_TRUE(request.mutable_chain()->ParseFromArray(kept->holders.data(), static_cast<int>(kept->holders.size())));
+  ASSERT_TRUE(request.mutable_stripe_descriptor()->ParseFromArray(kept->descriptor.data(),
+                                                                 static_cast<int>(kept->descriptor.size())));
+  const auto descriptor = check_descriptor(request.stripe_descriptor()).value();
+  const auto index = kept->shards.front().index;
+  const auto now = liar.runtime().wall_ms();
+  *request.mutable_contract() =
+      offer_contract(liar.identity.server_key, descriptor, index, honest.id(), now, now + contract_term_ms);
+  Bytes junk(descriptor.shard_size, 7);
+  const auto reply = m.wait(liar.rpc->call(honest.id(), {.method = method::mend_put,
+                                                         .body = request.SerializeAsString(),
+                                                         .payload = Buffer::take(std::move(junk))}));
+  ASSERT_FALSE(reply);
+  EXPECT_EQ(reply.error().code, Errc::corrupt);
+}
+
+}  // namespace
+}  // namespace spatter
