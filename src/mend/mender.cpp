@@ -377,6 +377,36 @@ void Mender::shard_found(StripeId stripe, unsigned index, ServerId holder) {
   state.wanted.set();
 }
 
+std::vector<Mender::SharedShard> Mender::shared_with(const ServerId& holder) const {
+  std::vector<SharedShard> result;
+  for (const auto& [id, stripe] : state_->stripes) {
+    const auto* entry = stripe.list.find(holder);
+    if (!entry || !stripe.list.find(state_->parts.identity.server)) continue;
+    std::vector<ServerId> holders;
+    for (const auto& one : stripe.list.holders) holders.push_back(one.server);
+    for (const auto index : entry->indices) result.push_back({id, index, stripe.shard_size, holders});
+  }
+  return result;
+}
+
+std::set<ServerId> Mender::counterparts() const {
+  std::set<ServerId> result;
+  for (const auto& [id, stripe] : state_->stripes)
+    for (const auto& holder : stripe.list.holders) result.insert(holder.server);
+  result.erase(state_->parts.identity.server);
+  return result;
+}
+
+bool Mender::holds(const StripeId& stripe, unsigned index, const ServerId& holder) const {
+  const auto at = state_->stripes.find(stripe);
+  return at != state_->stripes.end() && at->second.list.names(holder, index);
+}
+
+std::optional<std::uint64_t> Mender::shard_size_of(const StripeId& stripe) const {
+  const auto at = state_->stripes.find(stripe);
+  return at == state_->stripes.end() ? std::nullopt : std::optional(at->second.shard_size);
+}
+
 bool Mender::signs_for(const ServerId& server, const PersonId& owner) const {
   return state_->signs()(server, owner);
 }

@@ -200,6 +200,10 @@ void Keeper::holder_lost_some(ServerId holder) {
   state.poke();
 }
 
+void Keeper::shard_failed(StripeId stripe, std::uint16_t index, ServerId holder) {
+  if (!state_->stopping) state_->tasks.spawn(state_->mark_lost(stripe, index, holder));
+}
+
 void Keeper::poke() {
   state_->view_changed();
   state_->scan_wanted = true;

@@ -86,6 +86,19 @@ class Mender {
   /// their owner to take in. Set before start().
   std::function<void(wire::HolderChain)> on_told_owner;
 
+  /// What another server keeps of the stripes that are kept here, as the lists say.
+  struct SharedShard {
+    StripeId stripe;
+    std::uint8_t index = 0;
+    std::uint64_t size = 0;
+    std::vector<ServerId> holders;  ///< of the stripe, both of them included
+  };
+  std::vector<SharedShard> shared_with(const ServerId& holder) const;
+  /// Every other server that shares a stripe with this one.
+  std::set<ServerId> counterparts() const;
+  bool holds(const StripeId& stripe, unsigned index, const ServerId& holder) const;  ///< by its list
+  std::optional<std::uint64_t> shard_size_of(const StripeId& stripe) const;
+
   /// Takes in a chain of a stripe that the own server half keeps, as if it had been told.
   Task<Result<void>> take(wire::HolderChain chain);
 

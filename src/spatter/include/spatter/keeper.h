@@ -65,6 +65,9 @@ class Keeper {
   /// A holder says that it lost some of what it keeps for us: asks it soon what it still has.
   void holder_lost_some(ServerId holder);
 
+  /// An audit has found a shard wrong or missing: it is mended at once.
+  void shard_failed(StripeId stripe, std::uint16_t index, ServerId holder);
+
   /// Asks for an immediate look at everything (members changed, a pack was removed).
   void poke();
 
