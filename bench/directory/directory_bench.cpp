@@ -63,12 +63,18 @@ class Network {
         : identity(make_identity(network.genesis.network, SigningKey::generate(network.random),
                                  SigningKey::generate(network.random), 1)),
           judge({network.genesis.network, [](const ServerId&, const PersonId&) { return true; },
-                 [](const PlaceFacts&, const ServerId&, const PersonId&) { return true; }}),
+                 [](const PlaceFacts&, const PersonId&) { return Result<void>{}; }}),
           transport(make_tls_transport(*network.runtime, identity.server_key, {.io_threads = 1})),
           rpc(*network.runtime, *transport, network.genesis.network) {
       const Address address = rpc.listen({"127.0.0.1", 0}).value();
-      const PlaceDraw place = make_place_draw(network.founder, network.genesis.network, 1,
-                                              identity.server_key.public_key());
+      // As long as a record is where three draw.
+      std::vector<SigningKey> drawers;
+      for (int i = 0; i < 3; ++i) drawers.push_back(SigningKey::generate(network.random));
+      std::ranges::sort(drawers, {}, [](const SigningKey& key) { return key.public_key(); });
+      PlaceOccasion occasion{network.genesis.network, 1, identity.server, identity.person, 0, {}};
+      for (const SigningKey& key : drawers) occasion.drawers.push_back(key.public_key());
+      PlaceDraw place{0, 1, {}};
+      for (const SigningKey& key : drawers) place.draws.push_back(make_place_draw(key, occasion));
       const auto record =
           make_server_record(identity, {address}, 1000, 500, 1, &place).SerializeAsString();
       own = judge.judge(as_bytes(record)).value();

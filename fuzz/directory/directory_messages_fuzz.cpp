@@ -18,8 +18,8 @@ struct World {
     });
     for (int i = 0; i < 3; ++i) {
       const auto identity = make_identity(genesis.network, founder, SigningKey::generate(random), 1);
-      const auto place =
-          make_place_draw(founder, genesis.network, 1, identity.server_key.public_key());
+      const PlaceDraw place{0, 1, {make_place_draw(founder, {genesis.network, 1, identity.server, identity.person, 0,
+                                                             {founder.public_key()}})}};
       const auto record =
           make_server_record(identity, {{"192.0.2.1", 1}}, 10, 5, 1, &place).SerializeAsString();
       contacts.push_back(judge.judge(as_bytes(record)).value());
@@ -29,7 +29,7 @@ struct World {
   SigningKey founder = SigningKey::generate(random);
   GenesisFacts genesis = check_genesis(make_genesis(founder, random, 1)).value();
   ContactJudge judge{{genesis.network, [](const ServerId&, const PersonId&) { return true; },
-                      [](const PlaceFacts&, const ServerId&, const PersonId&) { return true; }}};
+                      [](const PlaceFacts&, const PersonId&) { return Result<void>{}; }}};
   RecordValidators validators;
   std::vector<ContactPtr> contacts;
 };

@@ -11,12 +11,13 @@ using namespace spatter;
 
 struct Kinds : World {
   ContactJudge judge{{genesis.network, [](const ServerId&, const PersonId&) { return true; },
-                      [](const PlaceFacts&, const ServerId&, const PersonId&) { return true; }}};
+                      [](const PlaceFacts&, const PersonId&) { return Result<void>{}; }}};
   RecordValidators validators = record_validators(
       judge, {genesis.network, [](const ServerId&, const PersonId&) { return true; },
               [](const PersonId& key, const PersonId& person) { return key == person; },
               [this](WallMs moment) { return genesis.epoch_of(moment); }});
-  PlaceDraw place = make_place_draw(founder, genesis.network, 1, identity.server_key.public_key());
+  PlaceDraw place{0, 1, {make_place_draw(founder, {genesis.network, 1, identity.server, identity.person, 0,
+                                                   {founder.public_key()}})}};
 };
 
 /// What was read is what the validator says too, under its own name and no other.
@@ -82,8 +83,11 @@ void as_signed(Kinds& kinds, unsigned kind, std::string_view bytes) {
   if (kind == 0) {
     auto body = body_of<wire::ServerRecord>(bytes);
     if (!body) return;
-    body->set_place_draw(kinds.place.draw.data(), kinds.place.draw.size());
-    body->set_place_proof(kinds.place.proof.data(), kinds.place.proof.size());
+    if (body->place_draws().empty()) {
+      body->set_place_number(kinds.place.number);
+      body->set_place_epoch(kinds.place.epoch);
+      body->set_place_draws(to_bytes(kinds.place.draws));
+    }
     as_server(kinds, kinds.signed_record(std::move(*body)).SerializeAsString());
   } else if (kind == 1) {
     auto body = body_of<wire::PersonServers>(bytes);

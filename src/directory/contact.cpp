@@ -6,10 +6,10 @@
 
 namespace spatter {
 
-Position server_position(ByteView server_key, ByteView draw) {
+Position server_position(ByteView server_key, const Digest& draw) {
   constexpr std::string_view label{"spatter/1 position\0", 19};
   Position position;
-  position.bytes = Sha256().update(as_bytes(label)).update(server_key).update(draw).finish().bytes;
+  position.bytes = Sha256().update(as_bytes(label)).update(server_key).update(draw.view()).finish().bytes;
   return position;
 }
 

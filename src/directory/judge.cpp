@@ -32,19 +32,16 @@ Result<ContactPtr> ContactJudge::judge(ByteView record) {
   if (!rules_.may_enter(member.id, member.person))
     return fail(Errc::denied, "server {} of person {} may not be in the directory: he is not trusted here, or "
                 "has retired it", member.id, member.person);
-  wire::ServerRecord inner;
-  if (!inner.ParseFromString(outer.body()) || inner.place_draw().empty())
-    return fail(Errc::invalid, "server {} shows no draw of its place in the directory", member.id);
-  TRY(const PlaceFacts place,
-      check_place_draw(rules_.network, as_bytes(inner.server_key()), as_bytes(inner.place_draw()),
-                       as_bytes(inner.place_proof())));
-  if (!rules_.may_draw(place, member.id, member.person))
-    return fail(Errc::denied, "server {}: its place was drawn by person {}, who may not", member.id,
-                place.drawer);
+  const auto shown = place_in(outer.body());
+  if (!shown) return fail(Errc::invalid, "server {} shows no draws of a place in the directory", member.id);
+  TRY(const PlaceFacts place, check_place_draw(rules_.network, member.id, member.person, *shown));
+  if (auto may = rules_.may_have(place, member.person); !may)
+    return fail(std::move(may).error().during(fmt::format("server {}", member.id)));
   auto contact = std::make_shared<Contact>();
   contact->id = member.id;
   contact->person = member.person;
-  contact->position = server_position(as_bytes(inner.server_key()), as_bytes(inner.place_draw()));
+  contact->position = server_position(member.key, place.draw);
+  contact->place_number = place.number;
   if (!member.addresses.empty()) contact->prefix = NetworkPrefix::of(member.addresses.front());
   contact->version = entry.version;
   contact->addresses = member.addresses;

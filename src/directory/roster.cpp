@@ -20,8 +20,9 @@ wire::Signed make_server_record(const Identity& identity, const std::vector<Addr
   record.set_free_bytes(free_bytes);
   record.set_version(version);
   if (place) {
-    record.set_place_draw(place->draw.data(), place->draw.size());
-    record.set_place_proof(place->proof.data(), place->proof.size());
+    record.set_place_number(place->number);
+    record.set_place_epoch(place->epoch);
+    record.set_place_draws(to_bytes(place->draws));
   }
   for (const auto& relay : reach.relays) {
     if (record.relays_size() == static_cast<int>(Roster::relays_max)) break;

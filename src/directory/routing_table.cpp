@@ -276,20 +276,50 @@ bool RoutingTable::is_shunned(const ServerId& id, TimePoint now) const {
       shunned_, [&](const Shunned& one) { return one.tag == tag && one.until > now; });
 }
 
-bool RoutingTable::wants(const ServerId& id, const PersonId& person, const Position& position,
+/// What stands against a contact that isn't in the table: the same server where it stood before, or, as
+/// nobody has one place for two servers, another living one of its person's with the same number.
+std::optional<std::size_t> RoutingTable::in_the_way(const ServerId& id, const PersonId& person, unsigned place_number) const {
+  const std::uint64_t head = head_of(person);
+  std::optional<std::size_t> same_place;
+  for (std::size_t i = 0; i < persons_.size(); ++i) {
+    if (persons_[i] != head || entries_[i].contact->person != person) continue;
+    if (entries_[i].contact->id == id) return i;
+    if (entries_[i].contact->place_number == place_number && entries_[i].failures == 0) same_place = i;
+  }
+  return same_place;
+}
+
+bool RoutingTable::wants(const ServerId& id, const PersonId& person, unsigned place_number, const Position& position,
                          std::uint64_t version, TimePoint now) const {
   if (id == own_) return false;
   const std::uint64_t head = position_word(position, 0);
-  for (std::size_t i = 0; i < heads_.size(); ++i)
-    if (heads_[i] == head && entries_[i].contact->id == id)
-      return version > entries_[i].contact->version;
+  if (const auto at = find(id, head)) return version > entries_[*at].contact->version;
   if (is_shunned(id, now)) return false;
+  if (const auto at = in_the_way(id, person, place_number))
+    if (entries_[*at].contact->id != id || version <= entries_[*at].contact->version) return false;
   if (is_sibling_distance(head ^ own_head_, false)) return true;
   const std::uint16_t slot = slot_of(position);
   const auto holder = in_slot(slot, Role::holder);
   if (!holder || entries_[*holder].failures > 0) return true;
   const Contact& held = *entries_[*holder].contact;
   return lot_of(id, person, slot) < lot_of(held.id, held.person, slot);
+}
+
+bool RoutingTable::wants(const Contact& contact, TimePoint now) const {
+  return wants(contact.id, contact.person, contact.place_number, contact.position, contact.version, now);
+}
+
+/// A server that has another place now no longer stands at its old one.
+void RoutingTable::forget_where_it_was(const Contact& contact, TimePoint now) {
+  const auto at = in_the_way(contact.id, contact.person, contact.place_number);
+  if (!at || entries_[*at].contact->id != contact.id || contact.version <= entries_[*at].contact->version ||
+      entries_[*at].contact->position == contact.position)
+    return;
+  const auto slot = entries_[*at].slot;
+  const bool sibling = entries_[*at].role == Role::sibling;
+  remove(*at);
+  if (sibling) fill_siblings();
+  else settle_slot(slot, now);
 }
 
 void RoutingTable::add(const ContactPtr& contact, bool proven, TimePoint now) {
@@ -303,6 +333,7 @@ void RoutingTable::add(const ContactPtr& contact, bool proven, TimePoint now) {
   if (sibling) entry.role = Role::sibling;
   entries_.push_back(std::move(entry));
   heads_.push_back(head);
+  persons_.push_back(head_of(contact->person));
   if (sibling) {
     ++(proven ? siblings_proven_ : siblings_unproven_);
     trim_siblings();
@@ -316,13 +347,16 @@ void RoutingTable::remove(std::size_t index) {
     --(entries_[index].proven ? siblings_proven_ : siblings_unproven_);
   entries_[index] = std::move(entries_.back());
   heads_[index] = heads_.back();
+  persons_[index] = persons_.back();
   entries_.pop_back();
   heads_.pop_back();
+  persons_.pop_back();
 }
 
 void RoutingTable::heard(const ContactPtr& contact, TimePoint now) {
   count_server(*contact);
-  if (!wants(contact->id, contact->person, contact->position, contact->version, now)) return;
+  forget_where_it_was(*contact, now);
+  if (!wants(*contact, now)) return;
   if (const auto at = find(contact)) entries_[*at].contact = contact;
   else add(contact, false, now);
 }
@@ -347,7 +381,8 @@ void RoutingTable::answered(const ContactPtr& contact, TimePoint now, bool in_ea
   const auto at = find(contact);
   if (!at) {
     count_server(*contact);
-    if (wants(contact->id, contact->person, contact->position, contact->version, now)) add(contact, true, now);
+    forget_where_it_was(*contact, now);
+    if (wants(*contact, now)) add(contact, true, now);
     return;
   }
   Entry& entry = entries_[*at];
@@ -494,7 +529,7 @@ std::vector<ContactPtr> RoutingTable::contacts() const {
 
 std::size_t RoutingTable::memory_bytes() const {
   return sizeof *this + entries_.capacity() * sizeof(Entry) +
-         heads_.capacity() * sizeof(std::uint64_t) + shunned_.capacity() * sizeof(Shunned) +
+         (heads_.capacity() + persons_.capacity()) * sizeof(std::uint64_t) + shunned_.capacity() * sizeof(Shunned) +
          counted_.capacity() * sizeof(Counted);
 }
 

@@ -98,7 +98,7 @@ Result<Json> server_json(const Record& record, const NetworkId& network) {
                {"addresses", addresses_json(entry.member.addresses)},
                {"capacity", entry.member.capacity_bytes}, {"free", entry.member.free_bytes}};
   if (const auto place = place_in(outer.body()))
-    json["position"] = server_position(entry.member.key, place->draw).hex();
+    if (const auto draw = draw_of(*place)) json["position"] = server_position(entry.member.key, *draw).hex();
   return json;
 }
 
@@ -166,8 +166,10 @@ Json stats_json(Server& server) {
   const auto known = core.table().known();
   const auto count = [&](auto what) { return std::ranges::count_if(known, what); };
   json["position"] = core.own()->position.hex();
-  if (const auto place = desk.place()) {
-    json["drawn_by"] = place->drawer.hex();
+  if (const auto& place = desk.place()) {
+    json["place_number"] = place->number;
+    json["drawn_by"] = Json::array();
+    for (const PersonId& drawer : place->drawers) json["drawn_by"].push_back(drawer.hex());
     json["drawn_epoch"] = place->epoch;
   }
   json["network_size"] = stats.network_size;

@@ -18,12 +18,27 @@ namespace {
 constexpr Duration together = 200ms;  // what changes at one time is looked at together
 constexpr Duration look_again = 10s;
 constexpr Duration draw_timeout = 5s;
-/// A person draws so many places for the servers of another at once, and then one an hour: nobody gets
-/// many places in a short time.
-constexpr double draw_burst = 8, draws_per_s = 1.0 / 3600;
+constexpr Duration waits_for_drawers = 60s;  // then it takes others, or another of its person's places
 /// In a network that the siblings cannot hold whole, a newcomer needs help to find its neighbours.
 constexpr std::size_t helpers = 3;
 constexpr std::size_t first_contacts = 64;
+
+/// Whose draw it is that a key made; and the key by which a person draws.
+PersonId drawer_of(const PublicKey& key) { return person_id(key); }
+PublicKey key_of(const PersonId& drawer) { return drawer.bytes; }
+
+std::vector<PublicKey> keys_of(const std::vector<PersonId>& drawers) {
+  std::vector<PublicKey> keys;
+  for (const PersonId& person : drawers) keys.push_back(key_of(person));
+  std::ranges::sort(keys);
+  return keys;
+}
+
+PlaceClaim claim_of(const PersonId& owner, unsigned number, std::uint64_t epoch, const std::vector<PublicKey>& keys) {
+  PlaceClaim claim{owner, number, epoch, {}};
+  for (const PublicKey& key : keys) claim.drawers.push_back(drawer_of(key));
+  return claim;
+}
 
 std::uint64_t word_of(const Digest& digest) {
   std::uint64_t word;
@@ -37,9 +52,8 @@ DirectoryDesk::DirectoryDesk(Parts parts, DirectoryDeskOptions options)
     : parts_(parts), options_(options),
       judge_({parts.identity.network,
               [this](const ServerId& server, const PersonId& person) { return may_enter(server, person); },
-              [this](const PlaceFacts& place, const ServerId& server, const PersonId& owner) {
-                return place.epoch <= parts_.trust.epoch() + 1 &&
-                       is_place_drawer(place.drawer, server, owner, trusted_, place_drawers_valid);
+              [this](const PlaceFacts& place, const PersonId& owner) {
+                return may_have(claim_of(owner, place.number, place.epoch, place.drawers));
               }}),
       validators_(record_validators(
           judge_, {parts.identity.network,
@@ -56,7 +70,7 @@ DirectoryDesk::DirectoryDesk(Parts parts, DirectoryDeskOptions options)
                  if (!person || !may_enter(server, *person)) return std::nullopt;
                  return person;
                }),
-      draws_(draw_burst, draws_per_s), publishing_(parts.runtime.executor()),
+      publishing_(parts.runtime.executor()),
       publish_wanted_(parts.runtime.executor()),
       changed_(parts.runtime.executor()), tasks_(parts.runtime.executor()) {}
 
@@ -115,72 +129,203 @@ void DirectoryDesk::look_at_trust() {
   core.cache().forget_if(counts_no_more);
 }
 
-/// Whether the own place was drawn by somebody who may still have drawn it.
-bool DirectoryDesk::has_good_place() {
+std::uint64_t DirectoryDesk::trusted_since(const PersonId& person) const {
+  return parts_.trust.standings().of(person).since;
+}
+
+Result<void> DirectoryDesk::may_have(const PlaceClaim& claim) const {
+  if (claim.epoch > parts_.trust.epoch() + 1)
+    return fail(Errc::denied, "place {} of person {} was drawn in epoch {}, which is yet to come", claim.number,
+                claim.owner, claim.epoch);
+  return check_place_claim(claim, trusted_since(claim.owner), trusted_);
+}
+
+// The own place ------------------------------------------------------------------------------
+
+/// Looks what the own record shows. Good: others will accept it for some time to come.
+DirectoryDesk::PlaceState DirectoryDesk::place_state() {
+  const auto& own = parts_.identity;
   const auto& shown = parts_.members.place();
-  if (!shown) return false;
+  if (!shown) return PlaceState::none;
   if (place_judged_ != shown) {
     place_judged_ = shown;
     place_.reset();
-    const auto facts = check_place_draw(parts_.identity.network, parts_.identity.server_key.public_key(),
-                                        shown->draw, shown->proof);
-    if (facts) place_ = Place{facts->drawer, facts->epoch};
+    if (const auto facts = check_place_draw(own.network, own.server, own.person, *shown))
+      place_ = claim_of(own.person, facts->number, facts->epoch, facts->drawers);
   }
-  return place_ && is_place_drawer(place_->drawer, parts_.identity.server, parts_.identity.person, trusted_,
-                                   place_drawers_kept);
+  if (!place_) return PlaceState::none;
+  if (keeps_place(*place_, trusted_since(own.person), trusted_)) return PlaceState::good;
+  return may_have(*place_) ? PlaceState::passable : PlaceState::none;
 }
 
-Task<Result<PlaceDraw>> DirectoryDesk::ask_for_draw(ServerId server) {
-  CO_TRY(const auto reply, co_await parts_.rpc.call(
-                               server, {method::directory_place, wire::DirectoryPlaceRequest().SerializeAsString(), {}},
-                               {.timeout = draw_timeout}));
+std::vector<ServerId> DirectoryDesk::servers_up(const PersonId& person) const {
+  std::vector<ServerId> result;
+  for (const Member& member : parts_.members.others())
+    if (member.person == person && member.up) result.push_back(member.id);
+  return result;
+}
+
+/// The own person's numbers that are neither another server's of his nor were tried in vain, lowest first.
+std::vector<unsigned> DirectoryDesk::free_numbers(std::uint64_t epoch) const {
+  const auto& own = parts_.identity;
+  std::set<unsigned> taken = numbers_tried_;
+  for (const auto& [id, entry] : parts_.members.roster().servers()) {
+    if (id == own.server || entry.member.person != own.person) continue;
+    if (const auto place = place_in(entry.record.body())) taken.insert(place->number);
+  }
+  std::vector<unsigned> result;
+  for (unsigned number = 0; number < place_numbers(epoch, trusted_since(own.person)); ++number)
+    if (!taken.contains(number)) result.push_back(number);
+  return result;
+}
+
+/// Which place to ask for, and whom; nothing while those who are named for it are not up. In a hurry, any of
+/// the own person's places will do, and one drawer more is asked; and who has no place at all is content with
+/// as few draws as others accept.
+std::optional<DirectoryDesk::Asked> DirectoryDesk::choose_place(bool in_a_hurry, bool has_none) {
+  const auto& own = parts_.identity;
+  const std::uint64_t epoch = parts_.trust.epoch();
+  const std::size_t others = other_persons(own.person, trusted_);
+  auto numbers = free_numbers(epoch);
+  if (numbers.empty()) {  // perhaps those who refused have forgotten why
+    numbers_tried_.clear();
+    numbers = free_numbers(epoch);
+  }
+  const auto wanted = place_draws_wanted(others);
+  std::vector enough{wanted};
+  if (in_a_hurry) enough.push_back(has_none ? place_draws_needed(others) : place_draws_needed(others + 1));
+  if (!in_a_hurry && numbers.size() > 1) numbers.resize(1);
+  for (const std::size_t least : enough) {
+    for (const unsigned number : numbers) {
+      auto drawers = place_drawers(own.person, number, trusted_, in_a_hurry ? place_drawers_kept : place_drawers_asked);
+      std::erase_if(drawers, [&](const PersonId& person) {
+        return person != own.person && servers_up(person).empty();
+      });
+      if (drawers.size() < least) continue;
+      if (drawers.size() > wanted) drawers.resize(wanted);
+      return Asked{{own.network, epoch, own.server, own.person, number, keys_of(drawers)}, {}, parts_.runtime.now()};
+    }
+  }
+  return std::nullopt;
+}
+
+Task<Result<DrawProof>> DirectoryDesk::ask_for_draw(ServerId server, PublicKey key, PlaceOccasion occasion) {
+  wire::DirectoryPlaceRequest request;
+  request.set_number(occasion.number);
+  request.set_epoch(occasion.epoch);
+  for (const PublicKey& drawer : occasion.drawers) request.add_drawers(drawer.data(), drawer.size());
+  CO_TRY(const auto reply, co_await parts_.rpc.call(server, {method::directory_place, request.SerializeAsString(), {}},
+                                                    {.timeout = draw_timeout}));
   wire::DirectoryPlaceReply drawn;
-  if (!drawn.ParseFromString(reply.body))
-    co_return fail(Errc::invalid, "server {} sent an answer that cannot be read", server);
-  const auto draw = as_bytes(drawn.draw());
-  const auto proof = as_bytes(drawn.proof());
-  CO_TRY_VOID(check_place_draw(parts_.identity.network, parts_.identity.server_key.public_key(), draw, proof));
-  co_return PlaceDraw{{draw.begin(), draw.end()}, {proof.begin(), proof.end()}};
+  DrawProof proof{key, {}};
+  if (!drawn.ParseFromString(reply.body) || drawn.key() != as_text(key) || drawn.proof().size() != proof.proof.size())
+    co_return fail(Errc::invalid, "server {} sent an answer that cannot be read, or another person's", server);
+  std::ranges::copy(as_bytes(drawn.proof()), proof.proof.begin());
+  CO_TRY_VOID(check_one_draw(occasion, proof));
+  co_return proof;
+}
+
+/// Asks those who have not drawn yet. False: one of them has drawn that place otherwise, so it must be another.
+Task<bool> DirectoryDesk::gather_draws() {
+  const PlaceOccasion occasion = asked_->occasion;
+  const auto& own = parts_.identity;
+  for (const PublicKey& key : occasion.drawers) {
+    if (asked_->draws.contains(key)) continue;
+    const PersonId person = drawer_of(key);
+    if (person == own.person) {
+      asked_->draws[key] = make_place_draw(own.person_key, occasion);
+      continue;
+    }
+    for (const ServerId& server : servers_up(person)) {
+      const auto drawn = co_await ask_for_draw(server, key, occasion);
+      if (drawn) {
+        asked_->draws[key] = *drawn;
+        break;
+      }
+      parts_.runtime.log().debug("directory: server {} does not draw for this one: {}", server,
+                                 drawn.error().message);
+      if (drawn.error().code == Errc::exists) co_return false;
+    }
+  }
+  co_return true;
 }
 
 /// True: a place was drawn, and comes with the next own record.
-Task<bool> DirectoryDesk::obtain_place(std::size_t drawers) {
-  const auto& own = parts_.identity;
-  const auto turns = place_drawers(own.server, own.person, trusted_, drawers);
-  if (turns.front() == own.person) {
-    parts_.members.set_place(
-        make_place_draw(own.person_key, own.network, parts_.trust.epoch(), own.server_key.public_key()));
-    co_return true;
+Task<bool> DirectoryDesk::obtain_place(bool in_a_hurry, bool has_none) {
+  const auto give_up = [this] {
+    numbers_tried_.insert(asked_->occasion.number);
+    asked_.reset();
+  };
+  // An epoch that is long past, or persons who are not the ones any more: nobody would draw for that.
+  if (asked_) {
+    const auto& occasion = asked_->occasion;
+    const bool stale = occasion.epoch + 1 < parts_.trust.epoch() ||
+                       !may_have(claim_of(occasion.owner, occasion.number, occasion.epoch, occasion.drawers));
+    if (stale && asked_->draws.empty()) asked_.reset();
+    else if (stale) give_up();
   }
-  absent_because_ = "nobody has drawn its place yet: the persons whom chance names for it are not up";
-  for (const PersonId& person : turns) {
-    for (const Member& member : parts_.members.others()) {
-      if (member.person != person || !member.up) continue;
-      auto drawn = co_await ask_for_draw(member.id);
-      if (drawn) {
-        parts_.members.set_place(std::move(*drawn));
-        co_return true;
-      }
-      parts_.runtime.log().debug("directory: server {} draws no place for this one: {}", member.id,
-                                 drawn.error().message);
+  // As many tries as there are places, at most: each that is refused is passed over from then on.
+  for (unsigned tries = 0; tries < place_numbers_max; ++tries) {
+    if (!asked_) asked_ = choose_place(in_a_hurry, has_none);
+    if (!asked_) {
+      absent_because_ = "nobody has drawn its place yet: too few of the persons whom chance names for it are up";
+      co_return false;
     }
+    if (!co_await gather_draws()) {
+      give_up();
+      continue;
+    }
+    if (asked_->draws.size() == asked_->occasion.drawers.size()) {
+      PlaceDraw place{asked_->occasion.number, asked_->occasion.epoch, {}};
+      for (const auto& [key, draw] : asked_->draws) place.draws.push_back(draw);
+      asked_.reset();
+      parts_.members.set_place(std::move(place));
+      co_return true;
+    }
+    absent_because_ = "nobody has drawn its place yet: not all of the persons whom chance names for it have answered";
+    // Those who have drawn hold to it for long, so this number is not given up lightly.
+    if (parts_.runtime.now() - asked_->since >= waits_for_drawers) give_up();
+    co_return false;
   }
   co_return false;
 }
 
-Task<Result<RpcReply>> DirectoryDesk::handle_place(Caller caller, RpcRequest) {
+Task<Result<RpcReply>> DirectoryDesk::handle_place(Caller caller, RpcRequest request) {
   const auto member = parts_.members.find(caller.server);
   if (!member || !may_enter(member->id, member->person))
     co_return fail(Errc::denied, "server {} is of no trusted person known here", caller.server);
+  wire::DirectoryPlaceRequest asked;
+  if (!asked.ParseFromString(request.body) || asked.drawers_size() < 1 ||
+      asked.drawers_size() > static_cast<int>(place_draws_max))
+    co_return fail(Errc::invalid, "directory.place: a request that cannot be read, or of too many drawers");
   const auto& own = parts_.identity;
-  if (!is_place_drawer(own.person, member->id, member->person, trusted_, place_drawers_valid))
-    co_return fail(Errc::denied, "person {} is not one to draw the place of server {}", own.person, member->id);
-  if (!draws_.take(member->person, 1, parts_.runtime.now()))
-    co_return fail(Errc::busy, "enough places have been drawn for person {} lately", member->person);
-  const auto place = make_place_draw(own.person_key, own.network, parts_.trust.epoch(), member->key);
+  PlaceOccasion occasion{own.network, asked.epoch(), member->id, member->person, asked.number(), {}};
+  for (const auto& raw : asked.drawers()) {
+    CO_TRY(const PersonId key, PersonId::from(raw));
+    occasion.drawers.push_back(key.bytes);
+  }
+  const PublicKey key = own.person_key.public_key();
+  if (!std::ranges::is_sorted(occasion.drawers) || std::ranges::find(occasion.drawers, key) == occasion.drawers.end())
+    co_return fail(Errc::invalid, "directory.place: the drawers are not in order, or person {} is not among them",
+                   own.person);
+  const std::uint64_t epoch = parts_.trust.epoch();
+  if (occasion.epoch > epoch + 1 || occasion.epoch + 1 < epoch)
+    co_return fail(Errc::denied, "a draw in epoch {}, while it is epoch {}", occasion.epoch, epoch);
+  const auto claimed = [](const PlaceOccasion& one) {
+    return claim_of(one.owner, one.number, one.epoch, one.drawers);
+  };
+  CO_TRY_VOID(may_have(claimed(occasion)));
+  CO_TRY_VOID(promises_.promise(
+      occasion, epoch,
+      {[&](const PlaceOccasion& one) { return may_have(claimed(one)).has_value(); },
+       [&](const ServerId& server) {
+         const auto* entry = parts_.members.roster().find(server);
+         return entry && entry->member.person == occasion.owner && !retired_.contains(server);
+       }}));
+  const auto drawn = make_place_draw(own.person_key, occasion);
   wire::DirectoryPlaceReply reply;
-  reply.set_draw(place.draw.data(), place.draw.size());
-  reply.set_proof(place.proof.data(), place.proof.size());
+  reply.set_key(drawn.key.data(), drawn.key.size());
+  reply.set_proof(drawn.proof.data(), drawn.proof.size());
   co_return RpcReply{reply.SerializeAsString(), {}};
 }
 
@@ -246,12 +391,15 @@ Task<void> DirectoryDesk::feed() {
     if (id == parts_.identity.server || !may_enter(id, entry.member.person)) continue;
     Seen& seen = seen_[id];
     if (seen.version != entry.version) {
+      seen = {entry.version, 0, std::nullopt};
       const auto place = place_in(entry.record.body());
-      seen = {entry.version, place ? std::optional(server_position(entry.member.key, place->draw)) : std::nullopt};
+      const auto draw = place ? draw_of(*place) : Result<Digest>(fail(Errc::not_found, "no place"));
+      if (draw) seen = {entry.version, place->number, server_position(entry.member.key, *draw)};
     }
     // Whoever is not up would be asked in vain, and told of again the next time.
     if (seen.position && parts_.members.is_up(id) &&
-        directory_->core().table().wants(id, entry.member.person, *seen.position, entry.version, parts_.runtime.now()))
+        directory_->core().table().wants(id, entry.member.person, seen.number, *seen.position, entry.version,
+                                         parts_.runtime.now()))
       wanted.push_back(id);
   }
   for (const ServerId& id : wanted) {
@@ -268,6 +416,7 @@ Task<void> DirectoryDesk::follow() {
   using namespace asio::experimental::awaitable_operators;
   constexpr Duration patience_first = 2s, patience_most = 60s;
   Duration patience = patience_first;
+  std::optional<TimePoint> without_since;  // a good place
   for (;;) {
     // Also without news: who did not answer when the table was told of him may do so now.
     co_await (changed_.wait() || parts_.runtime.sleep(look_again));
@@ -279,18 +428,26 @@ Task<void> DirectoryDesk::follow() {
       co_await close();
       continue;
     }
-    if (!has_good_place()) {
-      // Those asked first may be off for long: then those that others accept as well.
-      const bool impatient = patience >= patience_most;
-      if (co_await obtain_place(impatient ? place_drawers_kept : place_drawers_asked)) {
+    if (const PlaceState state = place_state(); state != PlaceState::good) {
+      if (!without_since) without_since = parts_.runtime.now();
+      // Those asked first may be off for long: then others, or another place.
+      const bool in_a_hurry = parts_.runtime.now() - *without_since >= waits_for_drawers;
+      if (co_await obtain_place(in_a_hurry, state == PlaceState::none)) {
         patience = patience_first;
+        without_since.reset();
         absent_because_ = "its record is being made";
         continue;  // the new record comes as a change
       }
-      co_await (parts_.runtime.sleep(patience) || changed_.wait());
-      patience = std::min(2 * patience, patience_most);
-      changed_.set();
-      continue;
+      if (state == PlaceState::none) {
+        co_await (parts_.runtime.sleep(patience) || changed_.wait());
+        patience = std::min(2 * patience, patience_most);
+        changed_.set();
+        continue;
+      }
+    } else {
+      without_since.reset();
+      numbers_tried_.clear();
+      asked_.reset();
     }
     const auto own = own_contact();
     if (!own) continue;  // the record with the place is being made

@@ -24,6 +24,7 @@ class ContactMaker {
     contact->position = position;
     contact->prefix = prefix;
     contact->version = 1;
+    contact->place_number = next_number++;
     return contact;
   }
   /// Shares exactly `bits` leading bits with `position`.
@@ -39,6 +40,7 @@ class ContactMaker {
   }
 
   SeededRandom random;
+  unsigned next_number = 0;  // nobody has two servers at one place
 };
 
 inline bool nearer(const ContactPtr& a, const ContactPtr& b, const Position& target) {

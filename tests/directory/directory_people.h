@@ -1,7 +1,10 @@
-// Servers of an invented network with places in the directory, all drawn by its founder.
+// Servers of an invented network with places in the directory, drawn by its founder unless said otherwise.
 #pragma once
 
+#include <algorithm>
+
 #include "directory/judge.h"
+#include "directory/record.h"
 #include "people.h"
 
 namespace spatter {
@@ -9,8 +12,15 @@ namespace spatter {
 struct DirectoryPeople : People {
   using People::People;
 
-  PlaceDraw place_of(const Identity& identity) const {
-    return make_place_draw(*founder, facts.network, 1, identity.server_key.public_key());
+  PlaceDraw place_of(const Identity& identity) const { return place_of(identity, {&*founder}); }
+  PlaceDraw place_of(const Identity& identity, std::vector<const SigningKey*> drawers, unsigned number = 0,
+                     std::uint64_t epoch = 1) const {
+    std::ranges::sort(drawers, {}, [](const SigningKey* key) { return key->public_key(); });
+    PlaceOccasion occasion{identity.network, epoch, identity.server, identity.person, number, {}};
+    for (const SigningKey* key : drawers) occasion.drawers.push_back(key->public_key());
+    PlaceDraw place{number, epoch, {}};
+    for (const SigningKey* key : drawers) place.draws.push_back(make_place_draw(*key, occasion));
+    return place;
   }
   std::string placed(const Identity& identity, const PlaceDraw& place, std::uint64_t version,
                      std::vector<Address> addresses) {
@@ -18,8 +28,11 @@ struct DirectoryPeople : People {
   }
   ContactJudge::Rules rules() const {
     return {facts.network, [](const ServerId&, const PersonId&) { return true; },
-            [founder = facts.founder](const PlaceFacts& place, const ServerId&, const PersonId&) {
-              return place.drawer == founder;
+            [founder = facts.founder](const PlaceFacts& place, const PersonId& owner) -> Result<void> {
+              for (const PublicKey& key : place.drawers)
+                if (person_id(key) != founder)
+                  return fail(Errc::denied, "person {} draws for {}", person_id(key), owner);
+              return {};
             }};
   }
 };

@@ -168,7 +168,7 @@ TEST_F(RecordKinds, AnotherNetworksRecordIsRefused) {
   EXPECT_NE(refusal(stripe_key_of(stripe, own.server), make_stripe_holders(elsewhere, stripe, 1, 3, {}, now)),
             Errc::ok);
   EXPECT_NE(refusal(health_key_of(health().epoch, own.server), make_health(elsewhere, health())), Errc::ok);
-  const auto place = make_place_draw(*people.founder, elsewhere.network, 1, own.server_key.public_key());
+  const auto place = people.place_of(elsewhere);
   EXPECT_EQ(refusal(server_key_of(own.server),
                     make_server_record(elsewhere, {}, 1000, 500, now, &place).SerializeAsString()),
             Errc::corrupt);

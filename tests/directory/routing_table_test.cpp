@@ -110,7 +110,7 @@ TEST(RoutingTable, AFullBucketTakesNobodyWhoDrewNoBetterLot) {
   std::size_t wanted = 0;
   for (int i = 0; i < 1000; ++i) {
     const auto contact = test.maker.at(test.maker.sharing(test.table.position(), 0));
-    wanted += test.table.wants(contact->id, contact->person, contact->position, 1, start);
+    wanted += test.table.wants(*contact, start);
   }
   // 16 holders, the best lots of some 94 each: a newcomer has a better one with a chance of 1 in 95.
   EXPECT_LT(wanted, 60u);
@@ -154,7 +154,7 @@ TEST(RoutingTable, ANewcomerWaitsUntilItHasBeenThereForLong) {
   // Somebody with a better lot than a slot's holder.
   ContactPtr newcomer;
   do newcomer = test.maker.at(test.maker.sharing(test.table.position(), 0));
-  while (!test.table.wants(newcomer->id, newcomer->person, newcomer->position, 1, start));
+  while (!test.table.wants(*newcomer, start));
   const auto in_use = [&] {
     const auto contacts = test.table.contacts();
     return std::ranges::find(contacts, newcomer) != contacts.end();
@@ -201,10 +201,49 @@ TEST(RoutingTable, WhoIsCaughtLyingIsShunnedForAWhile) {
   for (int i = 0; i < 20; ++i) test.table.answered(test.maker.any(), start);
   const auto liar = test.table.contacts().front();
   for (int i = 0; i < 3; ++i) test.table.lied(liar, start);
-  EXPECT_FALSE(test.table.wants(liar->id, liar->person, liar->position, 9, start + 1h));
+  EXPECT_FALSE(test.table.wants(liar->id, liar->person, liar->place_number, liar->position, 9, start + 1h));
   test.table.answered(liar, start + 1h);
   EXPECT_EQ(test.table.size(), 19u);
-  EXPECT_TRUE(test.table.wants(liar->id, liar->person, liar->position, 9, start + 4h));
+  EXPECT_TRUE(test.table.wants(liar->id, liar->person, liar->place_number, liar->position, 9, start + 4h));
+}
+
+TEST(RoutingTable, NobodyHasOnePlaceForTwoServersThatAreThere) {
+  Fixture test;
+  const auto person = test.maker.random.id<PersonId>();
+  const auto first = test.maker.of(person);
+  test.table.answered(first, start);
+  auto second = std::make_shared<Contact>(*test.maker.of(person));
+  second->place_number = first->place_number;
+  test.table.answered(second, start);
+  test.table.heard(second, start);
+  EXPECT_EQ(test.table.contacts(), std::vector{first});
+  // Others of his places, and other persons' of that number, are welcome.
+  auto other = std::make_shared<Contact>(*test.maker.any());
+  other->place_number = first->place_number;
+  test.table.answered(other, start);
+  test.table.answered(test.maker.of(person), start);
+  EXPECT_EQ(test.table.size(), 3u);
+  // The first is gone.
+  test.table.failed(first, start + 1h);
+  test.table.answered(second, start + 1h);
+  EXPECT_EQ(test.table.size(), 4u);
+}
+
+TEST(RoutingTable, AServerThatHasAnotherPlaceNowIsNoLongerAtItsOldOne) {
+  Fixture test;
+  const auto before = test.maker.any();
+  test.table.answered(before, start);
+  auto after = std::make_shared<Contact>(*before);
+  after->position = test.maker.random.id<Position>();
+  after->place_number = 30;
+  test.table.heard(after, start);
+  EXPECT_EQ(test.table.size(), 1u);  // no newer than what is known
+  EXPECT_EQ(test.table.contacts(), std::vector{before});
+  after->version = 2;
+  test.table.answered(after, start);
+  EXPECT_EQ(test.table.contacts(), (std::vector<ContactPtr>{after}));
+  test.table.answered(before, start);  // what is old does not come back
+  EXPECT_EQ(test.table.size(), 1u);
 }
 
 TEST(RoutingTable, ANewerRecordReplacesTheOlder) {

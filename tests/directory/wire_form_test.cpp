@@ -33,10 +33,24 @@ TEST_F(WireForm, AContactIsWhatItsRecordProves) {
   EXPECT_EQ(one->id, identity->server);
   EXPECT_EQ(one->person, identity->person);
   EXPECT_EQ(one->version, 7u);
-  EXPECT_EQ(one->position, server_position(identity->server_key.public_key(), place.draw));
+  EXPECT_EQ(one->position, server_position(identity->server_key.public_key(), draw_of(place).value()));
   EXPECT_EQ(one->prefix, NetworkPrefix::of({"192.0.2.1", 1}));
   EXPECT_LE(one->memory_bytes(), 1024u);
   EXPECT_EQ(judge.judge(as_bytes(one->record)).value(), one);  // remembered
+}
+
+TEST_F(WireForm, AContactWithAllItsDrawsTakesAtMostOneKiB) {
+  const auto own = people.server_of(people.person());
+  const auto a = people.person(), b = people.person(), c = people.person();
+  auto rules = people.rules();
+  rules.may_have = [](const PlaceFacts&, const PersonId&) { return Result<void>{}; };
+  ContactJudge any(rules);
+  const auto contact = any.judge(as_bytes(people.placed(own, people.place_of(own, {&a, &b, &c}, 31, 1'000'000),
+                                                        1'700'000'000'000, {{"203.0.113.7", 4840}}))).value();
+  RecordProperty("bytes", static_cast<int>(contact->memory_bytes()));
+  RecordProperty("record_bytes", static_cast<int>(contact->record.size()));
+  EXPECT_LE(contact->memory_bytes(), 1024u);
+  EXPECT_EQ(contact->place_number, 31u);
 }
 
 TEST_F(WireForm, ARecordThatProvesNoPlaceIsNoContact) {
@@ -46,21 +60,19 @@ TEST_F(WireForm, ARecordThatProvesNoPlaceIsNoContact) {
   };
   const auto place = people.place_of(identity);
   auto other = place;
-  other.draw[0] ^= 1;  // not what was drawn
+  other.draws[0].proof[70] ^= 1;
   EXPECT_EQ(refusal(other), Errc::corrupt);
   other = place;
-  other.proof[0] ^= 1;  // of another epoch
+  ++other.epoch;
+  EXPECT_EQ(refusal(other), Errc::corrupt);
+  other = place;
+  ++other.number;
   EXPECT_EQ(refusal(other), Errc::corrupt);
   EXPECT_EQ(refusal(people.place_of(people.server_of(people.person()))), Errc::corrupt);
-  other = place;
-  other.draw.pop_back();
-  EXPECT_EQ(refusal(other), Errc::invalid);
-  other = place;
-  other.proof.push_back(0);
+  other.draws.clear();
   EXPECT_EQ(refusal(other), Errc::invalid);
   const auto stranger = people.person();
-  EXPECT_EQ(refusal(make_place_draw(stranger, people.facts.network, 1, identity.server_key.public_key())),
-            Errc::denied);
+  EXPECT_EQ(refusal(people.place_of(identity, {&stranger})), Errc::denied);
   const auto bare = people.record(identity, 1).SerializeAsString();
   EXPECT_EQ(judge.judge(as_bytes(bare)).error().code, Errc::invalid);
   auto altered = people.placed(identity, place, 1, {});
@@ -158,8 +170,8 @@ TEST_F(WireForm, WhomWeSeeDifferentlyIsPassedOverAndAForgedContactSpoilsTheAnswe
   rules.may_enter = [untrusted](const ServerId&, const PersonId& person) { return person != untrusted; };
   ContactJudge ours(rules);
   const auto drawn_by_another = people.server_of(people.person());
-  const auto place =
-      make_place_draw(people.person(), people.facts.network, 1, drawn_by_another.server_key.public_key());
+  const auto stranger = people.person();
+  const auto place = people.place_of(drawn_by_another, {&stranger});
 
   DirectoryRequest request;
   request.kind = DirectoryRequest::Kind::find;
@@ -180,7 +192,7 @@ TEST_F(WireForm, WhomWeSeeDifferentlyIsPassedOverAndAForgedContactSpoilsTheAnswe
   };
   const auto identity = people.server_of(people.person());
   auto forged = people.place_of(identity);
-  forged.draw[0] ^= 1;
+  forged.draws[0].proof[70] ^= 1;
   EXPECT_EQ(refusal(people.placed(identity, forged, 1, {})), Errc::corrupt);
   // The own signature does not hold, or the record is of another network: not a view, a lie.
   wire::Signed altered;

@@ -2,8 +2,10 @@
 // and what others find.
 #include "directory/place_rule.h"
 #include "directory/roster.h"
+#include "net/methods.h"
 #include "servers.h"
 #include "spatter/placement.h"
+#include "wire/proto/directory.pb.h"
 
 namespace spatter {
 namespace {
@@ -23,7 +25,7 @@ class DirectoryDeskTest : public ServerTest {
   }
   static bool drawn_by(SimServer& node, const PersonId& drawer) {
     const auto place = desk(node).place();
-    return desk(node).directory() && place && place->drawer == drawer;
+    return desk(node).directory() && place && place->drawers == std::vector{drawer};
   }
   /// Whether each server that is up is in the directory and has had an answer from all others of them.
   bool all_know_all() const {
@@ -80,8 +82,8 @@ TEST_F(DirectoryDeskTest, AllComeInAndEachFindsEveryServerAndPerson) {
     for (auto& node : test.nodes) {
       EXPECT_EQ(desk(*node).why_absent(), "");
       const auto place = desk(*node).place();
-      EXPECT_TRUE(place && place->drawer != person(*node));
-      EXPECT_TRUE(place && is_place_drawer(place->drawer, id(*node), person(*node), persons, place_drawers_valid));
+      EXPECT_TRUE(place && keeps_place(*place, 0, persons));
+      EXPECT_TRUE(place && std::ranges::find(place->drawers, person(*node)) == place->drawers.end());
     }
     for (auto& at : test.nodes) {
       for (auto& of : test.nodes) {
@@ -99,6 +101,69 @@ TEST_F(DirectoryDeskTest, AllComeInAndEachFindsEveryServerAndPerson) {
       EXPECT_EQ((co_await desk(*at).ping(id(*at))).error().code, Errc::invalid);
       EXPECT_EQ((co_await desk(*at).get(server_key_of({}))).error().code, Errc::not_found);
     }
+    co_return Result<void>{};
+  }(*this));
+}
+
+TEST_F(DirectoryDeskTest, TwoServersOfOnePersonHaveTwoOfHisPlaces) {
+  run([](DirectoryDeskTest& test) -> Task<Result<void>> {
+    CO_TRY_VOID(co_await test.make_network(4));
+    auto& first = *test.nodes[0];
+    CO_TRY_VOID(co_await test.wait_for("the first has a place", [&] { return desk(first).directory() != nullptr; }));
+    CO_TRY(auto link, co_await test.invite(*test.nodes[1]));
+    auto& second = test.node();
+    CO_TRY_VOID(co_await second.join(link, first.server->drive().keyring.person));
+    CO_TRY_VOID(co_await second.up());
+    CO_TRY_VOID(co_await test.wait_for("all know all", [&] { return test.all_know_all(); }));
+    EXPECT_EQ(person(first), person(second));
+    const auto a = desk(first).place(), b = desk(second).place();
+    EXPECT_TRUE(a && b && a->number != b->number);
+    // Whatever place it asks for: one that is his other server's it does not get, nor its own a second time.
+    std::vector<PersonId> persons;
+    for (std::size_t i = 0; i < 4; ++i) persons.push_back(person(*test.nodes[i]));
+    const auto asked = [&](unsigned number, const std::vector<PersonId>& drawers, std::size_t at) -> Task<Errc> {
+      wire::DirectoryPlaceRequest request;
+      request.set_number(number);
+      request.set_epoch(second.server->trust().epoch());
+      auto sorted = drawers;
+      std::ranges::sort(sorted);
+      for (const PersonId& one : sorted) request.add_drawers(one.raw());
+      const auto reply = co_await second.server->rpc().call(
+          id(*test.nodes[at]), {method::directory_place, request.SerializeAsString(), {}});
+      co_return reply ? Errc::ok : reply.error().code;
+    };
+    const std::vector others{persons[1], persons[2], persons[3]};
+    for (const std::size_t at : {1, 2, 3}) {
+      if (std::ranges::find(a->drawers, persons[at]) != a->drawers.end())
+        EXPECT_EQ(co_await asked(a->number, others, at), Errc::exists);
+      if (std::ranges::find(b->drawers, persons[at]) != b->drawers.end())
+        EXPECT_EQ(co_await asked(b->number, {persons[at]}, at), Errc::exists);  // among other drawers
+    }
+    EXPECT_EQ(co_await asked(7, others, 1), Errc::ok);
+    EXPECT_EQ(co_await asked(7, others, 1), Errc::ok);  // the same draw again
+    EXPECT_EQ(co_await asked(7, {persons[1], persons[2]}, 1), Errc::exists);
+    EXPECT_EQ(co_await asked(32, others, 1), Errc::denied);
+    EXPECT_EQ(co_await asked(6, {persons[0], persons[1]}, 1), Errc::denied);  // himself
+    EXPECT_EQ(co_await asked(6, {persons[2], persons[3]}, 1), Errc::invalid);  // not the one who is asked
+    EXPECT_EQ(co_await asked(6, {}, 1), Errc::invalid);
+    co_return Result<void>{};
+  }(*this));
+}
+
+TEST_F(DirectoryDeskTest, WhoseDrawersAreOffComesInWithFewerInTheEnd) {
+  run([](DirectoryDeskTest& test) -> Task<Result<void>> {
+    CO_TRY_VOID(co_await test.make_network(3));
+    CO_TRY_VOID(co_await test.wait_for("all know all", [&] { return test.all_know_all(); }));
+    co_await test.nodes[2]->down();
+    CO_TRY_VOID(co_await test.grow());
+    auto& newcomer = *test.nodes[3];
+    CO_TRY_VOID(co_await test.wait_for("the newcomer is in", [&] { return desk(newcomer).directory() != nullptr; }));
+    const auto place = desk(newcomer).place();
+    EXPECT_TRUE(place && place->drawers.size() == 2);
+    CO_TRY_VOID(co_await test.wait_for("it is known to all", [&] {
+      return std::ranges::count(known_by(*test.nodes[0]), id(newcomer)) == 1 &&
+             std::ranges::count(known_by(*test.nodes[1]), id(newcomer)) == 1;
+    }));
     co_return Result<void>{};
   }(*this));
 }

@@ -7,7 +7,7 @@ from harness import NetworkTest, main
 RECORD = {"type", "subject", "position", "version", "expires_ms", "person", "bytes"}
 FOUND = RECORD | {"value", "hops", "questions", "places", "lacking", "ms", "raw"}
 CONTACT = {"server", "person", "position", "shared_bits", "sibling", "proven", "version", "addresses", "answered_s_ago"}
-STATS = {"server", "in_directory", "position", "drawn_by", "drawn_epoch", "network_size", "contacts", "proven", "siblings",
+STATS = {"server", "in_directory", "position", "place_number", "drawn_by", "drawn_epoch", "network_size", "contacts", "proven", "siblings",
          "records", "record_bytes", "cached", "memory_bytes", "questions", "unanswered", "lookups", "hops_mean"}
 
 
@@ -34,7 +34,9 @@ class Directory(NetworkTest):
             stats = at.json("directory", "stats")
             self.assertEqual(set(stats), STATS)
             self.assertEqual((stats["server"], stats["in_directory"], stats["network_size"]), (at.id, True, 4))
-            self.assertIn(stats["drawn_by"], persons - {at.person})
+            self.assertIn(stats["place_number"], range(32))
+            self.assertIn(len(set(stats["drawn_by"])), (2, 3))
+            self.assertLessEqual(set(stats["drawn_by"]), persons - {at.person})
             self.assertEqual(set(at.json("directory")), STATS)
 
             contacts = at.json("directory", "ls")["contacts"]

@@ -29,6 +29,7 @@ struct Contact {
   ServerId id;
   PersonId person;
   Position position;
+  unsigned place_number = 0;       ///< which of the person's places it has (directory/place_rule.h)
   NetworkPrefix prefix;
   std::uint64_t version = 0;       ///< of the record; the higher replaces the lower
   std::vector<Address> addresses;  ///< where to dial, best first

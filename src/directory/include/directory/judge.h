@@ -23,8 +23,8 @@ class ContactJudge {
     NetworkId network;
     /// Whether a server of this person may be in the directory.
     std::function<bool(const ServerId&, const PersonId&)> may_enter;
-    /// Whether whoever drew that server's place was one to do so.
-    std::function<bool(const PlaceFacts&, const ServerId&, const PersonId& owner)> may_draw;
+    /// Whether a person's server may have that place, by its number and by who drew it; Errc::denied if not.
+    std::function<Result<void>(const PlaceFacts&, const PersonId& owner)> may_have;
   };
   explicit ContactJudge(Rules rules, std::size_t remembered = 4096);
 

@@ -1,9 +1,9 @@
 // Places in the directory's key space: 256-bit numbers, near one another when their XOR is small
 // (Maymounkov and Mazieres, "Kademlia", 2002).
 //
-// A server's position is the hash of its key and of a draw that others made over that key when they
-// admitted it: whoever makes keys by the million still cannot choose where he stands, for each new
-// key needs a new admission. A record's position is the hash of its key.
+// A server's position is the hash of its key and of draws that other persons made for it
+// (directory/place_rule.h): whoever makes keys by the million still cannot choose where he stands. A
+// record's position is the hash of its key.
 #pragma once
 
 #include <array>
@@ -18,10 +18,9 @@ namespace spatter {
 
 using Position = Id<struct PositionTag>;
 
-inline constexpr std::size_t position_draw_bytes = 64;
-
-/// SHA-256("spatter/1 position" || 0x00 || server key || draw).
-Position server_position(ByteView server_key, ByteView draw);
+/// SHA-256("spatter/1 position" || 0x00 || server key || draw); `draw` is that of its place
+/// (directory/place_draw.h).
+Position server_position(ByteView server_key, const Digest& draw);
 
 /// The XOR of two positions, as a number: most significant word first.
 struct Distance {

@@ -58,9 +58,11 @@ class RoutingTable {
   const ServerId& own() const { return own_; }
   const Position& position() const { return position_; }
 
-  /// Whether a contact would be taken, or replace an older version.
-  bool wants(const ServerId& id, const PersonId& person, const Position& position, std::uint64_t version,
-             TimePoint now) const;
+  /// Whether a contact would be taken, or replace an older version. While a server of the same person with
+  /// the same place number is there and answers, it is not.
+  bool wants(const ServerId& id, const PersonId& person, unsigned place_number, const Position& position,
+             std::uint64_t version, TimePoint now) const;
+  bool wants(const Contact& contact, TimePoint now) const;
   /// Somebody told us of it.
   void heard(const ContactPtr& contact, TimePoint now);
   /// It asked us something: it is there, which does not prove that it can be reached.
@@ -135,6 +137,8 @@ class RoutingTable {
   std::optional<std::size_t> find(const ContactPtr& contact) const {
     return find(contact->id, position_word(contact->position, 0));
   }
+  std::optional<std::size_t> in_the_way(const ServerId& id, const PersonId& person, unsigned place_number) const;
+  void forget_where_it_was(const Contact& contact, TimePoint now);
   std::uint16_t slot_of(const Position& position) const;
   Position point_in(std::uint16_t slot, std::uint64_t chance) const;
   Position point_among_siblings(std::uint64_t chance) const;
@@ -165,6 +169,7 @@ class RoutingTable {
   TableOptions options_;
   std::vector<Entry> entries_;
   std::vector<std::uint64_t> heads_;  ///< of the entries' positions, side by side: scans are quick
+  std::vector<std::uint64_t> persons_;  ///< of the entries' persons, likewise
   std::uint64_t sibling_radius_ = ~std::uint64_t{0};  ///< of the farthest proven sibling, when full
   std::uint64_t unproven_radius_ = ~std::uint64_t{0};  ///< of the farthest candidate, when full
   std::size_t siblings_proven_ = 0, siblings_unproven_ = 0;

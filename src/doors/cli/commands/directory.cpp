@@ -25,14 +25,19 @@ Result<void> run_stats(const Context& context) {
     fmt::print("This server is not in the directory yet: {}.\n", reply.value("why", ""));
     return {};
   }
-  fmt::print("position       {}  drawn by person {}\n"
+  std::string drawers;
+  for (const Json& person : reply["drawn_by"]) {
+    const auto id = person.get<std::string>();
+    drawers += (drawers.empty() ? "" : ", ") + id.substr(0, 12);
+  }
+  fmt::print("position       {}  place {} of its person, drawn by {}\n"
              "network        about {:.0f} servers\n"
              "contacts       {}, of which {} have answered and {} are neighbours\n"
              "records        {} kept for all ({}), {} read lately\n"
              "memory         {}\n"
              "questions      {} asked, {} without an answer\n"
              "look-ups       {}, {:.1f} hops on average\n",
-             brief(reply, "position"), brief(reply, "drawn_by"), reply.value("network_size", 0.0),
+             brief(reply, "position"), reply.value("place_number", 0U), drawers, reply.value("network_size", 0.0),
              reply.value("contacts", 0U), reply.value("proven", 0U), reply.value("siblings", 0U),
              reply.value("records", 0U), bytes_text(reply.value("record_bytes", std::uint64_t{0})),
              reply.value("cached", 0U), bytes_text(reply.value("memory_bytes", std::uint64_t{0})),

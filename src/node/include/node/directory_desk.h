@@ -11,6 +11,8 @@
 
 #include "base/sync.h"
 #include "directory/gossip.h"
+#include "directory/place_promises.h"
+#include "directory/place_rule.h"
 #include "directory/record_kinds.h"
 #include "directory/rpc_link.h"
 #include "directory/trust_exchange.h"
@@ -76,12 +78,8 @@ class DirectoryDesk {
   /// Looks at once for what is to be published; completes when that is done.
   Task<void> publish_now();
 
-  struct Place {
-    PersonId drawer;
-    std::uint64_t epoch = 0;
-  };
-  /// Who drew this server's place; nothing while it has none.
-  std::optional<Place> place() const { return place_; }
+  /// Which place this server has, and who drew it; nothing while it has none.
+  const std::optional<PlaceClaim>& place() const { return place_; }
   /// Why this server is not in the directory, for people; empty when it is.
   std::string why_absent() const;
 
@@ -94,9 +92,23 @@ class DirectoryDesk {
   Task<void> follow();
   void look_at_trust();
   bool may_enter(const ServerId& server, const PersonId& person) const;
-  bool has_good_place();
-  Task<bool> obtain_place(std::size_t drawers);
-  Task<Result<PlaceDraw>> ask_for_draw(ServerId server);
+  std::uint64_t trusted_since(const PersonId& person) const;
+  Result<void> may_have(const PlaceClaim& claim) const;
+
+  enum class PlaceState { none, passable, good };
+  /// A place that is being asked for: always the same draws, until it is had or given up.
+  struct Asked {
+    PlaceOccasion occasion;
+    std::map<PublicKey, DrawProof> draws;
+    TimePoint since{};
+  };
+  PlaceState place_state();
+  std::vector<ServerId> servers_up(const PersonId& person) const;
+  std::vector<unsigned> free_numbers(std::uint64_t epoch) const;
+  std::optional<Asked> choose_place(bool in_a_hurry, bool has_none);
+  Task<bool> gather_draws();
+  Task<bool> obtain_place(bool in_a_hurry, bool has_none);
+  Task<Result<DrawProof>> ask_for_draw(ServerId server, PublicKey key, PlaceOccasion occasion);
   Task<Result<RpcReply>> handle_place(Caller caller, RpcRequest request);
   Result<ContactPtr> own_contact();
   Task<void> open(ContactPtr own);
@@ -120,13 +132,16 @@ class DirectoryDesk {
   RpcDirectoryLink link_;
   DirectoryService service_;
   std::shared_ptr<Directory> directory_;
-  Allowances<PersonId> draws_;
-  std::optional<Place> place_;
+  PlacePromises promises_;
+  std::optional<Asked> asked_;
+  std::set<unsigned> numbers_tried_;  ///< in vain
+  std::optional<PlaceClaim> place_;
   std::optional<PlaceDraw> place_judged_;  ///< what place_ was read from
   std::string absent_because_ = "it has just started";
-  /// Of a member's newest record: its version, and where it says that the server stands.
+  /// Of a member's newest record: its version, which place it shows, and where that is.
   struct Seen {
     std::uint64_t version = 0;
+    unsigned number = 0;
     std::optional<Position> position;
   };
   std::map<ServerId, Seen> seen_;
