@@ -49,6 +49,24 @@ TEST(DirectoryRun, ARecordIsNotEclipsedWherePlainKademliaLosesIt) {
   EXPECT_LE(run_directory(scenario).success, 0.1);
 }
 
+TEST(DirectoryRun, GrindingKeysHelpsOnlyWhoeverHasFriendsForDrawers) {
+  auto scenario = small(8);
+  scenario.attack = Attack::eclipse;
+  scenario.grind = true;
+  scenario.attackers = 40;
+  scenario.attacker_persons = 1;
+  auto figures = run_directory(scenario);
+  EXPECT_EQ(figures.attackers, 32u);  // no person has more places
+  EXPECT_EQ(figures.ground_places, 0u);
+  EXPECT_EQ(figures.success, 1);
+  // Where a third of all persons collude, nearly all of them have a place to choose, and the record is gone.
+  scenario.attackers = scenario.attacker_persons = 90;
+  figures = run_directory(scenario);
+  EXPECT_GE(figures.ground_places, 80u);
+  EXPECT_GE(figures.ground_servers, figures.ground_places);
+  EXPECT_LE(figures.success, 0.5);
+}
+
 TEST(DirectoryRun, ManyServersOfOnePersonGetOnePlaceOfARecord) {
   auto scenario = small(5);
   scenario.sybils = 60;

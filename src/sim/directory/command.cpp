@@ -56,6 +56,9 @@ nlohmann::ordered_json to_json(const DirectoryScenario& scenario, const Director
       {"check_minutes_p50", round(figures.check_minutes_p50)},
       {"holders_mean", round(figures.holders_mean)},
       {"holders_least", figures.holders_least},
+      {"attackers", figures.attackers},
+      {"ground_places", figures.ground_places},
+      {"ground_servers", figures.ground_servers},
       {"sybil_places_max", figures.sybil_places_max},
       {"questions", figures.questions},
   };
@@ -79,6 +82,7 @@ CLI::App* add_directory_command(CLI::App& app) {
   command->add_option("--attack", given.attack, "mix, drop, lie, collude or eclipse (of one record)");
   command->add_option("--attackers", scenario.attackers, "Servers that eclipse");
   command->add_option("--attacker-persons", scenario.attacker_persons, "Whose they are");
+  command->add_flag("--grind", scenario.grind, "Attackers' persons choose the places that they can draw for each other");
   command->add_option("--sybils", scenario.sybils, "Servers of one person beside");
   command->add_flag("--json", given.json, "One JSON object");
   return command;

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <set>
 
+#include "directory/place_rule.h"
 #include "plain_peer.h"
 
 namespace spatter::sim::directory {
@@ -32,6 +33,7 @@ class Scenario {
 
  private:
   void make_servers();
+  void make_attackers(std::uint32_t servers, const std::vector<PersonId>& bad);
   std::uint32_t make_server(const PersonId& person, NetworkPrefix prefix, bool hostile,
                             std::optional<Position> position);
   void bring_up(std::uint32_t index);
@@ -50,6 +52,7 @@ class Scenario {
   std::vector<std::uint32_t> up_;            // all that are up, in any order
   std::vector<std::uint32_t> place_in_up_;
   std::vector<Owned> owned_;                 // by server
+  std::unordered_map<PersonId, unsigned> numbers_;  // each person's next place number
   PersonId sybil_person_;
   DirectoryFigures figures_;
   std::vector<std::size_t> hops_, queries_;
@@ -66,6 +69,7 @@ std::uint32_t Scenario::make_server(const PersonId& person, NetworkPrefix prefix
   contact->id = random_.id<ServerId>();
   contact->person = person;
   contact->position = position ? *position : random_.id<Position>();
+  contact->place_number = numbers_[person]++;
   contact->prefix = prefix;
   contact->version = 1;
   contact->addresses = {{"203.0.113.7", 4840}};
@@ -92,17 +96,7 @@ void Scenario::make_servers() {
         1, static_cast<std::uint32_t>(honest * options_.bad_persons / (1 - options_.bad_persons)));
   std::vector<PersonId> bad;
   for (std::uint32_t i = 0; i < persons; ++i) bad.push_back(random_.id<PersonId>());
-  // Against plain positions, keys are ground until they lie next to the record.
-  const Position victim = record_position(
-      {RecordType::server, Digest{world_.server(honest_.front()).contact->id.bytes}});
-  for (std::uint32_t i = 0; i < hostile; ++i) {
-    std::optional<Position> position;
-    if (eclipse && options_.plain) {
-      position = random_.id<Position>();
-      std::copy_n(victim.bytes.begin(), 4, position->bytes.begin());
-    }
-    make_server(bad[i % persons], some_prefix(random_, 4 * std::uint64_t{persons}), true, position);
-  }
+  make_attackers(hostile, bad);
   sybil_person_ = random_.id<PersonId>();
   for (std::uint32_t i = 0; i < options_.sybils; ++i)
     make_server(sybil_person_, some_prefix(random_, 1 << 12), false, {});
@@ -125,6 +119,7 @@ void Scenario::make_servers() {
       server.peer = std::make_unique<SecurePeer>(world_, i, seed);
     owned_[i].key = {RecordType::server, Digest{server.contact->id.bytes}};
   }
+  if (eclipse) figures_.attackers = static_cast<std::uint32_t>(hostile_.size());
   // In what order they come.
   for (std::uint32_t i = 0; i < world_.size(); ++i) coming_.push_back(i);
   for (std::size_t i = coming_.size(); i > 1; --i) std::swap(coming_[i - 1], coming_[random_.below(i)]);
@@ -139,6 +134,56 @@ void Scenario::make_servers() {
     away_.push_back(index);
     coming_.erase(coming_.begin() + static_cast<std::ptrdiff_t>(i));
     --extra;
+  }
+}
+
+/// Which of an attacker's numbers those who work with him draw alone: there he stands where he likes, for he
+/// makes keys until their draws lie there.
+std::vector<unsigned> chosen_numbers(const PersonId& person, std::span<const PersonId> all, const std::set<PersonId>& bad) {
+  std::vector<unsigned> result;
+  for (unsigned number = 0; number < place_numbers_max; ++number) {
+    const auto named = place_drawers(person, number, all, place_drawers_valid);
+    const auto friends = std::ranges::count_if(named, [&](const PersonId& one) { return bad.contains(one); });
+    if (static_cast<std::size_t>(friends) >= place_draws_needed(other_persons(person, all))) result.push_back(number);
+  }
+  return result;
+}
+
+/// The hostile servers, dealt to the bad persons in turn. Where positions are plain, keys are ground until
+/// they lie next to the record; with the product's places, only whoever has friends for drawers can do that.
+void Scenario::make_attackers(std::uint32_t servers, const std::vector<PersonId>& bad) {
+  const Position victim = record_position(
+      {RecordType::server, Digest{world_.server(honest_.front()).contact->id.bytes}});
+  const auto prefixes = 4 * std::uint64_t{bad.size()};
+  const auto next_to_victim = [&](std::size_t bytes) {
+    Position position = random_.id<Position>();
+    std::copy_n(victim.bytes.begin(), bytes, position.bytes.begin());
+    return position;
+  };
+  if (options_.attack != Attack::eclipse || options_.plain || !options_.grind) {
+    for (std::uint32_t i = 0; i < servers; ++i) {
+      std::optional<Position> position;
+      if (options_.attack == Attack::eclipse && options_.plain) position = next_to_victim(4);
+      make_server(bad[i % bad.size()], some_prefix(random_, prefixes), true, position);
+    }
+    return;
+  }
+  std::vector<PersonId> all = bad;
+  for (const auto index : honest_) all.push_back(world_.server(index).contact->person);
+  const std::set<PersonId> friends(bad.begin(), bad.end());
+  std::vector<std::vector<unsigned>> chosen;
+  for (const PersonId& person : bad) {
+    chosen.push_back(chosen_numbers(person, all, friends));
+    figures_.ground_places += !chosen.back().empty();
+  }
+  // First the places that he can choose; no person has more places than numbers.
+  for (std::uint32_t i = 0; i < servers; ++i) {
+    const std::size_t which = i % bad.size(), round = i / bad.size();
+    if (round >= place_numbers_max) break;
+    std::optional<Position> position;
+    if (round < chosen[which].size()) position = next_to_victim(8);
+    figures_.ground_servers += position.has_value();
+    make_server(bad[which], some_prefix(random_, prefixes), true, position);
   }
 }
 

@@ -28,6 +28,7 @@ struct DirectoryScenario {
   Attack attack = Attack::mix;
   std::uint32_t attackers = 200;      ///< eclipse: servers,
   std::uint32_t attacker_persons = 50;  ///< and whose
+  bool grind = false;                 ///< eclipse: persons who may draw for each other choose where they stand
   std::uint32_t sybils = 0;           ///< servers of one more person, honest in all but their number
 };
 
@@ -49,6 +50,9 @@ struct DirectoryFigures {
   double check_minutes_p50 = 0;
   double holders_mean = 0;          ///< honest servers that are up and have the newest version
   std::uint32_t holders_least = 0;
+  std::uint32_t attackers = 0;        ///< eclipse: servers that have a place at all
+  std::uint32_t ground_places = 0;    ///< grind: attackers' persons who could choose one
+  std::uint32_t ground_servers = 0;   ///< and their servers that stand next to the record
   std::uint32_t sybil_places_max = 0;  ///< of one record's, of the person with `sybils`
   std::uint64_t questions = 0;
 };
