@@ -451,9 +451,18 @@ Task<void> DirectoryDesk::follow() {
     }
     const auto own = own_contact();
     if (!own) continue;  // the record with the place is being made
-    if (directory_ && directory_->core().own()->position != (*own)->position) co_await close();
-    if (!directory_) co_await open(*own);
-    else if (directory_->core().own()->version < (*own)->version) {
+    // Who moves takes along what it keeps: it may well be one of the places of that still.
+    std::vector<RecordPtr> kept;
+    if (directory_ && directory_->core().own()->position != (*own)->position) {
+      kept = directory_->core().store().records();
+      co_await close();
+    }
+    if (!directory_) {
+      co_await open(*own);
+      for (const RecordPtr& record : kept)
+        (void)directory_->core().store().put(record, parts_.runtime.now(), parts_.runtime.wall_ms(),
+                                             parts_.runtime.chance().next_u64());
+    } else if (directory_->core().own()->version < (*own)->version) {
       directory_->set_own(*own);
       publish_wanted_.set();
     }
