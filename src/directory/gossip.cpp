@@ -3,6 +3,7 @@
 #include <asio/post.hpp>
 
 #include "crypto/hash.h"
+#include "crypto/kdf.h"
 #include "directory/revocation.h"
 #include "net/methods.h"
 
@@ -28,6 +29,14 @@ class Batch {
   std::size_t used_ = 0;
 };
 
+/// All of them, beginning at a place of the listener's own: what does not fit is not the same for everybody.
+template <class Call>
+void each_from(const ServerId& listener, const std::map<ServerId, Roster::Entry>& servers, Call call) {
+  const auto first = servers.lower_bound(listener);
+  for (auto at = first; at != servers.end(); ++at) call(at->first, at->second);
+  for (auto at = servers.begin(); at != first; ++at) call(at->first, at->second);
+}
+
 constexpr auto retired_words = "this server was retired by its person: it belongs to no network";
 
 Digest secret_hash(ByteView secret) { return sha256(secret); }
@@ -45,7 +54,8 @@ Task<Result<std::unique_ptr<GossipMembers>>> GossipMembers::open(Runtime& runtim
   if (genesis.network != identity.network)
     co_return fail(Errc::corrupt, "the drive's genesis record is of network {}, not of {}",
                    genesis.network, identity.network);
-  Roster roster(genesis);
+  Roster roster(genesis, {options.view_max, 2 * options.view_max, identity.server, identity.person,
+                          derive_key(identity.server_key.seed(), "members view")});
   for (const auto& admission : contents.admissions) {
     if (auto done = roster.admit(admission); !done)
       runtime.log().warning("members: a stored admission is left out: {}", done.error().message);
@@ -70,9 +80,13 @@ GossipMembers::GossipMembers(Runtime& runtime, Rpc& rpc, const Identity& identit
     : runtime_(runtime), rpc_(rpc), identity_(identity), store_(store), options_(options),
       roster_(std::move(roster)), started_(runtime.now()),
       allowances_(static_cast<double>(options.push_burst), static_cast<double>(options.push_per_s)),
+      prefix_allowances_(static_cast<double>(options.push_burst) / 8, static_cast<double>(options.push_per_s) / 8),
       publish_wanted_(runtime.executor()),
       save_wanted_(runtime.executor()), notify_pending_(std::make_shared<bool>(false)),
       tasks_(runtime.executor()) {
+  roster_.use_of = [this](const Member& member) { return use_of(member); };
+  // Until somebody says what is to be watched, anything in the view may be.
+  for (const auto& [id, entry] : roster_.servers()) watched_.insert(id);
   if (const auto* entry = roster_.find(identity_.server)) {
     place_ = place_in(entry->record.body());
     published_own_ = {entry->member.addresses, entry->member.capacity_bytes,
@@ -105,6 +119,11 @@ void GossipMembers::start() {
       if (id != identity_.server) rpc_.set_addresses(id, entry.member.addresses, entry.member.relays);
     }
   }
+  for (const auto& [id, entry] : roster_.servers()) {
+    const auto peer = peers_.try_emplace(id, Peer{.since = runtime_.now()}).first;
+    peer->second.seen = true;
+  }
+  settle_view();
   tasks_.spawn(sync_loop());
   tasks_.spawn(save_loop());
   tasks_.spawn(publish_loop());
@@ -114,12 +133,15 @@ Task<void> GossipMembers::stop() {
   rpc_.on_reachability = nullptr;
   rpc_.on_barred = nullptr;
   co_await tasks_.stop();
-  if (!unsaved_servers_.empty() || !unsaved_admissions_.empty() || !unsaved_revocations_.empty()) {
+  if (!unsaved_servers_.empty() || !unsaved_admissions_.empty() || !unsaved_revocations_.empty() ||
+      !unsaved_losses_.empty()) {
     std::vector<MemberStore::ServerRow> servers;
     for (auto& [id, row] : unsaved_servers_) servers.push_back(std::move(row));
     unsaved_servers_.clear();
     auto saved = co_await store_.save(std::exchange(unsaved_admissions_, {}), std::move(servers),
-                                      std::exchange(unsaved_revocations_, {}));
+                                      std::exchange(unsaved_revocations_, {}),
+                                      {unsaved_losses_.begin(), unsaved_losses_.end()});
+    unsaved_losses_.clear();
     if (!saved) runtime_.log().warning("members: not saved: {}", saved.error().message);
   }
 }
@@ -185,6 +207,22 @@ std::vector<Member> GossipMembers::all() const {
   return result;
 }
 
+bool GossipMembers::is_complete() const {
+  // A full neighbour may know servers that nobody has told us of.
+  return !roster_.is_full() && std::ranges::none_of(peers_, [&](const auto& one) {
+    return one.second.up && one.second.full && roster_.find(one.first);
+  });
+}
+
+std::vector<Member> GossipMembers::connected() const {
+  std::vector<Member> result;
+  for (const auto& [id, peer] : peers_) {
+    if (!peer.up || id == identity_.server) continue;
+    if (auto member = find(id)) result.push_back(std::move(*member));
+  }
+  return result;
+}
+
 std::optional<PersonId> GossipMembers::person_of(const ServerId& id) const {
   if (id == identity_.server) return identity_.person;
   const auto* entry = roster_.find(id);
@@ -226,6 +264,102 @@ void GossipMembers::notify() {
   });
 }
 
+// The view -----------------------------------------------------------------------------------
+
+Use GossipMembers::use_of(const Member& member) const {
+  if (watched_.contains(member.id)) return Use::watched;
+  const auto peer = peers_.find(member.id);
+  if (peer == peers_.end()) return Use::none;
+  const bool near_enough = peer->second.seen && runtime_.now() - peer->second.since < options_.away_max;
+  return peer->second.up || near_enough ? Use::reachable : Use::none;
+}
+
+void GossipMembers::watch(std::vector<ServerId> servers) {
+  // Room is left for whoever comes.
+  servers.resize(std::min(servers.size(), options_.view_max - options_.view_max / 4));
+  watched_ = {servers.begin(), servers.end()};
+  const auto promoted = roster_.promote_visitors();
+  for (const auto& id : promoted) keep(id);
+  settle_view();
+  if (!promoted.empty()) notify();
+}
+
+/// What belongs to having a server in the view.
+void GossipMembers::keep(const ServerId& id) {
+  const auto at = roster_.servers().find(id);
+  if (at == roster_.servers().end()) return;
+  const auto& entry = at->second;
+  unsaved_servers_[id] = {id, entry.version, entry.record};
+  unsaved_losses_.erase(id);
+  save_wanted_.set();
+  if (id == identity_.server) return;
+  rpc_.set_addresses(id, entry.member.addresses, entry.member.relays);
+  peers_.try_emplace(id, Peer{.since = runtime_.now()});
+}
+
+/// Servers that have no place in the view are dialled no more. Those that are connected stay known.
+void GossipMembers::settle_view() {
+  for (auto& [entry, was_held] : roster_.take_let_go()) {
+    const auto id = entry.member.id;
+    if (roster_.holds(id)) continue;
+    if (was_held) {
+      rpc_.set_addresses(id, {});
+      unsaved_servers_.erase(id);
+      unsaved_losses_.insert(id);
+      save_wanted_.set();
+      notify();
+    }
+    const auto peer = peers_.find(id);
+    if (peer == peers_.end()) continue;
+    if (peer->second.up) roster_.add_visitor(std::move(entry));
+    else peers_.erase(peer);
+  }
+}
+
+Task<Result<Member>> GossipMembers::look_up(ServerId id) {
+  if (auto known = find(id)) co_return std::move(*known);
+  if (retired_by(id)) co_return fail(Errc::not_found, "server {} was retired by its person", id);
+  if (!search) co_return fail(Errc::not_found, "no server {} is known here", id);
+  CO_TRY(const auto record, co_await search(id));
+  CO_TRY(auto entry, check_server_record(record, identity_.network));
+  if (entry.member.id != id) co_return fail(Errc::invalid, "the record of server {} is that of {}", id, entry.member.id);
+  CO_TRY_VOID(learn_record(record));
+  if (auto known = find(id)) co_return std::move(*known);
+  entry.member.may_hold = is_trusted(entry.member.person) && is_trusted(identity_.person);
+  co_return std::move(entry.member);
+}
+
+Task<bool> GossipMembers::introduce(ServerId id) {
+  constexpr Duration again_after = std::chrono::seconds(10);
+  constexpr std::size_t remembered_max = 4096;
+  if (const auto at = introductions_.find(id); at != introductions_.end()) {
+    if (const auto running = at->second.running) {
+      co_await running->wait();
+      const auto after = introductions_.find(id);
+      co_return after != introductions_.end() && after->second.taken;
+    }
+    if (runtime_.now() - at->second.at < again_after) co_return at->second.taken;
+  }
+  if (introductions_.size() >= remembered_max)
+    std::erase_if(introductions_, [](const auto& one) { return !one.second.running; });
+  const auto running = std::make_shared<Event>(runtime_.executor());
+  introductions_[id] = {runtime_.now(), false, running};
+  /// Also when it is cancelled: those who wait go on.
+  struct End {
+    std::map<ServerId, Introduction>& all;
+    ServerId id;
+    std::shared_ptr<Event> running;
+    ~End() {
+      if (const auto at = all.find(id); at != all.end() && at->second.running == running) at->second.running.reset();
+      running->set();
+    }
+  } end{introductions_, id, running};
+  const auto shown = co_await show_own_record(id);
+  if (!shown) runtime_.log().debug("members: server {} does not know this one: {}", id, shown.error().message);
+  introductions_[id].taken = shown.has_value();
+  co_return shown.has_value();
+}
+
 // Own record ---------------------------------------------------------------------------------
 
 void GossipMembers::publish_own(std::vector<Address> addresses, std::uint64_t capacity_bytes,
@@ -250,6 +384,7 @@ void GossipMembers::renew_own() {
 
 Result<bool> GossipMembers::learn_record(const wire::Signed& record) {
   TRY(const bool fresh, roster_.accept(record));
+  settle_view();
   if (fresh) records_changed({{}, {server_id(as_bytes(record.key()))}, {}}, std::nullopt);
   return fresh;
 }
@@ -319,9 +454,12 @@ Task<void> GossipMembers::publish_loop() {
 
 // Taking records in --------------------------------------------------------------------------
 
-bool GossipMembers::take_allowance(const ServerId& from, std::size_t records) {
-  // Strangers share one allowance: there may be any number of them.
-  return allowances_.take(person_of(from) ? from : ServerId{}, static_cast<double>(records), runtime_.now());
+bool GossipMembers::take_allowance(const ServerId& from, std::size_t records, NetworkPrefix prefix) {
+  const auto count = static_cast<double>(records);
+  if (person_of(from)) return allowances_.take(from, count, runtime_.now());
+  // Strangers share one allowance: there may be any number of them. One network must not use it all up.
+  if (!prefix.is_none() && !prefix_allowances_.take(prefix.value, count, runtime_.now())) return false;
+  return allowances_.take(ServerId{}, count, runtime_.now());
 }
 
 void GossipMembers::learn(const Records& admissions, const Records& records,
@@ -345,6 +483,8 @@ void GossipMembers::learn(const Records& admissions, const Records& records,
     if (!done) refused = std::move(done).error();
     else if (*done) changed.push_back(server_id(as_bytes(record.key())));
   }
+  settle_view();
+  std::erase_if(changed, [&](const ServerId& id) { return !roster_.holds(id); });
   if (refused)
     runtime_.log().warning("members: a record from {} is refused: {}", from, refused->message);
   if (std::ranges::find(changed, identity_.server) != changed.end()) {
@@ -405,13 +545,9 @@ void GossipMembers::records_changed(News news, std::optional<ServerId> from) {
   }
   for (const auto& record : revocations) batch.add(push.mutable_revocations(), record);
   for (const auto& id : servers) {
-    const auto* entry = roster_.find(id);
-    if (!entry) continue;  // retired in the same breath
-    batch.add(push.mutable_records(), entry->record);
-    unsaved_servers_[id] = {id, entry->version, entry->record};
-    if (id == identity_.server) continue;
-    rpc_.set_addresses(id, entry->member.addresses, entry->member.relays);
-    peers_.try_emplace(id, Peer{.up = false, .since = runtime_.now()});
+    if (!roster_.holds(id)) continue;  // retired in the same breath
+    batch.add(push.mutable_records(), roster_.find(id)->record);
+    keep(id);
   }
   save_wanted_.set();
   notify();
@@ -420,11 +556,16 @@ void GossipMembers::records_changed(News news, std::optional<ServerId> from) {
   for (const auto& [id, peer] : peers_) {
     if (peer.up && id != from && roster_.find(id)) targets.push_back(id);
   }
-  // Everyone passes on what is new to him, so a part of the others is enough.
-  for (std::size_t i = 0; i < targets.size() && i < options_.push_fanout; ++i)
+  // Everyone passes on what is new to him, so a part of the others is enough. But a server of which not
+  // everybody knows tells all who are connected, for they are the ones who do.
+  const bool own_alone = servers == std::vector{identity_.server} && push.admissions_size() == 0 &&
+                         push.revocations_size() == 0;
+  const std::size_t fanout = own_alone && !is_complete() ? targets.size() : options_.push_fanout;
+  for (std::size_t i = 0; i < targets.size() && i < fanout; ++i)
     std::swap(targets[i], targets[i + runtime_.chance().below(targets.size() - i)]);
-  if (targets.size() > options_.push_fanout) targets.resize(options_.push_fanout);
+  if (targets.size() > fanout) targets.resize(fanout);
   const auto body = push.SerializeAsString();
+  counts_.records += targets.size() * static_cast<std::uint64_t>(push.records_size());
   for (const auto& id : targets) tasks_.spawn(push_to(id, body));
 
   for (auto& record : revocations) {
@@ -460,9 +601,13 @@ Task<void> GossipMembers::save_loop() {
     const auto admission_count = admissions.size();
     auto revocations = unsaved_revocations_;
     const auto revocation_count = revocations.size();
-    auto saved = co_await store_.save(std::move(admissions), servers, std::move(revocations));
+    const auto losses = std::exchange(unsaved_losses_, {});
+    auto saved = co_await store_.save(std::move(admissions), servers, std::move(revocations),
+                                      {losses.begin(), losses.end()});
     if (!saved) {
       runtime_.log().warning("members: not saved: {}", saved.error().message);
+      for (const auto& id : losses)
+        if (!roster_.holds(id)) unsaved_losses_.insert(id);
       save_wanted_.set();
       co_await runtime_.sleep(std::chrono::seconds(10));
       continue;
@@ -484,6 +629,10 @@ Task<void> GossipMembers::save_loop() {
 // Talking to the others ----------------------------------------------------------------------
 
 void GossipMembers::reachability_changed(const ServerId& id, bool up) {
+  if (!up) {
+    introductions_.erase(id);
+    roster_.forget_visitor(id);
+  }
   const bool member = roster_.find(id) != nullptr;
   if (!member && !up) {
     peers_.erase(id);
@@ -492,6 +641,7 @@ void GossipMembers::reachability_changed(const ServerId& id, bool up) {
   auto& peer = peers_[id];
   if (peer.up == up) return;
   peer.up = up;
+  peer.seen = true;
   peer.since = runtime_.now();
   if (member) {
     notify();
@@ -530,35 +680,47 @@ Task<void> GossipMembers::sync_with(ServerId id) {
   auto done = co_await sync_once(id);
   if (!done && done.error().code == Errc::denied) {
     // It does not know us yet: tell it who we are, then compare.
-    done = co_await introduce(id);
-    if (done) done = co_await sync_once(id);
+    if (co_await introduce(id)) done = co_await sync_once(id);
   }
   if (!done) runtime_.log().debug("members: comparing with {}: {}", id, done.error().message);
   if (const auto after = peers_.find(id); after != peers_.end()) after->second.syncing = false;
 }
 
+wire::SyncRequest GossipMembers::sync_request(bool with_list) const {
+  wire::SyncRequest request;
+  request.set_digest(roster_.digest().raw());
+  request.set_common_digest(roster_.common_digest().raw());
+  request.set_full(roster_.is_full());
+  if (const auto* own = roster_.find(identity_.server)) request.set_own_version(own->version);
+  if (!with_list) return request;
+  request.set_with_list(true);
+  if (!roster_.is_full()) {
+    for (const auto& [server, entry] : roster_.servers()) {
+      auto* have = request.add_have();
+      have->set_server(server.raw());
+      have->set_version(entry.version);
+    }
+  }
+  for (const auto& person : roster_.persons()) request.add_persons(person.raw());
+  for (const auto& [server, revoked] : roster_.revoked()) request.add_revoked(server.raw());
+  return request;
+}
+
 Task<Result<void>> GossipMembers::sync_once(ServerId id) {
   // Bounded: each round either ends in agreement or brings a full batch of records.
   for (int round = 0; round < 64; ++round) {
-    wire::SyncRequest request;
-    request.set_digest(roster_.digest().raw());
-    if (round > 0) {
-      request.set_with_list(true);
-      for (const auto& [server, entry] : roster_.servers()) {
-        auto* have = request.add_have();
-        have->set_server(server.raw());
-        have->set_version(entry.version);
-      }
-      for (const auto& person : roster_.persons()) request.add_persons(person.raw());
-      for (const auto& [server, revoked] : roster_.revoked()) request.add_revoked(server.raw());
-    }
+    const auto request = sync_request(round > 0);
+    ++counts_.comparisons;
+    counts_.lists += round > 0;
     CO_TRY(auto answer, co_await rpc_.call(id, {method::members_sync, request.SerializeAsString(), {}},
                                            {.timeout = options_.call_timeout}));
     wire::SyncReply reply;
     if (!reply.ParseFromString(answer.body))
       co_return fail(Errc::invalid, "server {} sent an answer that cannot be read", id);
     observed(reply.observed_host());
-    if (reply.same()) co_return Result<void>{};
+    if (const auto peer = peers_.find(id); peer != peers_.end()) peer->second.full = reply.full();
+    // Whoever has room left asks one who has none for servers, whatever the two agree on.
+    if (reply.same() && (!reply.full() || roster_.is_full())) co_return Result<void>{};
     if (round == 0) continue;
     learn(reply.admissions(), reply.records(), reply.revocations(), id);
 
@@ -580,6 +742,7 @@ Task<Result<void>> GossipMembers::sync_once(ServerId id) {
       if (const auto at = roster_.revoked().find(server); at != roster_.revoked().end())
         all = batch.add(push.mutable_revocations(), at->second.record) && all;
     }
+    counts_.records += static_cast<std::uint64_t>(push.records_size());
     if (push.admissions_size() + push.records_size() + push.revocations_size() > 0) {
       CO_TRY_VOID(co_await rpc_.call(id, {method::members_push, push.SerializeAsString(), {}},
                                      {.timeout = options_.call_timeout}));
@@ -589,20 +752,21 @@ Task<Result<void>> GossipMembers::sync_once(ServerId id) {
   co_return Result<void>{};
 }
 
-Task<Result<void>> GossipMembers::introduce(ServerId id) {
+Task<Result<void>> GossipMembers::show_own_record(ServerId id) {
   const auto* entry = roster_.find(identity_.server);
   if (!entry) co_return fail(Errc::unavailable, "no record of our own yet");
   wire::PushRequest push;
   for (const auto& admission : roster_.chain_of(identity_.person))
     *push.add_admissions() = admission;
   *push.add_records() = entry->record;
+  ++counts_.introductions;
   CO_TRY_VOID(co_await rpc_.call(id, {method::members_push, push.SerializeAsString(), {}},
                                  {.timeout = options_.call_timeout}));
   co_return Result<void>{};
 }
 
-void GossipMembers::fill_difference(const wire::SyncRequest& request,
-                                    wire::SyncReply& reply) const {
+void GossipMembers::fill_difference(const wire::SyncRequest& request, wire::SyncReply& reply,
+                                    const ServerId& caller) const {
   Batch batch;
   bool all = true;
   std::set<std::string_view> their_persons(request.persons().begin(), request.persons().end());
@@ -629,25 +793,41 @@ void GossipMembers::fill_difference(const wire::SyncRequest& request,
       reply.add_wanted_revocations(std::string(raw));
   }
 
+  fill_servers(request, reply, caller, [&](const wire::Signed& record) {
+    return all = batch.add(reply.mutable_records(), record) && all;
+  });
+  reply.set_more(!all);
+}
+
+/// A caller with room left is told of servers; one asks for them oneself only with room left.
+void GossipMembers::fill_servers(const wire::SyncRequest& request, wire::SyncReply& reply,
+                                 const ServerId& caller,
+                                 const std::function<bool(const wire::Signed&)>& add) const {
+  const bool full = roster_.is_full();
+  if (full || request.full()) {
+    const auto* known = roster_.find(caller);
+    if (!known || known->version < request.own_version()) reply.add_wanted_servers(caller.raw());
+  }
+  if (request.full()) return;
   std::map<std::string_view, std::uint64_t> theirs;
   for (const auto& have : request.have()) theirs[have.server()] = have.version();
-  for (const auto& [id, entry] : roster_.servers()) {
+  each_from(caller, roster_.servers(), [&](const ServerId& id, const Roster::Entry& entry) {
     const auto at = theirs.find(as_text(id.view()));
     const auto their_version = at == theirs.end() ? 0 : at->second;
     if (their_version < entry.version) {
-      all = batch.add(reply.mutable_records(), entry.record) && all;
-    } else if (their_version > entry.version) {
+      add(entry.record);
+    } else if (their_version > entry.version && !full) {
       reply.add_wanted_servers(id.raw());
     }
     if (at != theirs.end()) theirs.erase(at);
-  }
+  });
+  if (full) return;
   std::size_t wanted = 0;
   for (const auto& [raw, version] : theirs) {  // those we have never heard of
     const auto id = ServerId::from(raw);
-    if (!id || roster_.revoked().contains(*id) || ++wanted > Roster::servers_max) continue;
+    if (!id || roster_.revoked().contains(*id) || ++wanted > options_.view_max) continue;
     reply.add_wanted_servers(std::string(raw));
   }
-  reply.set_more(!all);
 }
 
 Task<Result<RpcReply>> GossipMembers::handle_sync(Caller caller, RpcRequest request) {
@@ -658,12 +838,22 @@ Task<Result<RpcReply>> GossipMembers::handle_sync(Caller caller, RpcRequest requ
     co_return fail(Errc::denied, "server {} is not known here as a member", caller.server);
   wire::SyncReply reply;
   if (!caller.relayed) reply.set_observed_host(caller.remote.host);
-  reply.set_same(message.digest() == roster_.digest().raw());
+  reply.set_full(roster_.is_full());
+  if (const auto peer = peers_.find(caller.server); peer != peers_.end()) peer->second.full = message.full();
+  if (reply.full() || message.full()) {
+    // Two views that are not the whole network differ, and go on differing.
+    const auto* known = roster_.find(caller.server);
+    reply.set_same(!message.with_list() && message.common_digest() == roster_.common_digest().raw() && known &&
+                   known->version >= message.own_version());
+  } else {
+    reply.set_same(message.digest() == roster_.digest().raw());
+  }
   if (!reply.same() && message.with_list()) {
     // A list costs work to compare; the number of its entries is bounded by the RPC's body.
     if (!take_allowance(caller.server, 1))
       co_return fail(Errc::busy, "server {} compares members too often", caller.server);
-    fill_difference(message, reply);
+    fill_difference(message, reply, caller.server);
+    counts_.records += static_cast<std::uint64_t>(reply.records_size());
   }
   co_return RpcReply{reply.SerializeAsString(), {}};
 }
@@ -674,7 +864,7 @@ Task<Result<RpcReply>> GossipMembers::handle_push(Caller caller, RpcRequest requ
     co_return fail(Errc::invalid, "members.push: a request that cannot be read");
   const auto count = static_cast<std::size_t>(message.admissions_size() + message.records_size() +
                                               message.revocations_size());
-  if (!take_allowance(caller.server, count))
+  if (!take_allowance(caller.server, count, NetworkPrefix::of(caller.remote)))
     co_return fail(Errc::busy, "server {} pushes too many records", caller.server);
   learn(message.admissions(), message.records(), message.revocations(), caller.server);
   if (!person_of(caller.server))
@@ -736,9 +926,16 @@ Task<Result<RpcReply>> GossipMembers::handle_join(Caller caller, RpcRequest requ
     if (fresh) new_admissions.push_back(admission->record);
   }
   CO_TRY(const bool fresh, roster_.accept(message.record()));
-  if (fresh) {
+  settle_view();
+  std::vector<ServerId> changed;
+  if (fresh && roster_.holds(entry.member.id)) changed.push_back(entry.member.id);
+  if (!roster_.holds(entry.member.id)) {  // the view has none for it; it will come and say who it is
+    unsaved_losses_.insert(entry.member.id);
+    save_wanted_.set();
+  }
+  if (fresh || !new_admissions.empty()) {
     runtime_.log().info("server {} of person {} has joined", entry.member.id, entry.member.person);
-    records_changed({std::move(new_admissions), {entry.member.id}, {}}, caller.server);
+    records_changed({std::move(new_admissions), std::move(changed), {}}, caller.server);
   }
 
   CO_TRY(auto contents, co_await store_.load());
@@ -755,9 +952,9 @@ Task<Result<RpcReply>> GossipMembers::handle_join(Caller caller, RpcRequest requ
   }
   // As much of the rest as fits; comparing brings what does not.
   for (const auto& record : roster_.admissions()) batch.add(reply.mutable_admissions(), record);
-  for (const auto& [id, other] : roster_.servers()) {
+  each_from(caller.server, roster_.servers(), [&](const ServerId& id, const Roster::Entry& other) {
     if (id != identity_.server) batch.add(reply.mutable_records(), other.record);
-  }
+  });
   co_return RpcReply{reply.SerializeAsString(), {}};
 }
 

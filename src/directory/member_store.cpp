@@ -60,15 +60,19 @@ Result<void> save_server(Connected& db, const MemberStore::ServerRow& row) {
   return statement.run();
 }
 
+Result<void> forget_server(Connected& db, const ServerId& id) {
+  TRY(auto drop, db.prepare("DELETE FROM servers WHERE id = ?1"));
+  drop.bind_blob(1, id.view());
+  return drop.run();
+}
+
 Result<void> save_revocation(Connected& db, const MemberStore::RevocationRow& row) {
   TRY(auto statement,
       db.prepare("INSERT OR IGNORE INTO revocations (server, record) VALUES (?1, ?2)"));
   const auto bytes = row.record.SerializeAsString();
   statement.bind_blob(1, row.server.view()).bind_blob(2, as_bytes(bytes));
   TRY_VOID(statement.run());
-  TRY(auto drop, db.prepare("DELETE FROM servers WHERE id = ?1"));
-  drop.bind_blob(1, row.server.view());
-  return drop.run();
+  return forget_server(db, row.server);
 }
 
 Result<void> check_invite_row(Connected& db, const Digest& secret_hash, WallMs now,
@@ -144,11 +148,13 @@ Task<Result<void>> MemberStore::replace(Contents contents) {
 
 Task<Result<void>> MemberStore::save(std::vector<AdmissionRow> admissions,
                                      std::vector<ServerRow> servers,
-                                     std::vector<RevocationRow> revocations) {
+                                     std::vector<RevocationRow> revocations,
+                                     std::vector<ServerId> forgotten) {
   Database::Work work = [&](Connected& db) -> Result<void> {
     for (const auto& row : admissions) TRY_VOID(save_admission(db, row));
     for (const auto& row : servers) TRY_VOID(save_server(db, row));
     for (const auto& row : revocations) TRY_VOID(save_revocation(db, row));
+    for (const auto& id : forgotten) TRY_VOID(forget_server(db, id));
     return {};
   };
   co_return co_await database_->write(std::move(work));

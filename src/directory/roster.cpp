@@ -1,9 +1,44 @@
 #include "directory/roster.h"
 
+#include <unordered_map>
+
 #include "crypto/hash.h"
 #include "directory/revocation.h"
 
 namespace spatter {
+namespace {
+
+/// Of the entries of the least use: the person with most of them gives up the one with the highest lot.
+template <class UseOf>
+std::map<ServerId, Roster::Entry>::iterator least_useful(std::map<ServerId, Roster::Entry>& entries,
+                                                         const UseOf& use_of) {
+  struct Of {
+    std::size_t servers = 0;
+    std::map<ServerId, Roster::Entry>::iterator last;
+  };
+  Use least = Use::own;
+  std::unordered_map<PersonId, Of> persons;
+  for (auto at = entries.begin(); at != entries.end(); ++at) {
+    const std::optional<Use> use = use_of(at->second.member);
+    if (!use || *use > least) continue;
+    if (*use < least) persons.clear();
+    least = *use;
+    Of& his = persons[at->second.member.person];
+    if (his.servers++ == 0 || at->second.lot > his.last->second.lot) his.last = at;
+  }
+  auto result = entries.end();
+  std::size_t most = 0;
+  for (const auto& [person, his] : persons) {
+    if (result != entries.end() &&
+        std::pair(his.servers, his.last->second.lot) <= std::pair(most, result->second.lot))
+      continue;
+    most = his.servers;
+    result = his.last;
+  }
+  return result;
+}
+
+}  // namespace
 
 wire::Signed make_server_record(const Identity& identity, const std::vector<Address>& addresses,
                                 std::uint64_t capacity_bytes, std::uint64_t free_bytes,
@@ -77,7 +112,7 @@ Result<Roster::Entry> check_server_record(const wire::Signed& record, const Netw
   return entry;
 }
 
-Roster::Roster(const GenesisFacts& genesis) : genesis_(genesis) {
+Roster::Roster(const GenesisFacts& genesis, ViewOptions view) : genesis_(genesis), view_(std::move(view)) {
   persons_.emplace(genesis.founder, std::nullopt);
 }
 
@@ -103,22 +138,87 @@ Result<bool> Roster::accept(const wire::Signed& server_record) {
                 person);
   if (revoked_.contains(id))
     return fail(Errc::denied, "server {} was retired by its person", id);
-  const auto held = servers_.find(id);
-  if (held != servers_.end()) {
-    if (held->second.version >= entry.version) return false;
-    if (held->second.member.person != person)
+  const auto newer = [&](const Entry& held) -> Result<bool> {
+    if (held.version >= entry.version) return false;
+    if (held.member.person != person)
       return fail(Errc::denied, "server {} claims another person than before", id);
-    held->second = std::move(entry);
     return true;
+  };
+  entry.lot = lot_of(id);
+  if (const auto held = servers_.find(id); held != servers_.end()) {
+    TRY(const bool replaces, newer(held->second));
+    if (replaces) held->second = std::move(entry);
+    return replaces;
   }
-  if (servers_.size() >= servers_max)
-    return fail(Errc::no_space, "the network has {} servers already", servers_max);
-  if (servers_of_[person] >= servers_per_person_max)
+  if (const auto visitor = visitors_.find(id); visitor != visitors_.end()) {
+    TRY(const bool replaces, newer(visitor->second));
+    if (!replaces) return false;
+    visitors_.erase(visitor);
+  }
+  if (const auto his = servers_of_.find(person);
+      his != servers_of_.end() && his->second >= servers_per_person_max)
     return fail(Errc::no_space, "person {} has {} servers already", person,
                 servers_per_person_max);
+  return place(std::move(entry));
+}
+
+std::uint64_t Roster::lot_of(const ServerId& id) const {
+  std::uint64_t lot;
+  std::memcpy(&lot, blake2b(view_.lots.view(), id.view()).bytes.data(), sizeof lot);
+  return lot;
+}
+
+/// Whether it has a place now. The view is never over its bound in between.
+bool Roster::place(Entry entry) {
+  const auto id = entry.member.id;
+  const auto person = entry.member.person;
+  servers_.insert_or_assign(id, std::move(entry));
   ++servers_of_[person];
-  servers_.emplace(id, std::move(entry));
-  return true;
+  if (servers_.size() <= view_.servers_max) return true;
+  const auto use = [this](const Member& member) -> std::optional<Use> {
+    if (member.id == view_.own) return std::nullopt;
+    if (member.person == view_.person) return Use::own;
+    return use_of ? use_of(member) : Use::none;
+  };
+  const auto least = least_useful(servers_, use);
+  if (least == servers_.end()) return true;  // only this server itself
+  const bool itself = least->first == id;
+  let_go_.push_back({least->second, !itself});
+  remove(least);
+  return !itself;
+}
+
+void Roster::remove(std::map<ServerId, Entry>::iterator at) {
+  const auto his = servers_of_.find(at->second.member.person);
+  if (his != servers_of_.end() && --his->second == 0) servers_of_.erase(his);
+  servers_.erase(at);
+}
+
+std::vector<Roster::LetGo> Roster::take_let_go() { return std::exchange(let_go_, {}); }
+
+void Roster::add_visitor(Entry entry) {
+  const auto id = entry.member.id;
+  if (holds(id) || revoked_.contains(id)) return;
+  visitors_.insert_or_assign(id, std::move(entry));
+  if (visitors_.size() <= view_.visitors_max) return;
+  visitors_.erase(least_useful(visitors_, [](const Member&) { return std::optional(Use::none); }));
+}
+
+std::vector<ServerId> Roster::promote_visitors() {
+  std::vector<Entry> wanted;
+  for (const auto& [id, entry] : visitors_) {
+    const auto his = servers_of_.find(entry.member.person);
+    if (his != servers_of_.end() && his->second >= servers_per_person_max) continue;
+    if (use_of && use_of(entry.member) >= Use::watched) wanted.push_back(entry);
+  }
+  std::vector<ServerId> placed;
+  for (Entry& entry : wanted) {
+    const auto id = entry.member.id;
+    visitors_.erase(id);
+    if (place(std::move(entry))) placed.push_back(id);
+  }
+  std::erase_if(placed, [&](const ServerId& id) { return !holds(id); });
+  return placed;
 }
 
 Result<bool> Roster::revoke(const wire::Signed& revocation) {
@@ -136,16 +236,15 @@ Result<bool> Roster::revoke(const wire::Signed& revocation) {
   ++count;
   revoked_.emplace(facts.server, Revoked{revocation, facts.person});
   // A key in wrong hands may have claimed another person meanwhile: it is gone all the same.
-  if (const auto held = servers_.find(facts.server); held != servers_.end()) {
-    --servers_of_[held->second.member.person];
-    servers_.erase(held);
-  }
+  if (const auto held = servers_.find(facts.server); held != servers_.end()) remove(held);
+  visitors_.erase(facts.server);
   return true;
 }
 
 const Roster::Entry* Roster::find(const ServerId& id) const {
-  const auto found = servers_.find(id);
-  return found == servers_.end() ? nullptr : &found->second;
+  if (const auto found = servers_.find(id); found != servers_.end()) return &found->second;
+  const auto visitor = visitors_.find(id);
+  return visitor == visitors_.end() ? nullptr : &visitor->second;
 }
 
 std::vector<PersonId> Roster::persons() const {
@@ -167,18 +266,26 @@ std::vector<wire::Signed> Roster::chain_of(const PersonId& person) const {
 }
 
 Digest Roster::digest() const {
-  Bytes bytes;
-  bytes.reserve(servers_.size() * 40 + persons_.size() * 32);
+  Sha256 hash;
   for (const auto& [id, entry] : servers_) {
-    bytes.insert(bytes.end(), id.bytes.begin(), id.bytes.end());
-    for (int shift = 56; shift >= 0; shift -= 8)
-      bytes.push_back(static_cast<std::uint8_t>(entry.version >> shift));
+    hash.update(id.view());
+    std::array<std::uint8_t, 8> version;
+    for (std::size_t i = 0; i < 8; ++i) version[i] = static_cast<std::uint8_t>(entry.version >> (56 - 8 * i));
+    hash.update(version);
   }
-  for (const auto& [person, position] : persons_)
-    bytes.insert(bytes.end(), person.bytes.begin(), person.bytes.end());
-  for (const auto& [id, revoked] : revoked_)
-    bytes.insert(bytes.end(), id.bytes.begin(), id.bytes.end());
-  return sha256(bytes);
+  add_common(hash);
+  return hash.finish();
+}
+
+Digest Roster::common_digest() const {
+  Sha256 hash;
+  add_common(hash);
+  return hash.finish();
+}
+
+void Roster::add_common(Sha256& hash) const {
+  for (const auto& [person, position] : persons_) hash.update(person.view());
+  for (const auto& [id, revoked] : revoked_) hash.update(id.view());
 }
 
 }  // namespace spatter

@@ -17,6 +17,8 @@ Task<Result<DirectoryReply>> RpcDirectoryLink::ask(ContactPtr to, DirectoryReque
     if (answer) reply = std::move(answer->second);
     else reply = fail(std::move(answer).error());
   }
+  if (!reply && reply.error().code == Errc::denied && introduce_ && co_await introduce_(to->id))
+    reply = co_await rpc_.call(to->id, {method, body, {}}, options);
   if (!reply) co_return fail(std::move(reply).error());
   co_return read_reply(request, reply->body, judge_, validators_);
 }

@@ -371,7 +371,7 @@ Answer servers(Asked& asked) {
     list.push_back({{"server", one.id.hex()}, {"person", one.person.hex()}, {"up", one.up},
                     {"own", one.id == self.server}, {"mine", one.person == self.person},
                     {"capacity", one.capacity_bytes}, {"free", one.free_bytes}});
-  co_return Json{{"servers", std::move(list)}};
+  co_return Json{{"servers", std::move(list)}, {"view_complete", asked.server.members().is_complete()}};
 }
 
 Answer forget(Asked& asked) {
@@ -446,6 +446,7 @@ Json status_json(const ServerStatus& status, const Members& members) {
           {"listening", status.listening.text()},
           {"servers_total", status.servers_total},
           {"servers_up", status.servers_up},
+          {"view_complete", status.view_complete},
           {"user_half", {{"used", status.user_half.used}, {"limit", status.user_half.limit}}},
           {"server_half", {{"used", status.server_half.used}, {"limit", status.server_half.limit}}},
           {"files", status.files},

@@ -112,10 +112,10 @@ Result<Json> person_json(const Record& record, const NetworkId& network) {
 /// With it, whether the holders are those whom chance named, as far as this server knows the others.
 Result<Json> stripe_json(Server& server, const Record& record) {
   TRY(const auto facts, read_stripe_holders(as_bytes(record.value), server.identity().network));
-  const auto check = server.check_holders(facts);
+  const auto [check, view_complete] = server.check_holders(facts);
   Json json = {{"stripe", facts.stripe.hex()}, {"owner", facts.owner.hex()}, {"person", facts.person.hex()},
                {"k", facts.k}, {"n", facts.n}, {"holders", Json::array()}, {"as_drawn", check.as_drawn()},
-               {"eligible", check.eligible}, {"passed_over", Json::array()}};
+               {"eligible", check.eligible}, {"view_complete", view_complete}, {"passed_over", Json::array()}};
   for (const HeldShards& held : facts.holders) {
     Json one = {{"server", held.holder.hex()}, {"indices", held.indices}};
     for (const auto& holder : check.holders)
@@ -156,7 +156,10 @@ double ms_of(Duration duration) { return std::chrono::duration<double, std::mill
 Json stats_json(Server& server) {
   auto& desk = server.directory();
   const auto directory = desk.directory();
-  Json json = {{"server", server.identity().server.hex()}, {"in_directory", directory != nullptr}};
+  Json json = {{"server", server.identity().server.hex()},
+               {"in_directory", directory != nullptr},
+               {"servers_known", server.members().all().size()},
+               {"view_complete", server.members().is_complete()}};
   if (!directory) {
     json["why"] = desk.why_absent();
     return json;

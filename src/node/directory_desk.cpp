@@ -63,7 +63,8 @@ DirectoryDesk::DirectoryDesk(Parts parts, DirectoryDeskOptions options)
                             key == parts_.trust.standings().of(person).key;
                    },
                    [this](WallMs moment) { return parts_.trust.genesis().epoch_of(moment); }})),
-      link_(parts.rpc, judge_, validators_),
+      link_(parts.rpc, judge_, validators_, RpcDirectoryLink::deadline_default,
+            [this](ServerId server) { return parts_.members.introduce(server); }),
       service_(parts.runtime, parts.rpc, [this] { return directory_; }, judge_, validators_,
                [this](const ServerId& server) -> std::optional<PersonId> {
                  const auto person = parts_.members.person_of(server);
@@ -81,6 +82,7 @@ void DirectoryDesk::start() {
     return handle_place(std::move(caller), std::move(request));
   });
   subscription_ = parts_.members.subscribe([this] { changed_.set(); });
+  parts_.members.search = [this](ServerId id) { return search(id); };
   changed_.set();
   tasks_.spawn(follow());
   tasks_.spawn(publish_loop());
@@ -88,6 +90,7 @@ void DirectoryDesk::start() {
 
 Task<void> DirectoryDesk::stop() {
   if (subscription_) parts_.members.unsubscribe(std::exchange(subscription_, 0));
+  parts_.members.search = nullptr;
   co_await tasks_.stop();
   co_await close();
 }
@@ -412,6 +415,31 @@ Task<void> DirectoryDesk::feed() {
   }
 }
 
+/// Contacts that have answered are servers that are there: in a large network this is how a view fills
+/// with servers that nobody chose. Each version is offered once; the view decides.
+Task<void> DirectoryDesk::fill_view() {
+  if (!directory_) co_return;
+  std::map<ServerId, std::uint64_t> offered;
+  std::vector<ContactPtr> fresh;
+  for (const auto& known : directory_->core().table().known()) {
+    if (!known.proven) continue;
+    const Contact& contact = *known.contact;
+    const auto* held = parts_.members.roster().find(contact.id);
+    const auto before = offered_.find(contact.id);
+    const bool is_known = (held && held->version >= contact.version) ||
+                          (before != offered_.end() && before->second >= contact.version);
+    if (!is_known && fresh.size() == options_.contacts_at_once) continue;  // the next time
+    if (!is_known) fresh.push_back(known.contact);
+    offered.emplace(contact.id, contact.version);
+  }
+  offered_ = std::move(offered);
+  for (const ContactPtr& contact : fresh) {
+    wire::Signed record;
+    if (record.ParseFromString(contact->record)) static_cast<void>(parts_.members.learn_record(record));
+    co_await asio::post(parts_.runtime.executor(), asio::use_awaitable);
+  }
+}
+
 Task<void> DirectoryDesk::follow() {
   using namespace asio::experimental::awaitable_operators;
   constexpr Duration patience_first = 2s, patience_most = 60s;
@@ -467,6 +495,7 @@ Task<void> DirectoryDesk::follow() {
       publish_wanted_.set();
     }
     co_await feed();
+    co_await fill_view();
   }
 }
 
@@ -617,30 +646,51 @@ Task<void> DirectoryDesk::publish_stripes() {
   stripes_seen_ = all ? version : 0;
 }
 
-/// Members that cannot be reached may have moved, and told others.
-Task<void> DirectoryDesk::find_moved() {
+/// Those watched that are not in the view or not up, then others that are not up, for they may have moved;
+/// each again after a while. Both kinds in random order.
+std::vector<ServerId> DirectoryDesk::whom_to_find() {
   constexpr Duration again_after = 10min;
   const TimePoint now = parts_.runtime.now();
-  std::vector<ServerId> down;
-  for (const Member& member : parts_.members.others()) {
-    if (member.up) {
-      looked_up_.erase(member.id);
-      continue;
+  const auto is_due = [&](const ServerId& id) {
+    const auto last = looked_up_.find(id);
+    return last == looked_up_.end() || now - last->second > again_after;
+  };
+  std::erase_if(looked_up_, [&](const auto& one) {
+    return parts_.members.is_up(one.first) || now - one.second > again_after;
+  });
+  std::vector<ServerId> watched, others;
+  for (const ServerId& id : parts_.members.watched())
+    if (!parts_.members.is_up(id) && !parts_.members.retired_by(id) && is_due(id)) watched.push_back(id);
+  for (const Member& member : parts_.members.others())
+    if (!member.up && !parts_.members.watched().contains(member.id) && is_due(member.id)) others.push_back(member.id);
+  std::vector<ServerId> chosen;
+  for (auto* from : {&watched, &others}) {
+    const std::size_t count = std::min(from->size(), options_.members_at_once);
+    for (std::size_t i = 0; i < count; ++i) {
+      std::swap((*from)[i], (*from)[i + parts_.runtime.chance().below(from->size() - i)]);
+      chosen.push_back((*from)[i]);
     }
-    const auto last = looked_up_.find(member.id);
-    if (last == looked_up_.end() || now - last->second > again_after) down.push_back(member.id);
   }
-  for (std::size_t i = 0; i < down.size() && i < options_.members_at_once; ++i) {
-    const auto directory = directory_;
-    if (!directory) co_return;
-    std::swap(down[i], down[i + parts_.runtime.chance().below(down.size() - i)]);
-    looked_up_[down[i]] = parts_.runtime.now();
-    const auto found = co_await directory->look_up(server_key_of(down[i]));
-    if (!found) continue;
-    wire::Signed record;
-    if (!record.ParseFromString(found->record->value)) continue;
-    if (auto learnt = parts_.members.learn_record(record); learnt && *learnt)
-      parts_.runtime.log().info("directory: server {} has moved", down[i]);
+  return chosen;
+}
+
+Task<Result<wire::Signed>> DirectoryDesk::search(ServerId id) {
+  const auto directory = directory_;
+  if (!directory) co_return fail(Errc::unavailable, "this server is not in the directory: {}", why_absent());
+  CO_TRY(const auto found, co_await directory->look_up(server_key_of(id)));
+  wire::Signed record;
+  if (!record.ParseFromString(found.record->value))
+    co_return fail(Errc::corrupt, "the record of server {} cannot be read", id);
+  co_return std::move(record);
+}
+
+Task<void> DirectoryDesk::find_moved() {
+  for (const ServerId& id : whom_to_find()) {
+    looked_up_[id] = parts_.runtime.now();
+    const auto record = co_await search(id);
+    if (!record) continue;
+    if (auto learnt = parts_.members.learn_record(*record); learnt && *learnt)
+      parts_.runtime.log().info("directory: server {} has been found", id);
   }
 }
 

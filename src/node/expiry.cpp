@@ -28,8 +28,7 @@ Task<void> Expiry::run() {
 
 std::set<PersonId> Expiry::persons_up() const {
   std::set<PersonId> up{parts_.members.own().person};
-  for (const auto& member : parts_.members.others())
-    if (member.up) up.insert(member.person);
+  for (const auto& member : parts_.members.connected()) up.insert(member.person);
   return up;
 }
 

@@ -51,9 +51,9 @@ Task<std::set<PersonId>> LossNotice::tell() {
     parts_.tell_self();
     told.insert(self);
   }
-  for (const auto& member : parts_.members.others()) {
+  for (const auto& member : parts_.members.connected()) {
     const auto at = lost->find(member.person);
-    if (!member.up || at == lost->end()) continue;
+    if (at == lost->end()) continue;
     if (const auto before = told_.find(member.id);
         before != told_.end() && before->second == losses_) {
       told.insert(member.person);

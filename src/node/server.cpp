@@ -239,6 +239,26 @@ void Server::State::publish() {
     members->publish_own(addresses(), halves.server_bytes, shards->usage().free);
 }
 
+void Server::State::watch() {
+  const auto relays = reachability ? reachability->reach().relays : std::vector<ServerId>();
+  members->watch(watch_list(relays, *stripes, shards->balances(), *members));
+}
+
+Task<void> Server::State::watch_loop() {
+  constexpr Duration at_the_latest = std::chrono::minutes(1);  // others change, too
+  std::uint64_t seen = 0;
+  TimePoint last{};
+  for (;;) {
+    co_await runtime.sleep(options.housekeeping_every);
+    // Looking through all stripes takes its time; where all servers are known it is not urgent.
+    const bool changed = stripes->version() != seen && !members->is_complete();
+    if (!changed && runtime.now() - last < at_the_latest) continue;
+    seen = stripes->version();
+    last = runtime.now();
+    watch();
+  }
+}
+
 Task<void> Server::State::close_to_others() {
   if (rendezvous) co_await rendezvous->stop();
   if (lan) co_await lan->stop();
@@ -295,6 +315,8 @@ Task<Result<void>> Server::start() {
         [&state] { return state.addresses(); }, state.halves.server_bytes,
         state.options.housekeeping_every});
     state.members->on_observed_host = [&state] { state.housekeeper->publish(); };
+    state.watch();
+    state.watching.spawn(state.watch_loop());
     state.keeper->start();
     state.housekeeper->start();
     CO_TRY(auto lost, co_await Salvage::load(state.runtime));
@@ -335,6 +357,7 @@ Task<void> Server::stop() {
     state.directory->set_own_data(std::nullopt);
     co_await state.directory->stop();
   }
+  co_await state.watching.stop();
   if (state.loss_notice) co_await state.loss_notice->stop();
   if (state.expiry) co_await state.expiry->stop();
   if (state.salvage) co_await state.salvage->stop();

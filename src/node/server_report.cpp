@@ -28,6 +28,7 @@ Task<Result<ServerStatus>> Server::status() {
   status.listening = state.listening;
   const auto all = state.members->all();
   status.servers_total = all.size();
+  status.view_complete = state.members->is_complete();
   status.servers_up = static_cast<std::size_t>(std::ranges::count_if(all, &Member::up));
   status.user_half = {stats.used_bytes, stats.limit_bytes};
   const auto usage = state.shards->usage();
@@ -64,7 +65,7 @@ Task<Result<ServerStatus>> Server::status() {
   co_return status;
 }
 
-PlacementCheck Server::check_holders(const StripeHoldersFacts& stripe) const {
+Server::HoldersCheck Server::check_holders(const StripeHoldersFacts& stripe) const {
   const Members& members = *state_->members;
   std::vector<Candidate> candidates;
   for (const Member& member : members.all())
@@ -74,7 +75,7 @@ PlacementCheck Server::check_holders(const StripeHoldersFacts& stripe) const {
   std::vector<ServerId> others;
   for (const HeldShards& held : stripe.holders)
     if (held.holder != stripe.owner) others.push_back(held.holder);
-  return check_placement(stripe.stripe, candidates, others);
+  return {check_placement(stripe.stripe, candidates, others), members.is_complete()};
 }
 
 Task<Result<std::vector<ServerContract>>> Server::contracts(std::size_t limit) {

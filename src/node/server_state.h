@@ -8,6 +8,7 @@
 #include "reachability.h"
 #include "root_keeper.h"
 #include "salvage.h"
+#include "watch_list.h"
 
 namespace spatter {
 
@@ -52,6 +53,7 @@ struct Server::State {
   std::unique_ptr<Salvage> salvage;
   std::unique_ptr<Expiry> expiry;
   std::unique_ptr<LossNotice> loss_notice;
+  TaskGroup watching{runtime.executor()};
 
   SpatterContext context() {
     return SpatterContext{runtime, *rpc, *members, *shards, *identity, *stripes};
@@ -67,6 +69,9 @@ struct Server::State {
   Result<void> open_to_others();
   Task<void> close_to_others();
   void find_others();
+  /// Has the view keep those whom this server depends on; now and then, for that changes.
+  Task<void> watch_loop();
+  void watch();
   void publish();  ///< the addresses have changed
   Task<Result<void>> open_halves();
   Task<Result<void>> open_volume(std::uint64_t number, std::uint64_t version);

@@ -21,7 +21,11 @@ Task<Result<std::pair<Reply, Rope>>> HolderLink::call(ServerId holder, std::uint
                                                       CallOptions options) {
   RpcRequest message{.method = method, .body = {}, .payload = std::move(payload)};
   message.body = request.SerializeAsString();
-  CO_TRY(auto answer, co_await context_.rpc.call(holder, std::move(message), options));
+  auto called = co_await context_.rpc.call(holder, message, options);
+  // A holder need not have this server in its view.
+  if (!called && called.error().code == Errc::denied && co_await context_.members.introduce(holder))
+    called = co_await context_.rpc.call(holder, std::move(message), options);
+  CO_TRY(auto answer, std::move(called));
   std::pair<Reply, Rope> reply;
   if (!reply.first.ParseFromString(answer.body))
     co_return fail(Errc::invalid, "server {}: its answer to {} cannot be read", holder,

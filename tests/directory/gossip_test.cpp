@@ -59,8 +59,9 @@ class GossipTest : public NetTest {
     Task<void> start() {
       if (!store) store = (co_await MemberStore::open(*test.runtime_, path)).value();
       rpc = std::make_unique<Rpc>(*test.runtime_, transport, identity.network, quick_rpc());
-      members = (co_await GossipMembers::open(*test.runtime_, *rpc, identity, *store,
-                                              quick_gossip())).value();
+      auto options = quick_gossip();
+      options.view_max = test.view_max;
+      members = (co_await GossipMembers::open(*test.runtime_, *rpc, identity, *store, options)).value();
       address = rpc->listen({"pipe", address.port}).value();
       members->start();
       members->publish_own({address}, 1000, 1000);
@@ -122,6 +123,32 @@ class GossipTest : public NetTest {
     for (auto& node : nodes) co_await node->stop();
   }
 
+  /// The founder's server and `count` others, of which each keeps `view_max` at most.
+  Task<void> large_network(std::size_t count, std::size_t view_max_wanted) {
+    view_max = view_max_wanted;
+    auto& first = node(*people.founder);
+    co_await first.found();
+    co_await first.start();
+    for (std::size_t i = 0; i < count; ++i) {
+      auto& next = newcomer();
+      (co_await next.join((co_await invite(first)).value())).value();
+      co_await next.start();
+    }
+    for (auto& one : nodes) one->members->watch({});
+    co_await until([&] { return std::ranges::all_of(nodes, [&](const auto& node) { return all_welcome(*node); }); });
+  }
+  /// Its view is full, all in it are up, and each of those knows it.
+  bool all_welcome(const Node& at) const {
+    const auto others = at.members->others();
+    return others.size() + 1 == view_max && std::ranges::all_of(others, [&](const Member& member) {
+      return member.up && node_of(member.id).members->person_of(at.identity.server) == at.identity.person;
+    });
+  }
+  Node& node_of(const ServerId& id) const {
+    return **std::ranges::find_if(nodes, [&](const auto& node) { return node->identity.server == id; });
+  }
+
+  std::size_t view_max = Roster::view_max;
   People people;
   PipeNetwork pipes{*runtime_};
   std::vector<std::unique_ptr<Node>> nodes;
@@ -348,6 +375,118 @@ TEST_F(GossipTest, AStrangerOfTheSameNetworkIsToldNothing) {
     EXPECT_EQ((co_await ask(method::members_push, "\xff\xff")).error().code, Errc::invalid);
     co_await rpc.stop();
     co_await transport.stop();
+    co_await test.stop_all();
+  }(*this));
+}
+
+TEST_F(GossipTest, WhereViewsAreFullEachIsKnownToThoseWhomItKnows) {
+  run([](GossipTest& test) -> Task<void> {
+    co_await test.large_network(8, 4);
+    for (const auto& node : test.nodes) {
+      EXPECT_EQ(node->members->all().size(), 4u);
+      EXPECT_FALSE(node->members->is_complete());
+      EXPECT_EQ(node->members->roster().persons().size(), 9u) << "persons are known to all";
+      EXPECT_LE(node->members->roster().visitors().size(), 8u);
+      for (const Member& member : node->members->connected()) EXPECT_TRUE(member.up);
+    }
+    // Restarted, a server has its view again; visitors come by themselves.
+    auto& restarted = *test.nodes[3];
+    co_await restarted.stop();
+    co_await restarted.start();
+    EXPECT_EQ(restarted.members->all().size(), 4u);
+    co_await test.until([&] { return test.all_welcome(restarted); });
+    co_await test.stop_all();
+  }(*this));
+}
+
+TEST_F(GossipTest, WhereViewsAreFullAChangeReachesAllWhoKnowTheServer) {
+  run([](GossipTest& test) -> Task<void> {
+    co_await test.large_network(8, 4);
+    auto& changed = *test.nodes[5];
+    changed.members->publish_own({changed.address}, 1000, 10);
+    co_await test.until([&] {
+      return std::ranges::all_of(test.nodes, [&](const auto& node) {
+        const auto there = node->members->find(changed.identity.server);
+        return !there || there->free_bytes == 10;
+      });
+    });
+    // One that was off hears of it from the server itself.
+    auto& away = test.node_of(changed.members->others().front().id);
+    co_await away.stop();
+    changed.members->publish_own({changed.address}, 1000, 900);
+    co_await away.start();
+    co_await test.until([&] {
+      const auto there = away.members->find(changed.identity.server);
+      return there && there->free_bytes == 900;
+    });
+    co_await test.stop_all();
+  }(*this));
+}
+
+TEST_F(GossipTest, CallersWithoutAPlaceInTheViewPushOutNobodyWhoIsWatched) {
+  run([](GossipTest& test) -> Task<void> {
+    co_await test.large_network(4, 4);
+    auto& first = *test.nodes[0];
+    const auto watched = first.members->others().front().id;
+    first.members->watch({watched});
+    // Twenty servers of a person who is in the network call, one after the other, and stay.
+    const auto link = (co_await test.invite(first)).value();
+    auto& mole = test.newcomer();
+    (co_await mole.join(link)).value();
+    co_await mole.start();
+    const auto chain = mole.members->roster().chain_of(mole.identity.person);
+    struct Caller {
+      Caller(GossipTest& test, Identity own)
+          : identity(std::move(own)), transport(test.pipes, identity.server),
+            rpc(*test.runtime_, transport, identity.network, quick_rpc()) {}
+      Identity identity;
+      PipeTransport transport;
+      Rpc rpc;
+    };
+    std::vector<std::unique_ptr<Caller>> callers;
+    const auto person = SigningKey::from_seed(mole.identity.person_key.seed());
+    std::vector<ServerId> guests;
+    for (const auto& [id, entry] : first.members->roster().visitors())
+      if (entry.member.person != mole.identity.person) guests.push_back(id);
+    int welcome = 0;
+    for (int i = 0; i < 20; ++i) {
+      auto& caller = *callers.emplace_back(std::make_unique<Caller>(test, test.people.server_of(person)));
+      const auto ask = [&](std::uint16_t method, const auto& message) {
+        return caller.rpc.call_address(first.address, first.identity.server,
+                                       {method, message.SerializeAsString(), {}}, {});
+      };
+      EXPECT_EQ((co_await ask(method::members_sync, wire::SyncRequest())).error().code, Errc::denied);
+      wire::PushRequest push;
+      for (const auto& admission : chain) *push.add_admissions() = admission;
+      *push.add_records() = test.people.record(caller.identity, 1);
+      const auto taken = co_await ask(method::members_push, push);
+      welcome += taken.has_value();
+      EXPECT_EQ(taken.has_value(), first.members->person_of(caller.identity.server).has_value());
+      if (taken) {
+        EXPECT_EQ(first.members->person_of(caller.identity.server), caller.identity.person);
+        EXPECT_TRUE(first.members->is_up(caller.identity.server));
+        EXPECT_TRUE(co_await ask(method::members_sync, wire::SyncRequest()));
+      } else {
+        EXPECT_EQ(taken.error().code, Errc::denied);
+        EXPECT_EQ(first.members->roster().visitors().size(), 8u) << "there is room for it";
+      }
+      EXPECT_TRUE(first.members->roster().holds(watched));
+      EXPECT_EQ(first.members->all().size(), 4u);
+      EXPECT_LE(first.members->roster().visitors().size(), 8u);
+      for (const auto& id : guests) EXPECT_TRUE(first.members->person_of(id));
+    }
+    EXPECT_GE(welcome, 4);
+    EXPECT_LT(welcome, 20) << "the bound was met";
+    for (auto& caller : callers) {
+      co_await caller->rpc.stop();
+      co_await caller->transport.stop();
+    }
+    // Those who have gone are nobody's visitors any more.
+    co_await test.until([&] {
+      return std::ranges::none_of(callers, [&](const auto& caller) {
+        return first.members->roster().visitors().contains(caller->identity.server);
+      });
+    });
     co_await test.stop_all();
   }(*this));
 }

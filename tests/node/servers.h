@@ -45,7 +45,7 @@ struct SimServer {
     drive->config.listen = {machine.host(), port};
     const auto key = drive->keyring.server_key.public_key();
     transport = &machine.make_transport(Bytes(key.begin(), key.end()));
-    server = std::make_unique<Server>(runtime(), *transport, std::move(*drive));
+    server = std::make_unique<Server>(runtime(), *transport, std::move(*drive), options);
     co_return co_await server->start();
   }
   Task<void> down() {
@@ -56,6 +56,7 @@ struct SimServer {
   }
 
   sim::Machine machine;
+  ServerOptions options;  ///< from the next start on
   Transport* transport = nullptr;
   std::unique_ptr<Server> server;
 };

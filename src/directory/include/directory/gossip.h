@@ -1,7 +1,11 @@
-// The interim members list: every server knows every member. Records travel by gossip over Rpc:
-// when a connection stands, and every now and then after, two servers compare what they know and
-// exchange what differs; a changed record is pushed on by everybody to whom it is new. Who is up is
-// what Rpc's own connections say.
+// The members list. Persons, admissions and revocations are known to every server of a network, and of
+// the servers a view of at most `view_max`: all of them while they are fewer, then those that are of
+// use here and a sample of the others (directory/roster.h). Records travel by gossip over Rpc: when a
+// connection stands, and every now and then after, two servers compare what they know and exchange
+// what differs; a changed record is pushed on by everybody to whom it is new. A server whose view is full
+// asks for no more servers; what it learns from then on is who connects, what is pushed, whom the directory's
+// table knows (node/directory_desk.h), and, of servers that it watches and lacks, what a look-up in the
+// directory finds. Who is up is what Rpc's own connections say.
 //
 // Only self-proving records are taken, whoever brings them: a server's own signature, a certificate
 // by its person for this network, admissions that lead from the founder to that person, a revocation by the person whom the server's own
@@ -18,6 +22,7 @@
 #include "base/runtime.h"
 #include "base/sync.h"
 #include "directory/allowances.h"
+#include "directory/contact.h"
 #include "directory/invite.h"
 #include "directory/member_store.h"
 #include "directory/members.h"
@@ -34,9 +39,13 @@ struct GossipOptions {
   Duration call_timeout = std::chrono::seconds(10);
   /// A changed record goes to at most so many others directly.
   std::size_t push_fanout = 16;
-  /// Records one peer may push at once, and per second in the long run.
-  std::size_t push_burst = 2 * Roster::servers_max;
+  /// Records one peer may push at once, and per second in the long run. All strangers together may push as
+  /// much; those of one network prefix an eighth of it.
+  std::size_t push_burst = 2 * Roster::view_max;
   std::size_t push_per_s = 50;
+  std::size_t view_max = Roster::view_max;  ///< servers in the view; twice as many visitors beside it
+  /// In a full view, a server that has been off for longer gives way to one that is up.
+  Duration away_max = std::chrono::hours(1);
 };
 
 class GossipMembers final : public Members {
@@ -56,6 +65,11 @@ class GossipMembers final : public Members {
   Member own() const override;
   std::vector<Member> others() const override;
   std::vector<Member> all() const override;
+  bool is_complete() const override;
+  std::vector<Member> connected() const override;
+  void watch(std::vector<ServerId> servers) override;
+  Task<Result<Member>> look_up(ServerId id) override;
+  Task<bool> introduce(ServerId id) override;
   std::optional<Member> find(const ServerId& id) const override;
   std::optional<PersonId> person_of(const ServerId& id) const override;
   bool is_up(const ServerId& id) const override;
@@ -75,6 +89,10 @@ class GossipMembers final : public Members {
   void renew_own();
   /// Takes in what was found elsewhere: another server's record. True: it is newer than what was known.
   Result<bool> learn_record(const wire::Signed& record);
+  /// Those that are watched, and whether up or not, in the view or not.
+  const std::set<ServerId>& watched() const { return watched_; }
+  /// Finds a server's record in the directory, for look_up(). Unset: nobody is found there.
+  std::function<Task<Result<wire::Signed>>(ServerId)> search;
   /// How this server can be reached, other than at its addresses; goes to the others at once.
   void publish_reach(Reach reach);
 
@@ -106,11 +124,27 @@ class GossipMembers final : public Members {
 
   const Roster& roster() const { return roster_; }
 
+  /// What this server has asked of others and told them since it was made.
+  struct Counts {
+    std::uint64_t comparisons = 0;  ///< questions members.sync,
+    std::uint64_t lists = 0;        ///< of those, with a list
+    std::uint64_t records = 0;      ///< of servers, sent with answers and pushes
+    std::uint64_t introductions = 0;  ///< own records shown to those who did not know this server
+  };
+  const Counts& counts() const { return counts_; }
+
  private:
   struct Peer {
     bool up = false;
     TimePoint since{};
     bool syncing = false;
+    bool seen = false;  ///< was up at some time, or in the view when we started
+    bool full = false;  ///< its view is, as it said last
+  };
+  struct Introduction {
+    TimePoint at{};
+    bool taken = false;
+    std::shared_ptr<Event> running;  ///< set when it has ended; null when none runs
   };
 
   GossipMembers(Runtime& runtime, Rpc& rpc, const Identity& identity, MemberStore& store,
@@ -128,11 +162,17 @@ class GossipMembers final : public Members {
   void records_changed(News news, std::optional<ServerId> from);
   void barred_by(const ServerId& id, std::string proof);
   void notify();
-  bool take_allowance(const ServerId& from, std::size_t records);
+  Use use_of(const Member& member) const;
+  void keep(const ServerId& id);
+  void settle_view();
+  bool take_allowance(const ServerId& from, std::size_t records, NetworkPrefix prefix = {});
   void learn(const Records& admissions, const Records& records, const Records& revocations,
              const ServerId& from);
   void observed(const std::string& host);
-  void fill_difference(const wire::SyncRequest& request, wire::SyncReply& reply) const;
+  wire::SyncRequest sync_request(bool with_list) const;
+  void fill_difference(const wire::SyncRequest& request, wire::SyncReply& reply, const ServerId& caller) const;
+  void fill_servers(const wire::SyncRequest& request, wire::SyncReply& reply, const ServerId& caller,
+                    const std::function<bool(const wire::Signed&)>& add) const;
   std::uint64_t next_own_version() const;
 
   Task<Result<RpcReply>> handle_join(Caller caller, RpcRequest request);
@@ -142,7 +182,7 @@ class GossipMembers final : public Members {
   Task<void> sync_loop();
   Task<void> sync_with(ServerId id);
   Task<Result<void>> sync_once(ServerId id);
-  Task<Result<void>> introduce(ServerId id);
+  Task<Result<void>> show_own_record(ServerId id);
   Task<void> part_with(ServerId id, std::string push, std::string proof);
   Task<void> push_to(ServerId id, std::string body);
   Task<void> save_loop();
@@ -156,8 +196,12 @@ class GossipMembers final : public Members {
   Roster roster_;
   TimePoint started_{};
   std::map<ServerId, Peer> peers_;
+  std::set<ServerId> watched_;
+  std::map<ServerId, Introduction> introductions_;
   Allowances<ServerId> allowances_;
+  Allowances<std::uint64_t> prefix_allowances_;
   std::string observed_host_;
+  Counts counts_;
 
   struct OwnFacts {
     std::vector<Address> addresses;
@@ -176,6 +220,7 @@ class GossipMembers final : public Members {
   std::vector<MemberStore::AdmissionRow> unsaved_admissions_;
   std::map<ServerId, MemberStore::ServerRow> unsaved_servers_;
   std::vector<MemberStore::RevocationRow> unsaved_revocations_;
+  std::set<ServerId> unsaved_losses_;  ///< out of the view
   Event save_wanted_;
 
   std::map<Subscription, std::function<void()>> subscribers_;

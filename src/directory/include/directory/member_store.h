@@ -42,9 +42,9 @@ class MemberStore {
     ServerId server;  ///< whose record goes
     wire::Signed record;
   };
-  /// Durable on return.
+  /// `forgotten`: servers whose rows go. Durable on return.
   Task<Result<void>> save(std::vector<AdmissionRow> admissions, std::vector<ServerRow> servers,
-                          std::vector<RevocationRow> revocations = {});
+                          std::vector<RevocationRow> revocations = {}, std::vector<ServerId> forgotten = {});
 
   /// Remembers the hash of an invite's secret, never the secret.
   Task<Result<void>> add_invite(Digest secret_hash, WallMs now, WallMs expires_ms);

@@ -1,6 +1,7 @@
 // Who is in the network, where to reach them, and who is up: what everything that talks to other
-// servers asks. Interim implementation: GossipMembers (directory/gossip.h); a DHT fills the same
-// interface later.
+// servers asks. A network has any number of servers, so this is a *view*: all of them while they are
+// few, else those that matter here and a sample of the rest (directory/gossip.h). Persons, what they are
+// trusted with and which servers were retired are known of the whole network.
 #pragma once
 
 #include <functional>
@@ -9,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/ids.h"
+#include "base/task.h"
 #include "base/time.h"
 #include "base/transport.h"
 
@@ -37,10 +39,15 @@ class Members {
 
   /// This server's own entry. Always up.
   virtual Member own() const = 0;
-  /// Every *other* server, sorted by id.
+  /// Every *other* server of the view, sorted by id.
   virtual std::vector<Member> others() const = 0;
-  /// Every server, this one included, sorted by id.
+  /// Every server of the view, this one included, sorted by id.
   virtual std::vector<Member> all() const = 0;
+  /// Whether the view is the whole network, as far as can be known here.
+  virtual bool is_complete() const { return true; }
+  /// Every other server that is up, sorted by id: those of the view, and others that are connected now.
+  virtual std::vector<Member> connected() const;
+  /// Of the view, or connected now.
   virtual std::optional<Member> find(const ServerId& id) const = 0;
   /// The person behind a server; nullopt when it is no member: then it may do nothing.
   virtual std::optional<PersonId> person_of(const ServerId& id) const = 0;
@@ -51,6 +58,17 @@ class Members {
   virtual unsigned allowance_percent(const PersonId&) const { return 100; }
   /// The person who has retired this server for good; it is no member any more, whatever it says.
   virtual std::optional<PersonId> retired_by(const ServerId&) const { return std::nullopt; }
+
+  /// The servers on which something here depends (holders of own stripes, owners of shards kept here,
+  /// relays), most important first: the view keeps them, at most three quarters of its room, and looks
+  /// up those that it lacks. Takes the place of what was said before.
+  virtual void watch(std::vector<ServerId>) {}
+  /// A server that may be outside the view: of what is known here, else looked up in the directory.
+  /// not_found or unavailable as of Directory::look_up.
+  virtual Task<Result<Member>> look_up(ServerId id);
+  /// Tells a server that has refused a call with Errc::denied who this one is: it may not have us in
+  /// its view. True: it took that, so the call is worth repeating. Costs nothing when done lately.
+  virtual Task<bool> introduce(ServerId id);
 
   /// `changed` runs on the executor after anything above has changed; it must not block and must
   /// not subscribe. Lives until unsubscribed or until the Members dies.

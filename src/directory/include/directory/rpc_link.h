@@ -11,10 +11,14 @@ namespace spatter {
 
 class RpcDirectoryLink final : public DirectoryLink {
  public:
-  /// A question that takes longer has no answer. The references outlive the object.
+  /// A question that takes longer has no answer. `introduce`: Members::introduce, for those asked who
+  /// do not know this server. The references outlive the object.
+  static constexpr Duration deadline_default = std::chrono::milliseconds(1500);
+  using Introduce = std::function<Task<bool>(ServerId)>;
   RpcDirectoryLink(Rpc& rpc, ContactJudge& judge, const RecordValidators& validators,
-                   Duration deadline = std::chrono::milliseconds(1500))
-      : rpc_(rpc), judge_(judge), validators_(validators), deadline_(deadline) {}
+                   Duration deadline = deadline_default, Introduce introduce = {})
+      : rpc_(rpc), judge_(judge), validators_(validators), deadline_(deadline),
+        introduce_(std::move(introduce)) {}
 
   Task<Result<DirectoryReply>> ask(ContactPtr to, DirectoryRequest request) override;
 
@@ -27,6 +31,7 @@ class RpcDirectoryLink final : public DirectoryLink {
   ContactJudge& judge_;
   const RecordValidators& validators_;
   Duration deadline_;
+  Introduce introduce_;
 };
 
 /// Serves directory.ping, find, get, put and look for a Directory. Callers whose person is not trusted

@@ -31,13 +31,14 @@ Result<void> run_stats(const Context& context) {
     drawers += (drawers.empty() ? "" : ", ") + id.substr(0, 12);
   }
   fmt::print("position       {}  place {} of its person, drawn by {}\n"
-             "network        about {:.0f} servers\n"
+             "network        about {:.0f} servers; {} known here{}\n"
              "contacts       {}, of which {} have answered and {} are neighbours\n"
              "records        {} kept for all ({}), {} read lately\n"
              "memory         {}\n"
              "questions      {} asked, {} without an answer\n"
              "look-ups       {}, {:.1f} hops on average\n",
              brief(reply, "position"), reply.value("place_number", 0U), drawers, reply.value("network_size", 0.0),
+             reply.value("servers_known", 0U), reply.value("view_complete", true) ? ", which are all" : "",
              reply.value("contacts", 0U), reply.value("proven", 0U), reply.value("siblings", 0U),
              reply.value("records", 0U), bytes_text(reply.value("record_bytes", std::uint64_t{0})),
              reply.value("cached", 0U), bytes_text(reply.value("memory_bytes", std::uint64_t{0})),
@@ -89,6 +90,9 @@ void print_value(const std::string& type, const Json& value) {
                  : one["rank"].is_null()  ? "not one that could be drawn, as far as is known here"
                                           : fmt::format("number {} of the draw", one["rank"].get<std::size_t>() + 1));
     const auto passed = value["passed_over"].size();
+    fmt::print("Checked over {} servers{}\n", value.value("eligible", 0U),
+               value.value("view_complete", true) ? ", all that could hold it."
+                                                  : " that are known here; the owner may know others.");
     if (value.value("as_drawn", false)) fmt::print("The holders are those that were drawn.\n");
     else if (passed > 0) fmt::print("{} servers that were drawn hold nothing: they were full, slow or off, or came later.\n", passed);
   } else {

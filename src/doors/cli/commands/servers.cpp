@@ -18,6 +18,8 @@ Result<void> run_servers(const Context& context) {
                one.value("mine", false) ? "you         " : one.value("person", "").substr(0, 12),
                one.value("own", false) ? "this one" : one.value("up", false) ? "up      " : "off     ",
                bytes_text(one.value("capacity", std::uint64_t{0})));
+  if (!reply.value("view_complete", true))
+    fmt::print("{} servers are known here; the network has more.\n", reply["servers"].size());
   return {};
 }
 

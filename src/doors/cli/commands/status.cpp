@@ -38,7 +38,8 @@ std::string verdict(const Json& status) {
 void print_status(const Json& s) {
   const Json& stripes = s["stripes"];
   fmt::print("{}\n\n", verdict(s));
-  fmt::print("servers      {} up of {}\n", s.value("servers_up", 0u), s.value("servers_total", 0u));
+  fmt::print("servers      {} up of {}{}\n", s.value("servers_up", 0u), s.value("servers_total", 0u),
+             s.value("view_complete", true) ? "" : " known here; the network has more");
   fmt::print("mode         {}\n", s.value("mode", ""));
   if (auto note = s.value("note", ""); !note.empty() && s.value("mode", "") != "fenced")
     fmt::print("note         {}\n", printable_text(note));

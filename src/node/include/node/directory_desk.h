@@ -1,7 +1,8 @@
 // What one server does in the directory (directory/directory.h) by itself: gets its place drawn, comes
-// in as soon as its person is trusted, tells the table of the members it knows, and keeps its own
-// records published: where it is, which servers its person has, who keeps the shards of its stripes, and
-// how healthy they are. Of members that cannot be reached it looks up whether they have moved.
+// in as soon as its person is trusted, tells the table of the members it knows and the members' view of the
+// servers that the table knows, and keeps its own records published: where it is, which servers its person
+// has, who keeps the shards of its stripes, and how healthy they are. Servers that are watched and not in
+// the view it looks up; likewise, whether members that cannot be reached have moved.
 //
 // All calls on the executor.
 #pragma once
@@ -28,7 +29,9 @@ struct DirectoryDeskOptions {
   /// ones before.
   Duration stripe_settles = std::chrono::minutes(10);
   std::size_t stripes_at_once = 64;   ///< records of stripes each time it looks
-  std::size_t members_at_once = 4;    ///< that are looked up each time, of those that are not up
+  /// Servers that are looked up each time, of those watched that are not up, and as many of the others.
+  std::size_t members_at_once = 4;
+  std::size_t contacts_at_once = 64;  ///< of the table that are offered to the members' view each time
 };
 
 class DirectoryDesk {
@@ -115,6 +118,7 @@ class DirectoryDesk {
   Task<void> close();
   Task<std::vector<ContactPtr>> helped(const ContactPtr& own);
   Task<void> feed();
+  Task<void> fill_view();
 
   Task<void> publish_loop();
   Task<void> look_to_publish();
@@ -122,6 +126,8 @@ class DirectoryDesk {
   Task<bool> publish(Published& before, std::uint64_t what, RecordKey key, std::string value);
   Task<void> publish_stripes();
   Task<void> find_moved();
+  std::vector<ServerId> whom_to_find();
+  Task<Result<wire::Signed>> search(ServerId id);
 
   Parts parts_;
   DirectoryDeskOptions options_;
@@ -145,6 +151,7 @@ class DirectoryDesk {
     std::optional<Position> position;
   };
   std::map<ServerId, Seen> seen_;
+  std::map<ServerId, std::uint64_t> offered_;  ///< to the view, of the table's contacts: the versions
 
   std::optional<OwnData> own_data_;
   Published server_published_, person_published_, health_published_;

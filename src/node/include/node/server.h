@@ -62,7 +62,8 @@ struct ServerStatus {
   ServerId server;
   std::string name;
   Address listening;
-  std::size_t servers_total = 0;  ///< this one included
+  std::size_t servers_total = 0;  ///< that are known here, this one included
+  bool view_complete = true;      ///< those are all there are, as far as can be known
   std::size_t servers_up = 0;
   HalfStatus user_half;
   HalfStatus server_half;
@@ -162,8 +163,13 @@ class Server {
   Task<Result<std::vector<ServerContract>>> contracts(std::size_t limit);
 
   /// Whether a stripe's holders, as its record names them, are those whom chance named among the servers
-  /// that are known here.
-  PlacementCheck check_holders(const StripeHoldersFacts& stripe) const;
+  /// that are known here. Unless that is all servers, the owner may have known others: then a holder
+  /// without a rank is no sign of anything.
+  struct HoldersCheck {
+    PlacementCheck placement;
+    bool view_complete = true;
+  };
+  HoldersCheck check_holders(const StripeHoldersFacts& stripe) const;
 
   /// Retires another server of this person for good: the others refuse it, forget it and count its
   /// shards as lost at once. `which`: the first digits of its id. Errors name what is in the way:
