@@ -3,6 +3,7 @@
 #include <ctime>
 
 #include "directory_requests.h"
+#include "mend_requests.h"
 #include "doors/chance_draw.h"
 #include "doors/control_server.h"
 #include "file_transfer.h"
@@ -21,11 +22,6 @@ struct Asked {
   std::vector<Descriptor> fds;
 };
 using Answer = Task<Result<Json>>;
-
-bool flag_at(const Json& message, const char* key) {
-  auto at = message.find(key);
-  return at != message.end() && at->is_boolean() && at->get<bool>();
-}
 
 Result<Attributes> attributes_at(const Json& message, std::uint32_t type) {
   Attributes attributes;
@@ -402,6 +398,8 @@ Answer fsck(Asked& asked) {
 
 Answer draw(Asked& asked) { co_return draw_json(asked.runtime, asked.server, asked.request); }
 
+Answer repair(Asked& asked) { co_return co_await answer_repair(asked.server, asked.request); }
+Answer audit(Asked& asked) { co_return co_await answer_audit(asked.server, asked.request); }
 Answer directory(Asked& asked) { co_return co_await answer_directory(asked.runtime, asked.server, asked.request); }
 
 Answer trust(Asked& asked) {
@@ -415,7 +413,8 @@ const std::map<std::string_view, Answer (*)(Asked&)>& requests() {
       {"status", status}, {"resolve", resolve}, {"list", list}, {"mkdir", mkdir}, {"put_file", put_file},
       {"put_stream", put_stream}, {"symlink", symlink}, {"link", link}, {"special", special}, {"set_attributes", set_attributes},
       {"remove", remove}, {"rename", rename}, {"wait", wait}, {"get_file", get_file}, {"read", read},
-      {"contracts", contracts}, {"servers", servers}, {"volumes", volumes}, {"forget", forget}, {"invite", invite}, {"fsck", fsck}, {"draw", draw}, {"directory", directory}, {"trust", trust}};
+      {"contracts", contracts}, {"servers", servers}, {"volumes", volumes}, {"forget", forget}, {"invite", invite}, {"fsck", fsck}, {"draw", draw}, {"directory", directory}, {"trust", trust},
+      {"repair", repair}, {"audit", audit}};
   return table;
 }
 

@@ -16,6 +16,11 @@ inline std::string text_at(const Json& request, const char* key) {
   return at != request.end() && at->is_string() ? at->get<std::string>() : std::string();
 }
 
+inline bool flag_at(const Json& message, const char* key) {
+  auto at = message.find(key);
+  return at != message.end() && at->is_boolean() && at->get<bool>();
+}
+
 inline Result<std::uint64_t> number_at(const Json& request, const char* key, std::uint64_t otherwise) {
   const auto at = request.find(key);
   if (at == request.end()) return otherwise;

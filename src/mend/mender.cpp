@@ -181,6 +181,8 @@ void Mender::State::judge(const StripeId& id, MendedStripe& stripe) {
   const auto count = static_cast<unsigned>(stripe.k == 1 ? std::min(copies, stripe.n) : standing.count());
   const Danger before = stripe.danger;
   stripe.danger = danger_of(stripe.k, count);
+  // A network of fewer machines than copies has as many as there can be.
+  if (stripe.k == 1 && copies > 0 && copies >= machines) stripe.danger = Danger::none;
   if (stripe.danger == Danger::none) {
     stripe.since.reset();
   } else if (!stripe.since || (before < Danger::due && stripe.danger >= Danger::due)) {
@@ -210,7 +212,15 @@ Task<void> Mender::State::run() {
   }
 }
 
+/// How many machines there are to keep copies, as far as they are reckoned with.
+void Mender::State::count_machines() {
+  machines = 0;
+  for (const auto& member : parts.members.all())
+    machines += (member.may_hold || member.id == parts.identity.server) && !is_gone(member.id);
+}
+
 Task<void> Mender::State::look() {
+  count_machines();
   // What was found damaged here since: by reads, audits or a check of the drive.
   if (const auto lost = parts.shards.usage().lost; lost != lost_here) {
     lost_here = lost;
@@ -327,6 +337,7 @@ Mender::~Mender() = default;
 Task<Result<void>> Mender::start() {
   auto& state = *state_;
   state.on_told_owner = &on_told_owner;
+  state.count_machines();
   CO_TRY_VOID(co_await state.load());
   const auto serve = [&](std::uint16_t number, State::Handle handle) {
     state.parts.rpc.serve(number, [weak = std::weak_ptr(state_), handle](Caller caller, RpcRequest request) {
@@ -432,6 +443,7 @@ MendReport Mender::report() const {
     for (const auto& holder : stripe.list.holders)
       if (state.is_gone(holder.server)) report.gone.insert(holder.server);
   }
+  report.rate_bytes_per_s = state.options.bytes_per_s;
   report.running = state.repairing.size();
   double seconds = state.busy_seconds;
   if (!state.repairing.empty())

@@ -41,6 +41,7 @@ struct Mender::State {
   Task<Result<void>> load();
   Task<void> run();
   Task<void> look();
+  void count_machines();
   void judge(const StripeId& id, MendedStripe& stripe);
   bool is_gone(const ServerId& holder);
   bool is_absent(const ServerId& holder);
@@ -94,6 +95,7 @@ struct Mender::State {
   Parts parts;
   MendOptions options;
   std::unordered_map<StripeId, MendedStripe> stripes;
+  unsigned machines = 0;                        ///< that could keep copies, this one included
   std::uint64_t untold = 0;
   std::uint64_t lost_here = 0;                  ///< shards of the own half, when they were last looked at
   /// Shards that were found wrong or missing at holders that are up.

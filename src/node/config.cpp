@@ -30,6 +30,7 @@ constexpr std::uint64_t size_bytes_min = 64ULL << 20;
 constexpr std::uint64_t size_bytes_max = 1ULL << 60;
 constexpr std::size_t advertise_max = 8;
 constexpr std::uint64_t relay_rate_min = 64 << 10;
+constexpr std::uint64_t repair_rate_min = 64 << 10;
 
 /// One key of the file while it is read.
 struct Setting {
@@ -120,6 +121,14 @@ Result<void> read_relay_rate(const Setting& setting, Config& config) {
   return {};
 }
 
+Result<void> read_repair_rate(const Setting& setting, Config& config) {
+  TRY(auto text, setting.text());
+  auto rate = parse_rate(text);
+  if (!rate) return fail(setting.wrong(rate.error().message));
+  config.repair_bytes_per_s = *rate;
+  return {};
+}
+
 Result<void> read_name(const Setting& setting, Config& config) {
   TRY(config.name, setting.text());
   if (config.name.size() > 255) return fail(setting.wrong("a name has at most 255 bytes"));
@@ -141,7 +150,7 @@ struct KnownKey {
 constexpr KnownKey known_keys[] = {
     {"size", read_size}, {"listen", read_listen}, {"advertise", read_advertise},
     {"name", read_name}, {"log", read_log}, {"relay", read_relay}, {"relay_rate", read_relay_rate},
-    {"port_mapping", read_port_mapping}, {"lan", read_lan}, {"rendezvous", read_rendezvous},
+    {"repair_rate", read_repair_rate}, {"port_mapping", read_port_mapping}, {"lan", read_lan}, {"rendezvous", read_rendezvous},
 };
 
 std::string quoted(std::string_view text) {
@@ -226,6 +235,10 @@ std::string config_text(const Config& config) {
           "# closed to this machine), and at most how many bytes a second of them.\n";
   text += fmt::format("relay = {}\n", config.relay);
   text += fmt::format("relay_rate = \"{}K\"\n\n", config.relay_bytes_per_s >> 10);
+  text += "# At most how many bytes a second to read and send for mending what others lost, as long as it is\n"
+          "# not urgent; \"none\" for no bound.\n";
+  text += config.repair_bytes_per_s == 0 ? "repair_rate = \"none\"\n\n"
+                                         : fmt::format("repair_rate = \"{}K\"\n\n", config.repair_bytes_per_s >> 10);
   text += "# Whether to ask the router (UPnP, NAT-PMP) to let others in.\n";
   text += fmt::format("port_mapping = {}\n\n", config.port_mapping);
   text += "# Whether to look for members on the local network, without any server's help.\n";
@@ -277,6 +290,14 @@ Result<std::uint64_t> parse_size(std::string_view text) {
   const double bytes = number * std::pow(base, power);
   if (!(bytes < 1e18)) return wrong();
   return static_cast<std::uint64_t>(bytes);
+}
+
+Result<std::uint64_t> parse_rate(std::string_view text) {
+  if (text == "none") return 0;
+  auto rate = parse_size(text);
+  if (!rate) return fail(Errc::invalid, "\"{}\" is no rate: write it as 20M or 500K, in bytes a second, or none", text);
+  if (*rate < repair_rate_min) return fail(Errc::invalid, "\"{}\": mending takes at least 64K a second", text);
+  return rate;
 }
 
 Result<std::uint64_t> parse_drive_size(std::string_view text) {

@@ -171,7 +171,9 @@ Task<Result<NetworkId>> found_network(Runtime& runtime, const Drive& drive, NewN
   const auto now = runtime.wall_ms();
   MemberStore::Contents contents;
   GenesisExtras extras;
-  if (network.rules) extras = {network.rules, recovery_commitment(drive.keyring.person.recovery_key())};
+  extras.rules = network.rules;
+  extras.mend = network.mend;
+  if (network.rules) extras.recovery = recovery_commitment(drive.keyring.person.recovery_key());
   contents.genesis = make_genesis(person_key, runtime.entropy(), now, network.epoch_seconds, extras);
   CO_TRY(auto genesis, check_genesis(*contents.genesis));
   const auto identity =

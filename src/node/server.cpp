@@ -2,6 +2,7 @@
 
 #include "net/methods.h"
 #include "node/drive_parts.h"
+#include "node/mend_timing.h"
 #include "root_check.h"
 #include "serverhalf/service.h"
 #include "server_state.h"
@@ -92,9 +93,11 @@ Task<Result<void>> Server::State::open_volume(std::uint64_t number, std::uint64_
   CO_TRY(volume, co_await Volume::open(runtime, *database, *keys, volume_options));
   if (!reader) reader = std::make_unique<StripeReader>(context());
   volume->packs().set_remote(reader.get());
+  auto keeping = options.keeper;
+  keeping.grace = mend_timing(genesis).mend.grace;  // the owner gives up nobody whom the others do not
   keeper = std::make_unique<Keeper>(context(),
                                     OwnedVolume{volume->id(), number, keys->labels},
-                                    volume->packs(), *reader, options.keeper);
+                                    volume->packs(), *reader, keeping);
   roots = std::make_unique<RootKeeper>(context(), *volume, *keys, number, version);
   keeper->set_may_release([this](ServerId holder) { return roots->may_release(holder); });
   keeper->on_behind([this](Error why) { roots->refuse(std::move(why)); });
@@ -338,7 +341,7 @@ Task<Result<void>> Server::start() {
                           }});
     state.loss_notice->start();
     state.directory->set_own_data(state.own_data());
-    co_return Result<void>{};
+    co_return co_await state.start_mending();
   };
   auto started = co_await run(state);
   if (!started) co_await stop();
@@ -358,6 +361,7 @@ Task<void> Server::stop() {
     co_await state.directory->stop();
   }
   co_await state.watching.stop();
+  co_await state.stop_mending();
   if (state.loss_notice) co_await state.loss_notice->stop();
   if (state.expiry) co_await state.expiry->stop();
   if (state.salvage) co_await state.salvage->stop();
@@ -374,6 +378,9 @@ Task<void> Server::stop() {
     co_await state.volume->stop();
   }
   if (state.reader) co_await state.reader->stop();
+  state.auditor.reset();
+  state.owner_lists.reset();
+  state.mender.reset();
   state.loss_notice.reset();
   state.expiry.reset();
   state.salvage.reset();
@@ -408,6 +415,9 @@ ShardStore& Server::shards() { return *state_->shards; }
 StripeTable& Server::stripes() { return *state_->stripes; }
 StripeReader& Server::reader() { return *state_->reader; }
 Keeper& Server::keeper() { return *state_->keeper; }
+Mender& Server::mender() { return *state_->mender; }
+OwnerLists& Server::owner_lists() { return *state_->owner_lists; }
+Auditor& Server::auditor() { return *state_->auditor; }
 Rpc& Server::rpc() { return *state_->rpc; }
 TrustDesk& Server::trust_desk() { return *state_->desk; }
 DirectoryDesk& Server::directory() { return *state_->directory; }

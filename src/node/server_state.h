@@ -48,6 +48,9 @@ struct Server::State {
   std::unique_ptr<Volume> volume;
   std::unique_ptr<StripeReader> reader;
   std::unique_ptr<Keeper> keeper;
+  std::unique_ptr<Mender> mender;
+  std::unique_ptr<OwnerLists> owner_lists;
+  std::unique_ptr<Auditor> auditor;
   std::unique_ptr<RootKeeper> roots;
   std::unique_ptr<Housekeeper> housekeeper;
   std::unique_ptr<Salvage> salvage;
@@ -83,6 +86,8 @@ struct Server::State {
   Task<Result<std::vector<KnownVolume>>> survey_volumes(bool chosen);
   /// What the drive was made to recover, if that has still to be done.
   Task<Result<std::optional<Recovery>>> wanted_recovery();
+  Task<Result<void>> start_mending();
+  Task<void> stop_mending();
   Task<Result<void>> clear_user_half();
   Task<Result<RpcReply>> take_loss_notice(Caller caller);
   Task<Result<void>> check_recovery(PersonId person);

@@ -30,6 +30,7 @@ wire::Signed make_genesis(const SigningKey& founder, Random& entropy, WallMs now
   genesis.set_epoch_seconds(epoch_seconds);
   genesis.set_nonce(nonce.data(), nonce.size());
   if (extras.rules) *genesis.mutable_trust() = to_wire(*extras.rules);
+  if (extras.mend) *genesis.mutable_mend() = to_wire(*extras.mend);
   if (extras.recovery) genesis.set_recovery(extras.recovery->raw());
   return sign_message(founder, kind::genesis, genesis);
 }
@@ -48,6 +49,9 @@ Result<GenesisFacts> check_genesis(const wire::Signed& record) {
   facts.epoch_seconds = message.epoch_seconds();
   if (message.has_trust()) {
     TRY(facts.rules, check_rules(message.trust()));
+  }
+  if (message.has_mend()) {
+    TRY(facts.mend, check_mend_rules(message.mend()));
   }
   if (!message.recovery().empty()) {
     TRY(facts.recovery, Digest::from(message.recovery()));

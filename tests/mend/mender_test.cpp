@@ -173,6 +173,20 @@ TEST(Mender, WhoComesBackLetsGoWhatOthersKeepByNow) {
   for (auto* server : away) EXPECT_EQ(server->store->usage().shards, 0u);
 }
 
+TEST(Mender, ANetworkOfTwoHasNothingToMend) {
+  Mended m(1, quick());
+  m.owner->packs.add_sealed(1 << 20);
+  m.settle_written();
+  m.world.run_for(1h);
+  EXPECT_EQ(m.sum(&MendReport::none), m.sum(&MendReport::stripes));
+  EXPECT_GT(m.sum(&MendReport::stripes), 0u);
+  // And with a third machine, which might keep the third copy, the owner sees to that.
+  m.join();
+  m.settle_written();
+  m.world.run_for(1h);
+  EXPECT_EQ(m.sum(&MendReport::none), m.sum(&MendReport::stripes));
+}
+
 TEST(Mender, NobodySignsAgainstAHolderThatIsThere) {
   Mended m(8, quick());
   m.owner->packs.add_sealed(3 << 20);

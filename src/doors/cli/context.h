@@ -100,6 +100,8 @@ void add_mv(CLI::App&, Context&);
 void add_mkdir(CLI::App&, Context&);
 void add_status(CLI::App&, Context&);
 void add_contracts(CLI::App&, Context&);
+void add_repair(CLI::App&, Context&);
+void add_audit(CLI::App&, Context&);
 void add_servers(CLI::App&, Context&);
 void add_volumes(CLI::App&, Context&);
 void add_forget(CLI::App&, Context&);

@@ -76,11 +76,19 @@ struct NetworkWords {
   std::optional<std::uint32_t> vouches;
   std::optional<std::uint32_t> renew_days;
   std::uint32_t epoch_seconds = 3600;
+  std::optional<std::uint32_t> grace_epochs;
 };
 
 Result<NewNetwork> new_network(const NetworkWords& given) {
   NewNetwork network;
   network.epoch_seconds = given.epoch_seconds;
+  if (given.grace_epochs) {
+    MendRules mend;
+    mend.grace_epochs = *given.grace_epochs;
+    mend.absent_epochs = 3 * mend.grace_epochs;
+    TRY_VOID(check_mend_rules(to_wire(mend)));
+    network.mend = mend;
+  }
   if (given.reviewers == 0) {
     if (given.vouches || given.renew_days)
       return fail(Errc::invalid, "--vouches and --renew-days need --reviewers: without reviews whoever is invited is trusted");
@@ -188,6 +196,8 @@ void add_init(CLI::App& app, Context& context) {
   command->add_option("--vouches", network->vouches, "How many of them must vouch; default: more than half");
   command->add_option("--renew-days", network->renew_days, "After how many days trust must be renewed; 0: never; default: 182");
   command->add_option("--epoch-seconds", network->epoch_seconds, "The network's clock tick")->check(CLI::Range(1U, 86400U));
+  command->add_option("--grace-epochs", network->grace_epochs,
+                      "After so many of them without a machine the others rebuild what it kept (default: 24)");
   add_json_flag(command, context);
 }
 

@@ -51,6 +51,7 @@ struct MendReport {
   std::uint64_t rebuilt_stripes = 0, rebuilt_shards = 0;  ///< here, since the start
   std::uint64_t rebuilt_bytes = 0, moved_bytes = 0;       ///< likewise: of new shards; read and sent for them
   std::uint64_t taken_back = 0, let_go = 0;               ///< shards of the own half, after an absence
+  std::uint64_t rate_bytes_per_s = 0;  ///< the dial; 0: no bound
   double bytes_per_s = 0;      ///< moved, measured while something was rebuilt
   double seconds_left = 0;     ///< for what is waiting; 0 when nothing is, infinity while nothing moves
   std::set<ServerId> gone;     ///< holders whose shards count as lost

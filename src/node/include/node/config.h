@@ -22,6 +22,7 @@ struct Config {
   std::vector<Address> advertise;  ///< told to others instead of what we find out ourselves
   bool relay = true;               ///< carry connections for members who cannot be dialled
   std::uint64_t relay_bytes_per_s = 8 << 20;
+  std::uint64_t repair_bytes_per_s = 32 << 20;  ///< read and sent to mend what is not urgent; 0: no bound
   bool port_mapping = true;        ///< ask the router for a way in
   bool lan = true;                 ///< tell, and listen to, members on the same local network
   std::vector<Address> rendezvous; ///< nodes of the public DHT; none: not used
@@ -44,6 +45,9 @@ std::string config_text(const Config& config);
 /// "500G", "1.5T", "64 MiB", "1000000", "20GB": K, M, G, T, P (also with "iB") count in 1024, with
 /// "B" in 1000. Errc::invalid names the text.
 Result<std::uint64_t> parse_size(std::string_view text);
+
+/// Bytes a second, likewise; "none" is 0, for no bound.
+Result<std::uint64_t> parse_rate(std::string_view text);
 
 /// The same for the size of a drive, which has bounds: at least 64 MiB, at most 1 EiB.
 Result<std::uint64_t> parse_drive_size(std::string_view text);

@@ -82,6 +82,7 @@ Task<Result<void>> abandon_drive(Runtime& runtime);
 struct NewNetwork {
   std::uint32_t epoch_seconds = 3600;
   std::optional<TrustRules> rules;  ///< none: whoever is invited is trusted
+  std::optional<MendRules> mend;    ///< none: the defaults
 };
 
 /// Puts a new network in, founded by the drive's person, and completes the drive.

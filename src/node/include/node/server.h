@@ -20,6 +20,8 @@
 #include "net/relay.h"
 #include "net/rpc.h"
 #include "node/directory_desk.h"
+#include "mend/auditor.h"
+#include "mend/owner_lists.h"
 #include "node/drive.h"
 #include "node/trust_desk.h"
 #include "serverhalf/shard_store.h"
@@ -143,6 +145,9 @@ class Server {
   StripeTable& stripes();
   StripeReader& reader();
   Keeper& keeper();
+  Mender& mender();     ///< as owner_lists and auditor: not of a server that is `offline`
+  OwnerLists& owner_lists();
+  Auditor& auditor();
   Rpc& rpc();
   TrustExchange& trust();     ///< as trust_desk: not of a server that is `offline`
   TrustDesk& trust_desk();

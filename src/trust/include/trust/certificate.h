@@ -30,15 +30,17 @@ struct GenesisFacts {
   std::uint64_t created_ms = 0;
   std::uint32_t epoch_seconds = 3600;
   TrustRules rules;
+  MendRules mend;
   std::optional<Digest> recovery;  ///< SHA-256 of the founder's recovery key
 
   /// The epoch in which a moment falls; 0 for all before the network was made.
   std::uint64_t epoch_of(WallMs moment) const;
 };
 
-/// What only founders of networks with reviews give.
+/// What a founder may decide besides.
 struct GenesisExtras {
   std::optional<TrustRules> rules;
+  std::optional<MendRules> mend;
   std::optional<Digest> recovery;
 };
 

@@ -46,6 +46,22 @@ struct TrustRules {
 
 inline constexpr std::uint32_t reviewers_max = 16;
 
+/// When a network mends, and when it does nothing else. Times are in epochs; the defaults are those of a
+/// genesis record that says nothing about it, for epochs of an hour.
+struct MendRules {
+  std::uint32_t grace_epochs = 24;
+  std::uint32_t absent_epochs = 72;
+  std::uint32_t audit_epochs = 24;
+  std::uint32_t reporters = 16;
+  std::uint32_t urgent_ppm = 10'000;
+  std::uint32_t calm_ppm = 1'000;
+  std::uint32_t calm_epochs = 2;
+  bool operator==(const MendRules&) const = default;
+};
+wire::MendRules to_wire(const MendRules& rules);
+/// Errc::invalid names the number that makes no sense.
+Result<MendRules> check_mend_rules(const wire::MendRules& rules);
+
 wire::TrustRules to_wire(const TrustRules& rules);
 /// Errc::invalid names the number that makes no sense.
 Result<TrustRules> check_rules(const wire::TrustRules& rules);

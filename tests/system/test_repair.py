@@ -1,0 +1,116 @@
+"""Holders keep what they hold alive while its owner is away: real processes, epochs of seconds."""
+import os
+import shutil
+
+from harness import NetworkTest, Server, main
+
+
+class Repair(NetworkTest):
+    EPOCH_SECONDS, GRACE_EPOCHS = 2, 5
+
+    def first(self, size=None, up=True):
+        server = Server(self.path("server-0"))
+        server.words = server.json("init", "--size", size or self.SIZE, "--epoch-seconds", self.EPOCH_SECONDS,
+                                   "--grace-epochs", self.GRACE_EPOCHS)["words"]
+        self.servers.append(server)
+        return server.up() if up else server
+
+    def repair(self, server):
+        return server.json("repair")
+
+    def told(self, owner, holders):
+        """The holders of all stripes know each other."""
+        self.wait_for("all is full", lambda: owner.status()["settled"])
+        self.wait_for("holders know each other", lambda: owner.json("repair")["own"]["lists_waiting"] == 0
+                      and all(self.repair(holder)["untold"] == 0 for holder in holders))
+
+    def whole(self, servers):
+        reports = [self.repair(server) for server in servers]
+        return all(r["due"] + r["urgent"] + r["lost"] == 0 for r in reports) and sum(r["rebuilt_shards"] for r in reports) > 0
+
+    def test_with_the_owner_away_and_for_his_return(self):
+        servers = self.network(9)
+        owner, holders = servers[0], servers[1:]
+        self.file("big", 6_000_000)
+        self.file("small", 3_000)
+        owner.run("put", self.path("big"), self.path("small"), "/", "--wait", "full")
+        self.told(owner, holders)
+
+        owner.kill()
+        for dead in holders[:3]:
+            dead.kill()
+            shutil.rmtree(os.path.join(dead.drive, "server"))
+        living = holders[3:]
+        self.wait_for("the holders have rebuilt it", lambda: self.whole(living), 120)
+        said = living[0].run("repair").out
+        self.assertIn("Nothing needs mending", said)
+        self.assertIn("gone: server %s" % owner.id[:12], said)
+
+        # Three more, which without the rebuilding would have been too many: eight held 24 of which 8 are needed.
+        for dead in living[:3]:
+            dead.kill()
+        owner.up()
+        self.wait_for("the owner knows", lambda: owner.json("repair")["own"]["taken_in"] > 0, 60)
+        for name in ("big", "small"):
+            owner.run("get", "--remote", "/" + name, self.path(name + ".back"))
+            self.assert_same_file(self.path(name), self.path(name + ".back"))
+
+    def test_what_was_rebuilt_is_found_with_the_words(self):
+        servers = self.network(7)
+        owner, holders = servers[0], servers[1:]
+        self.file("big", 5_000_000)
+        owner.run("put", self.path("big"), "/", "--wait", "full")
+        self.told(owner, holders)
+        owner.kill()
+        shutil.rmtree(owner.drive)
+        for dead in holders[:2]:
+            dead.kill()
+            shutil.rmtree(dead.drive)
+        living = holders[2:]
+        self.wait_for("the holders have rebuilt it", lambda: self.whole(living), 120)
+        words = self.path("words")
+        with open(words, "w") as f:
+            f.write(owner.words)
+        reborn = Server(self.path("reborn"))
+        reborn.run("recover", living[0].json("invite")["link"], "--words-file", words, "--size", self.SIZE)
+        self.servers.append(reborn)
+        reborn.up()
+        reborn.run("get", "/big", self.path("back"))
+        self.assert_same_file(self.path("big"), self.path("back"))
+
+    def test_audits_see_who_threw_things_away(self):
+        servers = self.network(6)
+        owner, holders = servers[0], servers[1:]
+        self.file("big", 5_000_000)
+        owner.run("put", self.path("big"), "/", "--wait", "full")
+        self.told(owner, holders)
+        done = owner.json("audit", "--now")
+        self.assertEqual(done["now"]["asked"], done["now"]["right"])
+        self.assertGreater(done["now"]["asked"], 0)
+
+        culprit = holders[2]
+        for name in culprit.shard_files():
+            os.truncate(name, 0)
+        done = self.wait_for("an audit has noticed", lambda: (lambda r: r if r["now"]["missing"] + r["now"]["wrong"] else None)(
+            owner.json("audit", "--now")))
+        bad = {h["server"] for h in done["holders"] if h["missing"] + h["wrong"]}
+        self.assertEqual(bad, {culprit.id})
+        self.assertIn("HAS LOST SOMETHING", owner.run("audit").out)
+        self.wait_for("it is mended", lambda: owner.status()["settled"] and all(
+            h["server"] != culprit.id or h["right"] for h in owner.json("audit", "--now")["holders"]), 60)
+        self.wait_for("nothing is missing any more", lambda: (lambda n: n["asked"] == n["right"])(
+            owner.json("audit", "--now")["now"]), 60)
+
+    def test_wrong_input(self):
+        owner = self.first()
+        for rate, why in (("fast", "is no rate"), ("1K", "at least 64K"), ("", "")):
+            said = owner.run("repair", "--rate", rate, ok=not why)
+            self.assertIn(why, said.err)
+        self.assertEqual(owner.json("repair", "--rate", "5M")["rate"], 5 << 20)
+        self.assertEqual(owner.json("repair", "--rate", "none")["rate"], 0)
+        bad = Server(self.path("bad"))
+        self.assertIn("grace_epochs", bad.run("init", "--grace-epochs", 0, ok=False).err)
+
+
+if __name__ == "__main__":
+    main()
