@@ -58,20 +58,26 @@ struct Mender::State {
 
   // Rebuilding (repair.cpp)
   struct Job;
+  struct Step;
+  struct StepEnd;
+  using StepPtr = std::shared_ptr<Step>;
   Task<void> repair(StripeId id);
   Task<Result<void>> try_repair(StripeId id, std::shared_ptr<Job> job);
   Result<void> plan(Job& job);
   Result<void> can_agree(Job& job);
   Task<Result<void>> fetch(std::shared_ptr<Job> job);
-  Task<void> fetch_one(std::shared_ptr<Job> job, unsigned index, ServerId holder);
+  Task<void> fetch_one(std::shared_ptr<Job> job, StepPtr step, unsigned index, ServerId holder);
   Result<void> rebuild(Job& job) const;  ///< any thread
   Task<Result<void>> place_all(std::shared_ptr<Job> job);
-  Task<void> place_one(std::shared_ptr<Job> job, unsigned index, ServerId holder);
+  Task<void> place_one(std::shared_ptr<Job> job, StepPtr step, unsigned index, ServerId holder);
   Task<void> pace(std::uint64_t bytes, Danger danger);
 
   // Lists (sign.cpp)
+  Task<Result<void>> claim(std::shared_ptr<Job> job);
+  Task<void> ask_claim(std::shared_ptr<Job> job, StepPtr step, ServerId holder);
+  Result<void> grant(const KeptFacts& kept, const ServerId& coordinator);
   Task<Result<void>> agree(std::shared_ptr<Job> job);
-  Task<void> ask_signature(std::shared_ptr<Job> job, ServerId holder);
+  Task<void> ask_signature(std::shared_ptr<Job> job, StepPtr step, ServerId holder);
   Task<Result<RpcReply>> handle_sign(Caller caller, RpcRequest request);
   Task<Result<void>> check_removed(const KeptFacts& kept, const HolderList& next);
   Result<void> check_added(const KeptFacts& kept, const HolderList& next,
@@ -111,6 +117,12 @@ struct Mender::State {
     Digest body;
   };
   std::map<StripeId, Promise> promises;
+  /// Who rebuilds a stripe, as far as this server was asked.
+  struct Claim {
+    ServerId coordinator;
+    TimePoint until{};
+  };
+  std::map<StripeId, Claim> claims;
   std::set<StripeId> surplus;                   ///< lists have left this server out
   MendReport done;                              ///< the sums since the start
   TimePoint busy_since{};
@@ -126,9 +138,28 @@ struct Mender::State {
 /// The key after which a listing begins with `key`.
 std::optional<ShardKey> before_key(const ShardKey& key);
 
+/// The calls that one step of a rebuilding makes. A call may come to its end when the step is over already:
+/// then it must leave everything alone.
+struct Mender::State::Step {
+  explicit Step(const asio::any_io_executor& executor) : changed(executor) {}
+  std::size_t running = 0;
+  bool over = false;
+  WaitQueue changed;
+
+  void ended() {
+    --running;
+    changed.wake_all();
+  }
+};
+/// Ends the step when the one who made the calls has what he needs.
+struct Mender::State::StepEnd {
+  Step& step;
+  ~StepEnd() { step.over = true; }
+};
+
 /// What a rebuilding works on; shared with the calls that it makes, some of which outlive it.
 struct Mender::State::Job {
-  Job(State& state, StripeId id) : id(id), changed(state.parts.runtime.executor()) {}
+  explicit Job(StripeId id) : id(id) {}
 
   StripeId id;
   KeptFacts kept;
@@ -138,15 +169,12 @@ struct Mender::State::Job {
   std::map<unsigned, Buffer> columns;             ///< verified
   std::map<unsigned, Buffer> rebuilt;
   std::map<std::pair<unsigned, ServerId>, wire::Contract> receipts;
-  std::size_t running = 0;
   HolderList next;
   std::string body;
   std::vector<wire::HolderList::Signature> signatures;
   std::vector<ServerId> signers;
   std::vector<Error> refusals;
   wire::HolderChain chain;                        ///< the new one
-  std::uint64_t moved = 0;
-  WaitQueue changed;                              ///< a call has ended
 };
 
 }  // namespace spatter

@@ -72,7 +72,7 @@ Task<void> Mender::State::pace(std::uint64_t bytes, Danger danger) {
   if (wait > Duration{}) co_await parts.runtime.sleep(wait);
 }
 
-Task<void> Mender::State::fetch_one(std::shared_ptr<Job> job, unsigned index, ServerId holder) {
+Task<void> Mender::State::fetch_one(std::shared_ptr<Job> job, StepPtr step, unsigned index, ServerId holder) {
   const auto& descriptor = job->kept.descriptor;
   Result<Buffer> shard = fail(Errc::unavailable, "not asked");
   if (holder == parts.identity.server) {
@@ -92,6 +92,7 @@ Task<void> Mender::State::fetch_one(std::shared_ptr<Job> job, unsigned index, Se
     const auto whole = co_await parts.runtime.blocking([&] { return check_whole(*shard, descriptor, index); });
     if (!whole) shard = fail(whole.error());
   }
+  if (step->over) co_return;
   if (shard) {
     job->columns.emplace(index, std::move(*shard));
   } else {
@@ -102,8 +103,7 @@ Task<void> Mender::State::fetch_one(std::shared_ptr<Job> job, unsigned index, Se
     if (holder != parts.identity.server && (code == Errc::corrupt || code == Errc::not_found))
       failed[job->id].insert({index, holder});
   }
-  --job->running;
-  job->changed.wake_all();
+  step->ended();
 }
 
 /// Own shards first, then whoever answers; another is asked whenever one fails or all lag.
@@ -116,20 +116,22 @@ Task<Result<void>> Mender::State::fetch(std::shared_ptr<Job> job) {
       if (!holder || own != (*holder == parts.identity.server)) continue;
       if (own || parts.members.is_up(*holder)) sources.emplace_back(index, *holder);
     }
+  const auto step = std::make_shared<Step>(parts.runtime.executor());
+  const StepEnd end{*step};
   TaskGroups::Scope scope(groups);
   std::size_t next = 0;
   const auto ask = [&] {
     const auto [index, holder] = sources[next++];
-    ++job->running;
-    scope.spawn(fetch_one(job, index, holder));
+    ++step->running;
+    scope.spawn(fetch_one(job, step, index, holder));
   };
   while (job->columns.size() < k) {
-    while (next < sources.size() && job->columns.size() + job->running < k) ask();
-    if (job->running == 0)
+    while (next < sources.size() && job->columns.size() + step->running < k) ask();
+    if (step->running == 0)
       co_return fail(Errc::unavailable, "stripe {}: {} of the {} shards that are needed could be had", job->id,
                      job->columns.size(), k);
     const auto before = job->columns.size() + (sources.size() - next);
-    co_await wait_until(parts.runtime, job->changed, parts.runtime.now() + hedge_after);
+    co_await wait_until(parts.runtime, step->changed, parts.runtime.now() + hedge_after);
     if (job->columns.size() + (sources.size() - next) == before && next < sources.size()) ask();
   }
   co_return Result<void>{};
@@ -162,7 +164,7 @@ Result<void> Mender::State::rebuild(Job& job) const {
   return {};
 }
 
-Task<void> Mender::State::place_one(std::shared_ptr<Job> job, unsigned index, ServerId holder) {
+Task<void> Mender::State::place_one(std::shared_ptr<Job> job, StepPtr step, unsigned index, ServerId holder) {
   const auto now = parts.runtime.wall_ms();
   const auto& own = parts.identity;
   auto offer = offer_contract(own.server_key, job->kept.descriptor, index, holder, now, now + contract_term_ms);
@@ -191,6 +193,7 @@ Task<void> Mender::State::place_one(std::shared_ptr<Job> job, unsigned index, Se
   }
   if (receipt && !is_receipt(*receipt, job->kept.descriptor, index, holder))
     receipt = fail(Errc::corrupt, "what it signed is no receipt for that shard");
+  if (step->over) co_return;
   if (receipt) {
     job->receipts.emplace(std::pair(index, holder), std::move(*receipt));
   } else {
@@ -198,15 +201,16 @@ Task<void> Mender::State::place_one(std::shared_ptr<Job> job, unsigned index, Se
                              receipt.error().message);
     job->refusals.push_back(receipt.error());
   }
-  --job->running;
-  job->changed.wake_all();
+  step->ended();
 }
 
 Task<Result<void>> Mender::State::place_all(std::shared_ptr<Job> job) {
+  const auto step = std::make_shared<Step>(parts.runtime.executor());
+  const StepEnd end{*step};
   TaskGroups::Scope scope(groups);
-  job->running = job->wanted.size();
-  for (const auto& [index, holder] : job->wanted) scope.spawn(place_one(job, index, holder));
-  while (job->running > 0) co_await job->changed.wait();
+  step->running = job->wanted.size();
+  for (const auto& [index, holder] : job->wanted) scope.spawn(place_one(job, step, index, holder));
+  while (step->running > 0) co_await step->changed.wait();
   if (job->receipts.empty())
     co_return fail(Errc::unavailable, "stripe {}: nobody takes its rebuilt shards: {}", job->id,
                    job->refusals.front().message);
@@ -225,6 +229,7 @@ Task<Result<void>> Mender::State::try_repair(StripeId id, std::shared_ptr<Job> j
   if (job->danger != Danger::due && job->danger != Danger::urgent) co_return Result<void>{};
   CO_TRY_VOID(plan(*job));
   CO_TRY_VOID(can_agree(*job));
+  CO_TRY_VOID(co_await claim(job));
   CO_TRY_VOID(co_await fetch(job));
   auto built = co_await parts.runtime.blocking([&] { return rebuild(*job); });
   if (!built) co_return built;
@@ -250,7 +255,7 @@ Task<void> Mender::State::repair(StripeId id) {
       state.wanted.set();
     }
   } end{*this, id};
-  const auto job = std::make_shared<Job>(*this, id);
+  const auto job = std::make_shared<Job>(id);
   const auto tried = co_await try_repair(id, job);
   if (tried) {
     done.trouble.clear();
@@ -259,7 +264,8 @@ Task<void> Mender::State::repair(StripeId id) {
   done.trouble = tried.error().message;
   parts.runtime.log().info("mending: {}", tried.error().message);
   if (const auto at = stripes.find(id); at != stripes.end())
-    at->second.again_at = parts.runtime.now() + options.again_after;
+    at->second.again_at = parts.runtime.now() + options.again_after +
+                          options.again_after * (parts.runtime.chance().next_u64() % 8) / 8;
 }
 
 /// What this server itself has lost it gets back from the others, and nothing else changes.
@@ -267,7 +273,7 @@ Task<void> Mender::State::heal_own(StripeId id) {
   const auto at = stripes.find(id);
   if (at == stripes.end() || at->second.again_at > parts.runtime.now()) co_return;
   at->second.again_at = parts.runtime.now() + options.again_after;
-  const auto job = std::make_shared<Job>(*this, id);
+  const auto job = std::make_shared<Job>(id);
   const auto heal = [&]() -> Task<Result<void>> {
     CO_TRY(auto facts, co_await kept(id));
     if (!facts || !facts->facts) co_return Result<void>{};

@@ -10,10 +10,10 @@ namespace {
 constexpr CallOptions sign_options{.timeout = std::chrono::seconds(60)};
 constexpr CallOptions check_options{.timeout = std::chrono::seconds(20)};
 
-HolderList next_list(const HolderList& now, const std::string& body, WallMs made_ms) {
+HolderList next_list(const HolderList& now, const std::string& body, std::uint64_t promised, WallMs made_ms) {
   HolderList next;
   next.stripe = now.stripe;
-  next.version = now.version + 1;
+  next.version = std::max(now.version, promised) + 1;
   next.previous = holder_list_id(body);
   next.made_ms = made_ms;
   return next;
@@ -25,7 +25,9 @@ HolderList next_list(const HolderList& now, const std::string& body, WallMs made
 /// as absent if it takes that.
 Result<void> Mender::State::can_agree(Job& job) {
   const auto& now = job.kept.facts->newest;
-  job.next = next_list(now, job.kept.facts->body, parts.runtime.wall_ms());
+  const auto promised = promises.find(job.id);
+  job.next = next_list(now, job.kept.facts->body, promised == promises.end() ? 0 : promised->second.version,
+                       parts.runtime.wall_ms());
   std::vector<ServerId> up;
   for (const auto& holder : now.holders)
     if (holder.server == parts.identity.server || parts.members.is_up(holder.server)) up.push_back(holder.server);
@@ -40,13 +42,66 @@ Result<void> Mender::State::can_agree(Job& job) {
               up.size(), now.holders.size());
 }
 
-Task<void> Mender::State::ask_signature(std::shared_ptr<Job> job, ServerId holder) {
+/// Whoever comes first in the draw has it while he is up: a later one makes way, so that two do not both
+/// fetch and send what one of them will throw away.
+Result<void> Mender::State::grant(const KeptFacts& facts, const ServerId& coordinator) {
+  const auto& now = facts.facts->newest;
+  const auto at = claims.find(now.stripe);
+  if (at != claims.end() && at->second.coordinator != coordinator && at->second.until > parts.runtime.now() &&
+      (at->second.coordinator == parts.identity.server || parts.members.is_up(at->second.coordinator))) {
+    const ServerId both[] = {at->second.coordinator, coordinator};
+    if (coordinators(now.stripe, now.version, both).front() != coordinator)
+      return fail(Errc::busy, "stripe {}: server {} is rebuilding it", now.stripe, at->second.coordinator);
+  }
+  claims[now.stripe] = {coordinator, parts.runtime.now() + options.claim};
+  return {};
+}
+
+Task<void> Mender::State::ask_claim(std::shared_ptr<Job> job, StepPtr step, ServerId holder) {
+  wire::MendSignRequest request;
+  *request.mutable_chain() = job->kept.chain;
+  const auto reply = co_await parts.rpc.call(
+      holder, {.method = method::mend_sign, .body = request.SerializeAsString(), .payload = {}}, check_options);
+  if (step->over) co_return;
+  if (reply) {
+    job->signers.push_back(holder);
+  } else {
+    job->refusals.push_back(reply.error());
+  }
+  step->ended();
+}
+
+/// Before a byte is moved: as many holders as have to agree in the end know who is at it.
+Task<Result<void>> Mender::State::claim(std::shared_ptr<Job> job) {
+  const auto& now = job->kept.facts->newest;
+  CO_TRY_VOID(grant(job->kept, parts.identity.server));
+  if (now.find(parts.identity.server)) job->signers.push_back(parts.identity.server);
+  const auto quorum = holder_quorum(now, job->next, job->kept.descriptor.k);
+  const auto step = std::make_shared<Step>(parts.runtime.executor());
+  const StepEnd end{*step};
+  TaskGroups::Scope scope(groups);
+  for (const auto& voter : quorum.voters) {
+    if (voter == parts.identity.server || !parts.members.is_up(voter)) continue;
+    ++step->running;
+    scope.spawn(ask_claim(job, step, voter));
+  }
+  while (step->running > 0 && !is_met(quorum, now, job->signers)) co_await step->changed.wait();
+  const bool met = is_met(quorum, now, job->signers);
+  job->signers.clear();
+  if (met) co_return Result<void>{};
+  claims.erase(job->id);
+  co_return fail(Errc::busy, "{}", job->refusals.empty() ? fmt::format("stripe {}: its holders do not answer", job->id)
+                                                          : job->refusals.front().message);
+}
+
+Task<void> Mender::State::ask_signature(std::shared_ptr<Job> job, StepPtr step, ServerId holder) {
   wire::MendSignRequest request;
   *request.mutable_chain() = job->kept.chain;
   request.set_body(job->body);
   for (const auto& [key, receipt] : job->receipts) *request.add_receipts() = receipt;
   auto reply = co_await parts.rpc.call(
       holder, {.method = method::mend_sign, .body = request.SerializeAsString(), .payload = {}}, sign_options);
+  if (step->over) co_return;
   wire::MendSignReply message;
   Result<ServerId> signer = fail(Errc::invalid, "server {}: its answer cannot be read", holder);
   if (!reply) {
@@ -62,8 +117,7 @@ Task<void> Mender::State::ask_signature(std::shared_ptr<Job> job, ServerId holde
     }
   }
   if (!signer) job->refusals.push_back(signer.error());
-  --job->running;
-  job->changed.wake_all();
+  step->ended();
 }
 
 Task<Result<void>> Mender::State::agree(std::shared_ptr<Job> job) {
@@ -82,22 +136,24 @@ Task<Result<void>> Mender::State::agree(std::shared_ptr<Job> job) {
   }
   job->refusals.clear();
   const auto quorum = holder_quorum(now, job->next, job->kept.descriptor.k);
+  const auto step = std::make_shared<Step>(parts.runtime.executor());
+  const StepEnd end{*step};
   TaskGroups::Scope scope(groups);
   for (const auto& voter : quorum.voters) {
     if (voter == parts.identity.server || !parts.members.is_up(voter)) continue;
-    ++job->running;
-    scope.spawn(ask_signature(job, voter));
+    ++step->running;
+    scope.spawn(ask_signature(job, step, voter));
   }
-  while (!is_met(quorum, now, job->signers) && job->running > 0) co_await job->changed.wait();
+  while (!is_met(quorum, now, job->signers) && step->running > 0) co_await step->changed.wait();
   if (!is_met(quorum, now, job->signers))
     co_return fail(Errc::unavailable, "stripe {}: {} of {} holders agree to new ones: {}", job->id,
                    job->signers.size(), quorum.voters.size(),
                    job->refusals.empty() ? "the others did not answer" : job->refusals.front().message);
   job->chain = job->kept.chain;
-  auto* step = job->chain.add_lists();
-  step->set_body(job->body);
+  auto* list = job->chain.add_lists();
+  list->set_body(job->body);
   std::ranges::sort(job->signatures, {}, [](const auto& signature) { return signature.key(); });
-  for (const auto& signature : job->signatures) *step->add_signatures() = signature;
+  for (const auto& signature : job->signatures) *list->add_signatures() = signature;
   CO_TRY(const bool adopted, co_await adopt(job->chain));
   if (!adopted) co_return fail(Errc::exists, "stripe {}: others have agreed on new holders meanwhile", job->id);
   co_return Result<void>{};
@@ -191,13 +247,20 @@ Task<Result<RpcReply>> Mender::State::handle_sign(Caller caller, RpcRequest requ
   CO_TRY_VOID(member(caller));
   wire::MendSignRequest message;
   if (!message.ParseFromString(request.body)) co_return fail(Errc::invalid, "a mend.sign request that cannot be read");
-  CO_TRY(const auto next, read_holder_list(message.body()));
+  if (message.chain().lists().empty()) co_return fail(Errc::invalid, "a mend.sign request without a list of holders");
+  CO_TRY(const auto told, read_holder_list(message.chain().lists(message.chain().lists_size() - 1).body()));
   // A list that this server has missed comes along.
   if (auto taken = co_await adopt(std::move(*message.mutable_chain())); !taken) co_return fail(taken.error());
-  CO_TRY(const auto facts, co_await kept(next.stripe));
+  CO_TRY(const auto facts, co_await kept(told.stripe));
   if (!facts || !facts->facts)
-    co_return fail(Errc::not_found, "stripe {} is not kept here", next.stripe);
+    co_return fail(Errc::not_found, "stripe {} is not kept here", told.stripe);
   const auto& now = facts->facts->newest;
+  if (told.version < now.version)
+    co_return fail(Errc::exists, "stripe {}: the holders have changed: list {} is known here", now.stripe, now.version);
+  CO_TRY_VOID(grant(*facts, caller.server));
+  if (message.body().empty()) co_return RpcReply{wire::MendSignReply().SerializeAsString(), {}};
+  CO_TRY(const auto next, read_holder_list(message.body()));
+  if (next.stripe != now.stripe) co_return fail(Errc::invalid, "a list of stripe {} to follow one of {}", next.stripe, now.stripe);
   if (next.previous != holder_list_id(facts->facts->body) || next.version <= now.version)
     co_return fail(Errc::exists, "stripe {}: the holders have changed: list {} is known here", next.stripe, now.version);
   if (!now.find(parts.identity.server))

@@ -160,7 +160,7 @@ Task<void> Mender::State::settle_surplus(StripeId id) {
     co_return;
   }
   if (repairing.contains(id) || at->second.again_at > parts.runtime.now()) co_return;
-  const auto job = std::make_shared<Job>(*this, id);
+  const auto job = std::make_shared<Job>(id);
   const auto settle = [&]() -> Task<Result<void>> {
     CO_TRY(auto facts, co_await kept(id));
     if (!facts || !facts->facts) {

@@ -187,6 +187,24 @@ TEST(Mender, ANetworkOfTwoHasNothingToMend) {
   EXPECT_EQ(m.sum(&MendReport::none), m.sum(&MendReport::stripes));
 }
 
+TEST(Mender, CoordinatorsThatBeginTogetherDoNotGetInEachOthersWay) {
+  auto options = quick();
+  options.turns.takeover = 0s;
+  options.turns.owner_first = 0s;
+  Mended m(8, options);
+  m.owner->packs.add_sealed(3 << 20);
+  m.settle_written();
+  const auto id = m.only_stripe();
+  m.kill_owner();
+  for (unsigned i : {1u, 2u, 3u}) m.kill_one(*m.servers[i]);  // five of eight are left: all have to agree
+  ASSERT_TRUE(m.run_until([&] { return m.sum(&MendReport::rebuilt_stripes) > 0; }, 20min));
+  m.world.run_for(10min);
+  EXPECT_EQ(m.sum(&MendReport::none), 5u);
+  EXPECT_EQ(m.standing(id).size(), 24u);
+  EXPECT_EQ(m.sum(&MendReport::rebuilt_stripes), 1u);
+  EXPECT_LE(m.sum(&MendReport::moved_bytes), 2 * m.sum(&MendReport::rebuilt_bytes));
+}
+
 TEST(Mender, NobodySignsAgainstAHolderThatIsThere) {
   Mended m(8, quick());
   m.owner->packs.add_sealed(3 << 20);

@@ -24,6 +24,12 @@ class Repair(NetworkTest):
         self.wait_for("holders know each other", lambda: owner.json("repair")["own"]["lists_waiting"] == 0
                       and all(self.repair(holder)["untold"] == 0 for holder in holders))
 
+    def rebuilt(self, servers):
+        try:
+            self.wait_for("the holders have rebuilt it", lambda: self.whole(servers), 120)
+        except AssertionError as error:
+            raise AssertionError("%s: %s" % (error, [self.repair(server) for server in servers])) from None
+
     def whole(self, servers):
         reports = [self.repair(server) for server in servers]
         return all(r["due"] + r["urgent"] + r["lost"] == 0 for r in reports) and sum(r["rebuilt_shards"] for r in reports) > 0
@@ -41,7 +47,7 @@ class Repair(NetworkTest):
             dead.kill()
             shutil.rmtree(os.path.join(dead.drive, "server"))
         living = holders[3:]
-        self.wait_for("the holders have rebuilt it", lambda: self.whole(living), 120)
+        self.rebuilt(living)
         said = living[0].run("repair").out
         self.assertIn("Nothing needs mending", said)
         self.assertIn("gone: server %s" % owner.id[:12], said)
@@ -67,7 +73,7 @@ class Repair(NetworkTest):
             dead.kill()
             shutil.rmtree(dead.drive)
         living = holders[2:]
-        self.wait_for("the holders have rebuilt it", lambda: self.whole(living), 120)
+        self.rebuilt(living)
         words = self.path("words")
         with open(words, "w") as f:
             f.write(owner.words)

@@ -34,6 +34,7 @@ struct MendOptions {
   Duration grace = std::chrono::hours(24);         ///< away longer: what a holder keeps counts as lost
   Duration absent_after = std::chrono::hours(72);  ///< away longer: it no longer has a voice
   Duration look_every = std::chrono::seconds(60);
+  Duration claim = std::chrono::minutes(10);       ///< that a coordinator has for a rebuilding, while it is up
   Duration trial = std::chrono::hours(1);          ///< that a rebuilt shard is kept without a list
   Duration again_after = std::chrono::seconds(60); ///< a rebuilding that did not come off
   Turns turns;
