@@ -192,7 +192,7 @@ void Mender::State::judge(const StripeId& id, MendedStripe& stripe) {
 
 bool Mender::State::owner_is_up(const PersonId& person) const {
   if (person == parts.identity.person) return true;
-  return std::ranges::any_of(parts.members.others(),
+  return std::ranges::any_of(parts.members.connected(),
                              [&](const Member& member) { return member.person == person && member.up; });
 }
 

@@ -244,7 +244,8 @@ void Server::State::publish() {
 
 void Server::State::watch() {
   const auto relays = reachability ? reachability->reach().relays : std::vector<ServerId>();
-  members->watch(watch_list(relays, *stripes, shards->balances(), *members));
+  members->watch(watch_list(relays, *stripes, shards->balances(),
+                            mender ? mender->counterparts() : std::set<ServerId>(), *members));
 }
 
 Task<void> Server::State::watch_loop() {

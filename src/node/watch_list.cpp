@@ -17,7 +17,8 @@ std::vector<ServerId> most_first(const std::map<ServerId, std::uint64_t>& counts
 }  // namespace
 
 std::vector<ServerId> watch_list(const std::vector<ServerId>& own_relays, const StripeTable& stripes,
-                                 const std::vector<ShardBalance>& kept, const Members& members) {
+                                 const std::vector<ShardBalance>& kept, const std::set<ServerId>& co_holders,
+                                 const Members& members) {
   std::vector<ServerId> list;
   std::unordered_set<ServerId> there{members.own().id};
   const auto add = [&](const ServerId& id) {
@@ -40,6 +41,7 @@ std::vector<ServerId> watch_list(const std::vector<ServerId>& own_relays, const 
   std::map<ServerId, std::uint64_t> owners;
   for (const ShardBalance& one : kept) owners[one.server] += one.bytes;
   for (const ServerId& id : most_first(owners)) add(id);
+  for (const ServerId& id : co_holders) add(id);
   for (const Member& member : members.others())
     for (const ServerId& relay : member.relays) add(relay);
   return list;
