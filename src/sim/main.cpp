@@ -1,12 +1,13 @@
 // spatter-sim: runs the whole node code for many servers in virtual time, with faults, and checks
-// that nothing acknowledged is lost; or the directory alone for very many, under attack. A run is told
-// by its seed.
+// that nothing acknowledged is lost; or the directory alone for very many, under attack; or stripes
+// and their repair alone, for years. A run is told by its seed.
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "directory/command.h"
+#include "mend/command.h"
 #include "run.h"
 
 namespace {
@@ -78,8 +79,14 @@ int main(int argc, char** argv) {
   run->add_flag("--verbose", verbose, "Print every event");
   run->add_flag("--twice", twice, "Run every seed twice and compare the records");
   const CLI::App* directory = spatter::sim::directory::add_directory_command(app);
-  CLI11_PARSE(app, argc, argv);
+  const CLI::App* mend = spatter::sim::mend::add_mend_command(app);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
   if (*directory) return spatter::sim::directory::run_directory_command();
+  if (*mend) return spatter::sim::mend::run_mend_command();
 
   const auto parsed_workload = spatter::sim::parse_workload(workload);
   const auto parsed_faults = spatter::sim::parse_faults(faults);
