@@ -8,14 +8,15 @@
 // Layout, all integers little-endian:
 //   magic 8 | version u16 | sealing u8 | zero u8 | [sealed: memory_kib u32 | passes u32 | salt 16 |
 //   nonce 24] | body or sealed body (+ 16 tag) | SHA-256 over all before
-//   body: person 32 | server seed 32 | created_ms i64 | name length u8 | name
+//   body: count u8 | changing u8 | numbered secrets 32 * count | recovery commitment 32 |
+//     server seed 32 | created_ms i64 | name length u8 | name
 // The closing hash tells damage from a wrong passphrase, and holds for every version to come.
 
 namespace spatter {
 namespace {
 
 constexpr std::string_view magic = "SPATKEYS";
-constexpr std::uint16_t version_known = 1;
+constexpr std::uint16_t version_known = 2;
 constexpr std::uint8_t sealing_none = 0;
 constexpr std::uint8_t sealing_passphrase = 1;
 constexpr std::size_t head_bytes = 12;
@@ -24,7 +25,9 @@ constexpr std::size_t nonce_bytes = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
 constexpr std::size_t tag_bytes = crypto_aead_xchacha20poly1305_ietf_ABYTES;
 constexpr std::size_t seal_head_bytes = 4 + 4 + salt_bytes + nonce_bytes;
 constexpr std::size_t name_bytes_max = 255;
-constexpr std::size_t body_bytes_min = 32 + 32 + 8 + 1;
+constexpr std::size_t secrets_at = 2;
+/// Of a body with no secrets and no name.
+constexpr std::size_t body_bytes_bare = secrets_at + 32 + 32 + 8 + 1;
 constexpr std::size_t file_bytes_max = 4096;  // far above what any version here writes
 
 // What a keyring from elsewhere may make us spend.
@@ -75,8 +78,13 @@ Result<Key> passphrase_key(std::string_view passphrase, ByteView salt, Passphras
 }
 
 void write_body(const Keyring& keyring, Bytes& body) {
-  body.reserve(body_bytes_min + name_bytes_max);  // growing would leave copies behind
-  put(body, keyring.person.bytes().view());
+  // Growing would leave copies behind.
+  body.reserve(body_bytes_bare + 32 * keyring.person.count() + name_bytes_max);
+  body.push_back(static_cast<std::uint8_t>(keyring.person.count()));
+  body.push_back(keyring.changing ? 1 : 0);
+  for (std::uint32_t number = 1; number <= keyring.person.count(); ++number)
+    put(body, keyring.person.numbered(number).bytes().view());
+  put(body, keyring.person.recovery().view());
   put(body, keyring.server_key.seed().view());
   put_integer(body, keyring.created_ms);
   body.push_back(static_cast<std::uint8_t>(keyring.name.size()));
@@ -84,14 +92,29 @@ void write_body(const Keyring& keyring, Bytes& body) {
 }
 
 Result<Keyring> read_body(ByteView body) {
-  if (body.size() < body_bytes_min || body.size() != body_bytes_min + body[body_bytes_min - 1])
+  const std::size_t count = body.empty() ? 0 : body[0];
+  const std::size_t bare = body_bytes_bare + 32 * count;
+  if (body.size() < bare || body.size() != bare + body[bare - 1])
     return fail(Errc::corrupt, "keyring: its content of {} bytes has a wrong length", body.size());
-  TRY(const Key person, Key::from(body.first(32)));
-  TRY(const Key seed, Key::from(body.subspan(32, 32)));
-  return Keyring{.person = PersonSecret::from_bytes(person),
+  if (count == 0 || count > PersonKeys::count_max)
+    return fail(Errc::corrupt, "keyring: {} secrets of a person", count);
+  if (body[1] > 1 || (body[1] == 1 && count == 1))
+    return fail(Errc::corrupt, "keyring: a change of key that cannot be");
+  std::vector<PersonSecret> secrets;
+  secrets.reserve(count);
+  ByteView rest = body.subspan(secrets_at);
+  for (; secrets.size() < count; rest = rest.subspan(32)) {
+    TRY(const Key secret, Key::from(rest.first(32)));
+    secrets.push_back(PersonSecret::from_bytes(secret));
+  }
+  TRY(const auto recovery, Digest::from(as_text(rest.first(32))));
+  TRY(auto person, PersonKeys::from_secrets(std::move(secrets), recovery));
+  TRY(const Key seed, Key::from(rest.subspan(32, 32)));
+  return Keyring{.person = std::move(person),
                  .server_key = SigningKey::from_seed(seed),
-                 .created_ms = get_integer<std::int64_t>(body.subspan(64)),
-                 .name = to_string(body.subspan(body_bytes_min))};
+                 .changing = body[1] == 1,
+                 .created_ms = get_integer<std::int64_t>(rest.subspan(64)),
+                 .name = to_string(body.subspan(bare))};
 }
 
 Result<Keyring> open_sealed(ByteView covered, std::optional<std::string_view> passphrase) {
@@ -167,6 +190,9 @@ Result<Keyring> read_keyring(ByteView bytes, std::optional<std::string_view> pas
     return fail(Errc::corrupt, "the keyring is damaged: its checksum does not match");
   const auto version = get_integer<std::uint16_t>(bytes.subspan(8));
   if (version == 0) return fail(Errc::corrupt, "the keyring is damaged: there is no format 0");
+  if (version < version_known)
+    return fail(Errc::invalid, "the keyring is of format {}, which held the words themselves and is read no "
+                "more: make a new drive with the recovery words", version);
   if (version > version_known)
     return fail(Errc::newer_format, "the keyring is of format {}, this Spatter knows up to {}",
                 version, version_known);

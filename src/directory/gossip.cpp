@@ -13,6 +13,8 @@ namespace {
 /// Records in one message: well below what an RPC body may hold.
 constexpr std::size_t batch_bytes_max = 256 * 1024;
 constexpr std::size_t invite_addresses_max = 4;
+/// Of a third of a KiB each; comparing trust records brings what is left out.
+constexpr int rotations_at_once = 400;
 
 /// Adds records until the batch is full; false when this one had no room.
 class Batch {
@@ -37,6 +39,8 @@ void each_from(const ServerId& listener, const std::map<ServerId, Roster::Entry>
   for (auto at = servers.begin(); at != first; ++at) call(at->first, at->second);
 }
 
+constexpr auto key_was_changed = "your key was changed on another machine: run `spatter key take` here, with the "
+                                 "recovery words";
 constexpr auto retired_words = "this server was retired by its person: it belongs to no network";
 
 Digest secret_hash(ByteView secret) { return sha256(secret); }
@@ -56,23 +60,128 @@ Task<Result<std::unique_ptr<GossipMembers>>> GossipMembers::open(Runtime& runtim
                    genesis.network, identity.network);
   Roster roster(genesis, {options.view_max, 2 * options.view_max, identity.server, identity.person,
                           derive_key(identity.server_key.seed(), "members view")});
-  for (const auto& admission : contents.admissions) {
-    if (auto done = roster.admit(admission); !done)
-      runtime.log().warning("members: a stored admission is left out: {}", done.error().message);
-  }
-  for (const auto& revocation : contents.revocations) {
-    if (auto done = roster.revoke(revocation); !done)
-      runtime.log().warning("members: a stored revocation is left out: {}", done.error().message);
-  }
-  for (const auto& record : contents.records) {
-    if (auto done = roster.accept(record); !done)
-      runtime.log().warning("members: a stored record is left out: {}", done.error().message);
-  }
-  if (!roster.is_admitted(identity.person))
+  std::unique_ptr<GossipMembers> members(
+      new GossipMembers(runtime, rpc, identity, store, options, std::move(roster)));
+  members->unplaced_ = std::move(contents);
+  members->place_again();
+  if (!members->roster_.is_admitted(identity.person) && members->unplaced_.admissions.empty())
     co_return fail(Errc::corrupt, "person {} of this drive is not in network {}", identity.person,
                    identity.network);
-  co_return std::unique_ptr<GossipMembers>(
-      new GossipMembers(runtime, rpc, identity, store, options, std::move(roster)));
+  co_return members;
+}
+
+bool GossipMembers::place_again() {
+  bool placed = false;
+  const auto place = [&](std::vector<wire::Signed>& list, Result<bool> (Roster::*put)(const wire::Signed&)) {
+    std::erase_if(list, [&](const wire::Signed& record) {
+      const bool done = (roster_.*put)(record).has_value();
+      placed |= done;
+      return done || roster_.outdated().contains(server_id(as_bytes(record.key())));
+    });
+  };
+  place(unplaced_.admissions, &Roster::admit);
+  place(unplaced_.revocations, &Roster::revoke);
+  place(unplaced_.records, &Roster::accept);
+  take_own_entry();
+  return placed;
+}
+
+void GossipMembers::take_own_entry() {
+  const auto old = roster_.outdated().find(identity_.server);
+  const auto* entry = roster_.find(identity_.server);
+  const bool counts = entry != nullptr;
+  if (!counts && old != roster_.outdated().end()) entry = &old->second;
+  if (!entry) return;
+  place_ = place_in(entry->record.body());
+  wanted_reach_ = published_reach_ = {entry->member.relays, entry->member.carries};
+  published_own_ = {};
+  if (counts)
+    published_own_ = {entry->member.addresses, entry->member.capacity_bytes,
+                      entry->member.free_bytes, place_};
+}
+
+// Keys of persons ----------------------------------------------------------------------------
+
+void GossipMembers::set_keys(Keys keys) {
+  keys_ = std::move(keys);
+  roster_.set_keys(keys_.history);
+}
+
+bool GossipMembers::own_key_counts() const {
+  return key_of(identity_.person) == person_id(identity_.person_key.public_key());
+}
+
+std::optional<PersonId> GossipMembers::once_person_of(const ServerId& id) const {
+  const auto outdated = roster_.outdated().find(id);
+  if (outdated != roster_.outdated().end()) return outdated->second.member.person;
+  return Members::once_person_of(id);
+}
+
+bool GossipMembers::is_connected(const ServerId& id) const {
+  const auto peer = peers_.find(id);
+  return peer != peers_.end() && peer->second.up;
+}
+
+void GossipMembers::keys_changed() {
+  for (const auto& id : roster_.judge_keys()) {
+    runtime_.log().info("server {} is no member any more: its person has changed his key", id);
+    if (is_connected(id)) tell_of_rotation(id);
+  }
+  notify();
+}
+
+void GossipMembers::add_rotations(Records& list, std::set<PersonId>& done, const PersonId& person) const {
+  if (!keys_.rotations_of || list.size() >= rotations_at_once || !done.insert(person).second) return;
+  for (auto& rotation : keys_.rotations_of(person)) *list.Add() = std::move(rotation);
+}
+
+/// Those without which what the message brings could not be judged.
+void GossipMembers::add_rotations(wire::PushRequest& push) const {
+  std::set<PersonId> done;
+  auto& list = *push.mutable_rotations();
+  for (const auto& admission : push.admissions()) {
+    wire::Admission message;
+    if (!message.ParseFromString(admission.body()) || message.inviter() == admission.key()) continue;
+    if (const auto inviter = PersonId::from(message.inviter())) add_rotations(list, done, *inviter);
+  }
+  for (const auto& record : push.records()) {
+    const auto* entry = roster_.find(server_id(as_bytes(record.key())));
+    if (entry && entry->certified_by != entry->member.person) add_rotations(list, done, entry->member.person);
+  }
+  for (const auto& revocation : push.revocations()) {
+    const auto facts = check_revocation(revocation, identity_.network);
+    if (facts && facts->signed_by != facts->person) add_rotations(list, done, facts->person);
+  }
+}
+
+/// A server of a person who has changed his key would hear of it from nobody: it is no member.
+void GossipMembers::tell_of_rotation(const ServerId& outdated) {
+  const auto entry = roster_.outdated().find(outdated);
+  if (entry == roster_.outdated().end()) return;
+  wire::PushRequest push;
+  std::set<PersonId> done;
+  add_rotations(*push.mutable_rotations(), done, entry->second.member.person);
+  if (push.rotations_size() > 0) tasks_.spawn(push_to(outdated, push.SerializeAsString()));
+}
+
+Task<Result<void>> GossipMembers::own_key_changed() {
+  // What the person has retired stays so for those who will know the new key alone.
+  std::vector<wire::Signed> anew;
+  std::vector<MemberStore::RevocationRow> rows;
+  const auto own_key = person_id(identity_.person_key.public_key());
+  for (const auto& [id, revoked] : roster_.revoked()) {
+    wire::Revocation message;
+    if (revoked.person != identity_.person || revoked.signed_by == own_key ||
+        !message.ParseFromString(revoked.record.body()))
+      continue;
+    anew.push_back(make_revocation(identity_.person_key, identity_.network, message.record(), runtime_.wall_ms()));
+    rows.push_back({id, anew.back()});
+  }
+  if (!rows.empty()) CO_TRY_VOID(co_await store_.save({}, {}, std::move(rows)));
+  for (const auto& record : anew) CO_TRY_VOID(roster_.revoke(record));
+  if (!anew.empty()) records_changed({{}, {}, std::move(anew)}, std::nullopt);
+  renew_own();
+  co_return Result<void>{};
 }
 
 GossipMembers::GossipMembers(Runtime& runtime, Rpc& rpc, const Identity& identity,
@@ -83,17 +192,7 @@ GossipMembers::GossipMembers(Runtime& runtime, Rpc& rpc, const Identity& identit
       prefix_allowances_(static_cast<double>(options.push_burst) / 8, static_cast<double>(options.push_per_s) / 8),
       publish_wanted_(runtime.executor()),
       save_wanted_(runtime.executor()), notify_pending_(std::make_shared<bool>(false)),
-      tasks_(runtime.executor()) {
-  roster_.use_of = [this](const Member& member) { return use_of(member); };
-  // Until somebody says what is to be watched, anything in the view may be.
-  for (const auto& [id, entry] : roster_.servers()) watched_.insert(id);
-  if (const auto* entry = roster_.find(identity_.server)) {
-    place_ = place_in(entry->record.body());
-    published_own_ = {entry->member.addresses, entry->member.capacity_bytes,
-                      entry->member.free_bytes, place_};
-    wanted_reach_ = published_reach_ = {entry->member.relays, entry->member.carries};
-  }
-}
+      tasks_(runtime.executor()) {}
 
 GossipMembers::~GossipMembers() = default;
 
@@ -119,6 +218,14 @@ void GossipMembers::start() {
       if (id != identity_.server) rpc_.set_addresses(id, entry.member.addresses, entry.member.relays);
     }
   }
+  // Servers with a certificate by an old key may come with a new one.
+  if (!retired_by(identity_.server)) {
+    for (const auto& [id, entry] : roster_.outdated())
+      if (id != identity_.server) rpc_.set_addresses(id, entry.member.addresses, entry.member.relays);
+  }
+  if (const auto left = unplaced_.admissions.size() + unplaced_.records.size() + unplaced_.revocations.size())
+    runtime_.log().warning("members: {} stored records are left out", left);
+  unplaced_ = {};
   for (const auto& [id, entry] : roster_.servers()) {
     const auto peer = peers_.try_emplace(id, Peer{.since = runtime_.now()}).first;
     peer->second.seen = true;
@@ -398,8 +505,11 @@ void GossipMembers::publish_reach(Reach reach) {
 
 std::uint64_t GossipMembers::next_own_version() const {
   const auto now = static_cast<std::uint64_t>(std::max<WallMs>(runtime_.wall_ms(), 1));
-  const auto* entry = roster_.find(identity_.server);
-  return entry ? std::max(now, entry->version + 1) : now;
+  auto last = std::uint64_t{0};
+  if (const auto* entry = roster_.find(identity_.server)) last = entry->version;
+  if (const auto old = roster_.outdated().find(identity_.server); old != roster_.outdated().end())
+    last = std::max(last, old->second.version);
+  return std::max(now, last + 1);
 }
 
 Task<void> GossipMembers::publish_loop() {
@@ -408,7 +518,7 @@ Task<void> GossipMembers::publish_loop() {
   for (;;) {
     co_await publish_wanted_.wait();
     publish_wanted_.reset();
-    if (!wanted_own_ || retired_by(identity_.server)) continue;
+    if (!wanted_own_ || retired_by(identity_.server) || !own_key_counts()) continue;
     const auto& was = published_own_;
     OwnFacts now = *wanted_own_;
     now.place = place_;
@@ -463,13 +573,26 @@ bool GossipMembers::take_allowance(const ServerId& from, std::size_t records, Ne
 }
 
 void GossipMembers::learn(const Records& admissions, const Records& records,
-                          const Records& revocations, const ServerId& from) {
+                          const Records& revocations, const Records& rotations, const ServerId& from) {
   std::optional<Error> refused;
   std::vector<wire::Signed> new_admissions;
-  for (const auto& admission : admissions) {
-    auto done = roster_.admit(admission);
-    if (!done) refused = std::move(done).error();
-    else if (*done) new_admissions.push_back(admission);
+  // A rotation needs the admission in which its person committed to the recovery key, an admission the
+  // rotations of the inviter.
+  std::vector<const wire::Signed*> left;
+  for (const auto& admission : admissions) left.push_back(&admission);
+  for (bool progress = true; progress;) {
+    progress = false;
+    refused.reset();
+    std::erase_if(left, [&](const wire::Signed* admission) {
+      auto done = roster_.admit(*admission);
+      if (!done) {
+        refused = std::move(done).error();
+        return false;
+      }
+      if (*done) new_admissions.push_back(*admission);
+      return true;
+    });
+    if (!rotations.empty() && keys_.take) progress = keys_.take(rotations, from);
   }
   std::vector<wire::Signed> new_revocations;
   for (const auto& revocation : revocations) {
@@ -501,7 +624,7 @@ void GossipMembers::learn(const Records& admissions, const Records& records,
 void GossipMembers::barred_by(const ServerId& id, std::string proof) {
   Records revocations;
   if (!revocations.Add()->ParseFromString(proof)) return;
-  if (take_allowance(id, 1)) learn({}, {}, revocations, id);
+  if (take_allowance(id, 1)) learn({}, {}, revocations, {}, id);
 }
 
 Task<Result<void>> GossipMembers::retire(ServerId id) {
@@ -513,6 +636,7 @@ Task<Result<void>> GossipMembers::retire(ServerId id) {
   if (id == identity_.server)
     co_return fail(Errc::invalid, "server {} is the one that is asked: ask another server of the "
                    "person", id);
+  if (!own_key_counts()) co_return fail(Errc::denied, "{}", key_was_changed);
   const auto record = make_revocation(identity_.person_key, identity_.network, entry->record,
                                       runtime_.wall_ms());
   Roster trial = roster_;
@@ -551,6 +675,7 @@ void GossipMembers::records_changed(News news, std::optional<ServerId> from) {
   }
   save_wanted_.set();
   notify();
+  add_rotations(push);
 
   std::vector<ServerId> targets;
   for (const auto& [id, peer] : peers_) {
@@ -643,6 +768,7 @@ void GossipMembers::reachability_changed(const ServerId& id, bool up) {
   peer.up = up;
   peer.seen = true;
   peer.since = runtime_.now();
+  if (!member) tell_of_rotation(id);
   if (member) {
     notify();
     if (up) tasks_.spawn(sync_with(id));
@@ -722,7 +848,7 @@ Task<Result<void>> GossipMembers::sync_once(ServerId id) {
     // Whoever has room left asks one who has none for servers, whatever the two agree on.
     if (reply.same() && (!reply.full() || roster_.is_full())) co_return Result<void>{};
     if (round == 0) continue;
-    learn(reply.admissions(), reply.records(), reply.revocations(), id);
+    learn(reply.admissions(), reply.records(), reply.revocations(), reply.rotations(), id);
 
     wire::PushRequest push;
     Batch batch;
@@ -744,6 +870,7 @@ Task<Result<void>> GossipMembers::sync_once(ServerId id) {
     }
     counts_.records += static_cast<std::uint64_t>(push.records_size());
     if (push.admissions_size() + push.records_size() + push.revocations_size() > 0) {
+      add_rotations(push);
       CO_TRY_VOID(co_await rpc_.call(id, {method::members_push, push.SerializeAsString(), {}},
                                      {.timeout = options_.call_timeout}));
     }
@@ -760,6 +887,7 @@ Task<Result<void>> GossipMembers::show_own_record(ServerId id) {
     *push.add_admissions() = admission;
   *push.add_records() = entry->record;
   ++counts_.introductions;
+  add_rotations(push);
   CO_TRY_VOID(co_await rpc_.call(id, {method::members_push, push.SerializeAsString(), {}},
                                  {.timeout = options_.call_timeout}));
   co_return Result<void>{};
@@ -825,7 +953,10 @@ void GossipMembers::fill_servers(const wire::SyncRequest& request, wire::SyncRep
   std::size_t wanted = 0;
   for (const auto& [raw, version] : theirs) {  // those we have never heard of
     const auto id = ServerId::from(raw);
-    if (!id || roster_.revoked().contains(*id) || ++wanted > options_.view_max) continue;
+    if (!id || roster_.revoked().contains(*id)) continue;
+    const auto outdated = roster_.outdated().find(*id);
+    if (outdated != roster_.outdated().end() && outdated->second.version >= version) continue;
+    if (++wanted > options_.view_max) continue;
     reply.add_wanted_servers(std::string(raw));
   }
 }
@@ -863,10 +994,11 @@ Task<Result<RpcReply>> GossipMembers::handle_push(Caller caller, RpcRequest requ
   if (!message.ParseFromString(request.body))
     co_return fail(Errc::invalid, "members.push: a request that cannot be read");
   const auto count = static_cast<std::size_t>(message.admissions_size() + message.records_size() +
-                                              message.revocations_size());
+                                              message.revocations_size() + message.rotations_size());
   if (!take_allowance(caller.server, count, NetworkPrefix::of(caller.remote)))
     co_return fail(Errc::busy, "server {} pushes too many records", caller.server);
-  learn(message.admissions(), message.records(), message.revocations(), caller.server);
+  learn(message.admissions(), message.records(), message.revocations(), message.rotations(), caller.server);
+  if (message.records_size() > 0) tell_of_rotation(caller.server);
   if (!person_of(caller.server))
     co_return fail(Errc::denied, "server {} is not known here as a member", caller.server);
   co_return RpcReply{wire::PushReply().SerializeAsString(), {}};
@@ -875,6 +1007,7 @@ Task<Result<RpcReply>> GossipMembers::handle_push(Caller caller, RpcRequest requ
 // Letting others in --------------------------------------------------------------------------
 
 Task<Result<std::string>> GossipMembers::invite(Duration valid_for) {
+  if (!own_key_counts()) co_return fail(Errc::denied, "{}", key_was_changed);
   Invite invite;
   invite.addresses = own().addresses;
   if (invite.addresses.empty())
@@ -903,6 +1036,14 @@ Task<Result<RpcReply>> GossipMembers::handle_join(Caller caller, RpcRequest requ
     co_return fail(Errc::denied, "server {} brought the record of server {}", caller.server,
                    entry.member.id);
 
+  // Whoever has the words can make the key that counts, once he knows which that is.
+  const auto person = entry.member.person;
+  if (entry.certified_by != key_of(person) && was_key_of(entry.certified_by, person)) {
+    wire::JoinReply reply;
+    reply.set_person_key(key_of(person).raw());
+    co_return RpcReply{reply.SerializeAsString(), {}};
+  }
+
   // Wrong words are somebody's right ones: without this they would leave a member that nobody wants.
   if (message.recover() && check_recovery)
     CO_TRY_VOID(co_await check_recovery(entry.member.person));
@@ -911,9 +1052,14 @@ Task<Result<RpcReply>> GossipMembers::handle_join(Caller caller, RpcRequest requ
   Roster trial = roster_;
   std::optional<MemberStore::AdmissionRow> admission;
   if (!trial.is_admitted(entry.member.person)) {
-    admission = {entry.member.person,
-                 make_admission(identity_.person_key, identity_.network, entry.member.person,
-                                runtime_.wall_ms())};
+    std::optional<RecoveryClaim> recovery;
+    if (!message.recovery().empty()) {
+      CO_TRY(const auto digest, Digest::from(message.recovery()));
+      recovery = {digest, message.recovery_signature()};
+      CO_TRY_VOID(check_recovery_claim(*recovery, identity_.network, person));
+    }
+    admission = {person, make_admission(identity_.person_key, identity_.network, person,
+                                        runtime_.wall_ms(), identity_.person, recovery)};
     CO_TRY_VOID(trial.admit(admission->record));
   }
   CO_TRY_VOID(trial.accept(message.record()));
@@ -943,6 +1089,7 @@ Task<Result<RpcReply>> GossipMembers::handle_join(Caller caller, RpcRequest requ
   if (contents.genesis) *reply.mutable_genesis() = *contents.genesis;
   reply.set_observed_host(caller.remote.host);
   Batch batch;
+  batch.add(reply.mutable_records(), message.record());
   for (const auto& record : roster_.chain_of(entry.member.person))
     batch.add(reply.mutable_admissions(), record);
   if (const auto* mine = roster_.find(identity_.server)) {
@@ -955,6 +1102,15 @@ Task<Result<RpcReply>> GossipMembers::handle_join(Caller caller, RpcRequest requ
   each_from(caller.server, roster_.servers(), [&](const ServerId& id, const Roster::Entry& other) {
     if (id != identity_.server) batch.add(reply.mutable_records(), other.record);
   });
+  wire::PushRequest told;
+  *told.mutable_admissions() = reply.admissions();
+  *told.mutable_records() = reply.records();
+  add_rotations(told);
+  // What the person's servers were before he changed his key: they have signed stripes of his.
+  for (const auto& [id, other] : roster_.outdated())
+    if (other.member.person == person) batch.add(reply.mutable_records(), other.record);
+  reply.mutable_rotations()->Swap(told.mutable_rotations());
+  reply.set_person_key(key_of(person).raw());
   co_return RpcReply{reply.SerializeAsString(), {}};
 }
 

@@ -32,6 +32,11 @@ Result<ContactPtr> ContactJudge::judge(ByteView record) {
   if (!rules_.may_enter(member.id, member.person))
     return fail(Errc::denied, "server {} of person {} may not be in the directory: he is not trusted here, or "
                 "has retired it", member.id, member.person);
+  const bool by_his_key = rules_.signs_for ? rules_.signs_for(entry.certified_by, member.person)
+                                           : entry.certified_by == member.person;
+  if (!by_his_key)
+    return fail(Errc::denied, "server {} has a certificate by key {}, which is not that of person {} now",
+                member.id, entry.certified_by, member.person);
   const auto shown = place_in(outer.body());
   if (!shown) return fail(Errc::invalid, "server {} shows no draws of a place in the directory", member.id);
   TRY(const PlaceFacts place, check_place_draw(rules_.network, member.id, member.person, *shown));

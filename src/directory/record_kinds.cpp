@@ -124,6 +124,7 @@ Result<StripeHoldersFacts> read_stripe_holders(ByteView value, const NetworkId& 
   StripeHoldersFacts facts;
   TRY(facts.stripe, StripeId::from(message.stripe()));
   facts.person = certificate.person;
+  facts.certified_by = certificate.signed_by;
   facts.owner = certificate.server;
   facts.k = message.k();
   facts.n = message.n();
@@ -167,7 +168,8 @@ Result<HealthFacts> read_health(ByteView value, const NetworkId& network) {
   TRY(const auto opened, open_of_server<wire::HealthReport>(value, kind::health, network));
   const auto& [message, certificate] = opened;
   HealthFacts facts{certificate.person, certificate.server, message.epoch(), message.stripes(), message.full(),
-                    message.safe(), message.at_risk(), message.lost(), static_cast<WallMs>(message.made_ms())};
+                    message.safe(), message.at_risk(), message.lost(), static_cast<WallMs>(message.made_ms()),
+                    certificate.signed_by};
   // Each is bounded by the whole first, so that the sum cannot overflow.
   const auto parts = {facts.full, facts.safe, facts.at_risk, facts.lost};
   if (facts.stripes > time_max_ms ||
@@ -191,7 +193,11 @@ Result<void> check_name(const RecordKey& key, const RecordKey& should) {
 
 RecordValidators record_validators(ContactJudge& judge, RecordRules rules) {
   RecordValidators validators;
-  const auto may_publish = [rules](const ServerId& server, const PersonId& person) -> Result<void> {
+  const auto may_publish = [rules](const ServerId& server, const PersonId& person,
+                                   const PersonId& certified_by) -> Result<void> {
+    if (!rules.signs_for(certified_by, person))
+      return fail(Errc::denied, "server {} has a certificate by key {}, which is not that of person {} now, or he "
+                  "is not trusted here", server, certified_by, person);
     if (rules.may_publish(server, person)) return {};
     return fail(Errc::denied, "server {} of person {} may not publish: he is not trusted here, or has retired it",
                 server, person);
@@ -214,14 +220,14 @@ RecordValidators record_validators(ContactJudge& judge, RecordRules rules) {
                  [rules, may_publish](const RecordKey& key, ByteView value) -> Result<RecordFacts> {
     TRY(const auto facts, read_stripe_holders(value, rules.network));
     TRY_VOID(check_name(key, stripe_key_of(facts.stripe, facts.owner)));
-    TRY_VOID(may_publish(facts.owner, facts.person));
+    TRY_VOID(may_publish(facts.owner, facts.person, facts.certified_by));
     return RecordFacts{facts.version, facts.expires_ms, facts.person};
   });
   validators.set(RecordType::health,
                  [rules, may_publish](const RecordKey& key, ByteView value) -> Result<RecordFacts> {
     TRY(const auto facts, read_health(value, rules.network));
     TRY_VOID(check_name(key, health_key_of(facts.epoch, facts.reporter)));
-    TRY_VOID(may_publish(facts.reporter, facts.person));
+    TRY_VOID(may_publish(facts.reporter, facts.person, facts.certified_by));
     // One epoch's clocks apart: a report is of the epoch in which it was made, or about that.
     const std::uint64_t epoch = rules.epoch_of(facts.made_ms);
     if (facts.epoch > epoch + 1 || facts.epoch + 1 < epoch)

@@ -18,10 +18,8 @@ Result<RevocationFacts> check_revocation(const wire::Signed& record, const Netwo
   if (message.network() != network.raw())
     return fail(Errc::denied, "a revocation of another network");
   TRY(const auto entry, check_server_record(message.record(), network));
-  if (entry.member.person.raw() != record.key())
-    return fail(Errc::denied, "server {} of person {} was retired by somebody else",
-                entry.member.id, entry.member.person);
-  return RevocationFacts{entry.member.id, entry.member.person, message.issued_ms()};
+  TRY(const auto signed_by, PersonId::from(record.key()));
+  return RevocationFacts{entry.member.id, entry.member.person, signed_by, message.issued_ms()};
 }
 
 }  // namespace spatter

@@ -86,6 +86,7 @@ Result<Roster::Entry> check_server_record(const wire::Signed& record, const Netw
   entry.version = message.version();
   entry.member.id = id;
   entry.member.person = certificate.person;
+  entry.certified_by = certificate.signed_by;
   entry.member.key = std::move(certificate.server_key);
   entry.member.capacity_bytes = message.capacity_bytes();
   entry.member.free_bytes = message.free_bytes();
@@ -122,11 +123,56 @@ Result<bool> Roster::admit(const wire::Signed& admission) {
   if (!is_admitted(facts.inviter))
     return fail(Errc::denied, "person {} was let in by {}, who is not in this network",
                 facts.person, facts.inviter);
+  const auto issued = std::min<std::uint64_t>(facts.issued_ms, std::numeric_limits<WallMs>::max());
+  if (!keys_.was_of(facts.signed_by, facts.inviter, static_cast<WallMs>(issued)))
+    return fail(Errc::denied, "person {} was let in with key {}, which was not that of the inviter {} then",
+                facts.person, facts.signed_by, facts.inviter);
   if (persons_.size() >= persons_max)
     return fail(Errc::no_space, "the network has {} persons already", persons_max);
   persons_.emplace(facts.person, admissions_.size());
   admissions_.push_back(admission);
+  inviters_.push_back(facts.inviter);
+  if (facts.recovery) {
+    commitment_of_.emplace(facts.person, *facts.recovery);
+    commitments_.insert(*facts.recovery);
+  }
   return true;
+}
+
+std::optional<Digest> Roster::commitment_of(const PersonId& person) const {
+  if (person == genesis_.founder) return genesis_.recovery;
+  const auto found = commitment_of_.find(person);
+  return found == commitment_of_.end() ? std::nullopt : std::optional(found->second);
+}
+
+/// Known as what it was; bounded as members are.
+void Roster::set_aside(const ServerId& id, Entry entry) {
+  const auto held = outdated_.find(id);
+  if (held != outdated_.end()) {
+    if (held->second.version < entry.version && held->second.member.person == entry.member.person)
+      held->second = std::move(entry);
+    return;
+  }
+  auto& count = outdated_of_[entry.member.person];
+  if (outdated_.size() >= view_.servers_max || count >= servers_per_person_max) return;
+  ++count;
+  outdated_.emplace(id, std::move(entry));
+}
+
+std::vector<ServerId> Roster::judge_keys() {
+  std::vector<Entry> gone;
+  for (const auto* known : {&servers_, &visitors_})
+    for (const auto& [id, entry] : *known)
+      if (entry.certified_by != keys_.current_of(entry.member.person)) gone.push_back(entry);
+  std::vector<ServerId> ids;
+  for (Entry& entry : gone) {
+    const auto id = entry.member.id;
+    ids.push_back(id);
+    visitors_.erase(id);
+    if (const auto held = servers_.find(id); held != servers_.end()) remove(held);
+    set_aside(id, std::move(entry));
+  }
+  return ids;
 }
 
 Result<bool> Roster::accept(const wire::Signed& server_record) {
@@ -138,6 +184,17 @@ Result<bool> Roster::accept(const wire::Signed& server_record) {
                 person);
   if (revoked_.contains(id))
     return fail(Errc::denied, "server {} was retired by its person", id);
+  if (entry.certified_by != keys_.current_of(person)) {
+    if (!keys_.was_of(entry.certified_by, person))
+      return fail(Errc::denied, "server {} has a certificate by key {}, which is not that of person {}", id,
+                  entry.certified_by, person);
+    set_aside(id, std::move(entry));
+    return fail(Errc::denied, "server {} has a certificate by a key that person {} has changed", id, person);
+  }
+  if (const auto old = outdated_.find(id); old != outdated_.end()) {
+    --outdated_of_[old->second.member.person];
+    outdated_.erase(old);
+  }
   const auto newer = [&](const Entry& held) -> Result<bool> {
     if (held.version >= entry.version) return false;
     if (held.member.person != person)
@@ -226,7 +283,14 @@ Result<bool> Roster::revoke(const wire::Signed& revocation) {
   if (!is_admitted(facts.person))
     return fail(Errc::denied, "server {} was retired by person {}, who is not in this network",
                 facts.server, facts.person);
-  if (revoked_.contains(facts.server)) return false;
+  if (facts.signed_by != keys_.current_of(facts.person))
+    return fail(Errc::denied, "server {} was retired with key {}, which is not that of person {} now",
+                facts.server, facts.signed_by, facts.person);
+  if (const auto held = revoked_.find(facts.server); held != revoked_.end()) {
+    if (held->second.person != facts.person || held->second.signed_by == facts.signed_by) return false;
+    held->second = {revocation, facts.person, facts.signed_by};  // for those who know the new key alone
+    return true;
+  }
   if (revoked_.size() >= revocations_max)
     return fail(Errc::no_space, "the network has {} retired servers already", revocations_max);
   auto& count = revoked_of_[facts.person];
@@ -234,10 +298,14 @@ Result<bool> Roster::revoke(const wire::Signed& revocation) {
     return fail(Errc::no_space, "person {} has retired {} servers already", facts.person,
                 revocations_per_person_max);
   ++count;
-  revoked_.emplace(facts.server, Revoked{revocation, facts.person});
+  revoked_.emplace(facts.server, Revoked{revocation, facts.person, facts.signed_by});
   // A key in wrong hands may have claimed another person meanwhile: it is gone all the same.
   if (const auto held = servers_.find(facts.server); held != servers_.end()) remove(held);
   visitors_.erase(facts.server);
+  if (const auto held = outdated_.find(facts.server); held != outdated_.end()) {
+    --outdated_of_[held->second.member.person];
+    outdated_.erase(held);
+  }
   return true;
 }
 
@@ -259,7 +327,7 @@ std::vector<wire::Signed> Roster::chain_of(const PersonId& person) const {
   while (at != persons_.end() && at->second) {  // ends: an inviter was there before his guests
     const auto& admission = admissions_[*at->second];
     chain.push_back(admission);
-    at = persons_.find(*PersonId::from(admission.key()));
+    at = persons_.find(inviters_[*at->second]);
   }
   std::ranges::reverse(chain);
   return chain;

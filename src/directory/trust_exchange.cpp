@@ -33,11 +33,32 @@ TrustExchange::TrustExchange(Parts parts, GenesisFacts genesis, std::unique_ptr<
     : parts_(parts), genesis_(std::move(genesis)), database_(std::move(database)), options_(options),
       book_(genesis_, [this](const PersonId& person) {
         return parts_.members.roster().is_admitted(person);
-      }),
+      }, [this](const Digest& recovery) { return parts_.members.roster().is_committed(recovery); }),
       allowances_(static_cast<double>(options.push_burst), static_cast<double>(options.push_per_s)),
       tasks_(parts.runtime.executor()) {}
 
-TrustExchange::~TrustExchange() { parts_.members.trust_in = nullptr; }
+TrustExchange::~TrustExchange() {
+  parts_.members.trust_in = nullptr;
+  parts_.members.set_keys({});
+}
+
+Task<Result<void>> TrustExchange::keep(Runtime& runtime, std::string path,
+                                       std::vector<wire::TrustRecord> records) {
+  CO_TRY(auto database, co_await Database::open(runtime, std::move(path), migrations()));
+  Database::Work work = [&](Connected& db) -> Result<void> {
+    for (const auto& record : records) {
+      TRY(auto insert, db.prepare("INSERT OR IGNORE INTO records (id, record) VALUES (?1, ?2)"));
+      const auto id = id_of(record);
+      const auto bytes = record.SerializeAsString();
+      insert.bind_blob(1, id.view()).bind_blob(2, as_bytes(bytes));
+      TRY_VOID(insert.run());
+    }
+    return {};
+  };
+  auto kept = co_await database->write(std::move(work));
+  co_await database->close();
+  co_return kept;
+}
 
 Task<Result<std::unique_ptr<TrustExchange>>> TrustExchange::open(Parts parts, GenesisFacts genesis,
                                                                  std::string path,
@@ -45,6 +66,14 @@ Task<Result<std::unique_ptr<TrustExchange>>> TrustExchange::open(Parts parts, Ge
   CO_TRY(auto database, co_await Database::open(parts.runtime, std::move(path), migrations()));
   std::unique_ptr<TrustExchange> exchange(
       new TrustExchange(parts, std::move(genesis), std::move(database), options));
+  auto* self = exchange.get();
+  parts.members.set_keys(
+      {{[self](const PersonId& person) { return self->key_of(person); },
+        [self](const PersonId& key, const PersonId& person, std::optional<WallMs> at) {
+          return self->was_key_of(key, person, at);
+        }},
+       [self](const PersonId& person) { return self->rotations_of(person); },
+       [self](const auto& records, const ServerId& from) { return self->take_rotations(records, from); }});
   if (auto loaded = co_await exchange->load(); !loaded) {
     co_await exchange->database_->close();
     co_return fail(std::move(loaded).error());
@@ -82,10 +111,15 @@ Task<Result<void>> TrustExchange::load() {
       progress = progress || added.has_value();
       return added.has_value();
     });
+    if (progress) ++revision_;
+    // Persons may be known only when their inviters' keys are.
+    if (parts_.members.place_again()) progress = true;
   }
   if (!left.empty())
     parts_.runtime.log().warning("trust: {} stored records are left out", left.size());
   ++revision_;
+  parts_.members.place_again();
+  look_at_keys();
   co_return Result<void>{};
 }
 
@@ -146,9 +180,10 @@ void TrustExchange::members_changed() {
   }
   greeted_ = std::move(up);
   if (std::exchange(persons_seen_, parts_.members.roster().admissions().size()) !=
-          parts_.members.roster().admissions().size() &&
-      on_changed)
-    on_changed();
+          parts_.members.roster().admissions().size()) {
+    look_at_keys();
+    if (on_changed) on_changed();
+  }
 }
 
 Task<void> TrustExchange::stop() {
@@ -185,6 +220,76 @@ std::vector<const TrustFacts*> TrustExchange::signed_by(const PersonId& key) con
   return result;
 }
 
+// Asked for each of many records: others being admitted meanwhile changes nothing about one's keys.
+
+PersonId TrustExchange::key_of(const PersonId& person) const {
+  if (book_.rotations_of(person).empty()) return person;
+  if (weighed_as_.revision != revision_ || !weighed_.persons.contains(person)) static_cast<void>(standings());
+  const auto found = weighed_.persons.find(person);
+  return found == weighed_.persons.end() ? person : found->second.key;
+}
+
+bool TrustExchange::was_key_of(const PersonId& key, const PersonId& person, std::optional<WallMs> at) const {
+  if (book_.rotations_of(person).empty()) return key == person;
+  if (weighed_as_.revision != revision_ || !weighed_.persons.contains(person)) static_cast<void>(standings());
+  const auto found = weighed_.persons.find(person);
+  if (found == weighed_.persons.end()) return key == person;
+  return at ? had_key(found->second.keys, key, genesis_.epoch_of(*at)) : found->second.has_had(key);
+}
+
+std::optional<PersonId> TrustExchange::person_with(const PersonId& key) const {
+  for (const auto& [person, current] : keys_seen_)
+    if (current == key) return person;
+  return keys_seen_.contains(key) ? std::nullopt : std::optional(key);
+}
+
+std::vector<wire::Signed> TrustExchange::rotations_of(const PersonId& person) const {
+  std::vector<wire::Signed> records;
+  for (const auto* entry : book_.rotations_of(person)) records.push_back(entry->record.record());
+  return records;
+}
+
+/// Came with the list of members. What refers to something unknown may be offered again.
+bool TrustExchange::take_rotations(const google::protobuf::RepeatedPtrField<wire::Signed>& records,
+                                   const ServerId& from) {
+  bool fresh = false;
+  for (const auto& record : records) {
+    wire::TrustRecord rotation;
+    rotation.set_kind(static_cast<std::uint32_t>(TrustKind::rotation));
+    *rotation.mutable_record() = record;
+    const auto id = id_of(rotation);
+    if (find(id) || refused_.contains(id)) continue;
+    const auto added = book_.add(rotation);
+    if (added) fresh |= *added;
+    if ((added && *added) || (!added && added.error().code == Errc::not_found)) continue;
+    if (refused_.size() >= refused_max) refused_.clear();
+    refused_.insert(id);
+    if (!added)
+      parts_.runtime.log().warning("trust: a rotation from {} is refused: {}", from, added.error().message);
+  }
+  if (!fresh) return false;
+  changed();
+  tasks_.spawn(save_soon());
+  return true;
+}
+
+Task<void> TrustExchange::save_soon() {
+  if (auto saved = co_await save(); !saved)
+    parts_.runtime.log().warning("trust: not saved: {}", saved.error().message);
+}
+
+/// Also without new records: one dated ahead begins to count.
+void TrustExchange::look_at_keys() {
+  if (!book_.has_rotations()) return;
+  std::map<PersonId, PersonId> keys;
+  for (const auto& [person, standing] : standings().persons)
+    if (standing.key_number > 0) keys.emplace(person, standing.key);
+  if (keys == keys_seen_) return;
+  keys_seen_ = std::move(keys);
+  parts_.members.keys_changed();
+  if (on_keys_changed) on_keys_changed();
+}
+
 bool TrustExchange::knows_own_records() const {
   return compared_ || std::ranges::all_of(parts_.members.others(), [&](const Member& member) {
            return member.person == parts_.identity.person && !member.up;
@@ -193,6 +298,7 @@ bool TrustExchange::knows_own_records() const {
 
 void TrustExchange::changed() {
   ++revision_;
+  look_at_keys();
   parts_.members.trust_changed();
   if (on_changed) on_changed();
 }
@@ -205,6 +311,7 @@ Task<void> TrustExchange::epoch_loop() {
     const auto begun = static_cast<WallMs>(genesis_.created_ms) + static_cast<WallMs>(epoch()) * length;
     const auto left = std::clamp<WallMs>(begun + length - now, 1, length);
     co_await parts_.runtime.sleep(std::chrono::milliseconds(left));
+    look_at_keys();
     parts_.members.trust_changed();
     if (on_changed) on_changed();
   }
@@ -255,7 +362,7 @@ Task<Result<bool>> TrustExchange::take(Records records, ServerId from) {
 
 /// Durable before it is in the book: from there others get it, and what they have seen must not be
 /// forgotten here.
-Task<Result<Digest>> TrustExchange::publish(wire::TrustRecord record, Counts counts) {
+Task<Result<Digest>> TrustExchange::publish(wire::TrustRecord record, Counts counts, Send send) {
   const auto id = id_of(record);
   if (find(id)) co_return fail(Errc::exists, "this has been said already");
   RecordBook trial = book_;
@@ -276,7 +383,7 @@ Task<Result<Digest>> TrustExchange::publish(wire::TrustRecord record, Counts cou
   saved_.insert(id);
   CO_TRY_VOID(book_.add(record));
   changed();
-  send_on({id}, std::nullopt);
+  if (send == Send::now) send_on({id}, std::nullopt);
   co_return id;
 }
 

@@ -23,23 +23,6 @@ constexpr Duration waits_for_drawers = 60s;  // then it takes others, or another
 constexpr std::size_t helpers = 3;
 constexpr std::size_t first_contacts = 64;
 
-/// Whose draw it is that a key made; and the key by which a person draws.
-PersonId drawer_of(const PublicKey& key) { return person_id(key); }
-PublicKey key_of(const PersonId& drawer) { return drawer.bytes; }
-
-std::vector<PublicKey> keys_of(const std::vector<PersonId>& drawers) {
-  std::vector<PublicKey> keys;
-  for (const PersonId& person : drawers) keys.push_back(key_of(person));
-  std::ranges::sort(keys);
-  return keys;
-}
-
-PlaceClaim claim_of(const PersonId& owner, unsigned number, std::uint64_t epoch, const std::vector<PublicKey>& keys) {
-  PlaceClaim claim{owner, number, epoch, {}};
-  for (const PublicKey& key : keys) claim.drawers.push_back(drawer_of(key));
-  return claim;
-}
-
 std::uint64_t word_of(const Digest& digest) {
   std::uint64_t word;
   std::memcpy(&word, digest.bytes.data(), sizeof word);
@@ -54,13 +37,14 @@ DirectoryDesk::DirectoryDesk(Parts parts, DirectoryDeskOptions options)
               [this](const ServerId& server, const PersonId& person) { return may_enter(server, person); },
               [this](const PlaceFacts& place, const PersonId& owner) {
                 return may_have(claim_of(owner, place.number, place.epoch, place.drawers));
-              }}),
+              },
+              [this](const PersonId& key, const PersonId& person) { return key == parts_.trust.key_of(person); }}),
       validators_(record_validators(
           judge_, {parts.identity.network,
                    [this](const ServerId& server, const PersonId& person) { return may_enter(server, person); },
                    [this](const PersonId& key, const PersonId& person) {
                      return std::ranges::binary_search(trusted_, person) &&
-                            key == parts_.trust.standings().of(person).key;
+                            key == parts_.trust.key_of(person);
                    },
                    [this](WallMs moment) { return parts_.trust.genesis().epoch_of(moment); }})),
       link_(parts.rpc, judge_, validators_, RpcDirectoryLink::deadline_default,
@@ -116,14 +100,28 @@ void DirectoryDesk::look_at_trust() {
     if (!retired_.contains(id)) concerned.insert(revoked.person);
   }
   std::ranges::set_difference(trusted_, trusted, std::inserter(concerned, concerned.end()));
-  if (trusted == trusted_ && retired == retired_) return;
+  std::map<PersonId, PersonId> keys;
+  if (parts_.trust.has_rotations()) {
+    for (const PersonId& person : trusted)
+      if (const auto key = parts_.trust.key_of(person); key != person) keys.emplace(person, key);
+    for (const auto& [person, key] : keys)
+      if (const auto before = changed_keys_.find(person); before == changed_keys_.end() || before->second != key)
+        concerned.insert(person);
+  }
+  if (trusted == trusted_ && retired == retired_ && keys == changed_keys_) return;
+  // A place that was drawn with a key that has changed since counts no more either, whoever's it is.
+  const bool other_keys = keys != changed_keys_;
   trusted_ = std::move(trusted);
   retired_ = std::move(retired);
+  changed_keys_ = std::move(keys);
   if (concerned.empty()) return;
   judge_.forget_all();
   if (!directory_) return;
   DirectoryCore& core = directory_->core();
-  core.table().forget_if([this](const Contact& contact) { return !may_enter(contact.id, contact.person); },
+  core.table().forget_if([&](const Contact& contact) {
+                            return !may_enter(contact.id, contact.person) ||
+                                   (other_keys && !judge_.judge(as_bytes(contact.record)));
+                          },
                           parts_.runtime.now());
   const auto counts_no_more = [&](const Record& record) {
     return concerned.contains(record.facts.person) && !validators_.check(record.key, record.value);
@@ -134,6 +132,26 @@ void DirectoryDesk::look_at_trust() {
 
 std::uint64_t DirectoryDesk::trusted_since(const PersonId& person) const {
   return parts_.trust.standings().of(person).since;
+}
+
+/// By the keys that they draw with now.
+std::vector<PublicKey> DirectoryDesk::keys_of(const std::vector<PersonId>& drawers) const {
+  std::vector<PublicKey> keys;
+  for (const PersonId& person : drawers) keys.push_back(parts_.trust.key_of(person).bytes);
+  std::ranges::sort(keys);
+  return keys;
+}
+
+/// Whose key it is now; of a key that is nobody's any more, nobody's id.
+PersonId DirectoryDesk::drawer_of(const PublicKey& key) const {
+  return parts_.trust.person_with(person_id(key)).value_or(PersonId{});
+}
+
+PlaceClaim DirectoryDesk::claim_of(const PersonId& owner, unsigned number, std::uint64_t epoch,
+                                   const std::vector<PublicKey>& keys) const {
+  PlaceClaim claim{owner, number, epoch, {}};
+  for (const PublicKey& key : keys) claim.drawers.push_back(drawer_of(key));
+  return claim;
 }
 
 Result<void> DirectoryDesk::may_have(const PlaceClaim& claim) const {
@@ -153,9 +171,12 @@ DirectoryDesk::PlaceState DirectoryDesk::place_state() {
   if (place_judged_ != shown) {
     place_judged_ = shown;
     place_.reset();
-    if (const auto facts = check_place_draw(own.network, own.server, own.person, *shown))
-      place_ = claim_of(own.person, facts->number, facts->epoch, facts->drawers);
+    place_facts_.reset();
+    if (auto facts = check_place_draw(own.network, own.server, own.person, *shown)) place_facts_ = std::move(*facts);
   }
+  // Whose keys they are can change.
+  if (place_facts_)
+    place_ = claim_of(own.person, place_facts_->number, place_facts_->epoch, place_facts_->drawers);
   if (!place_) return PlaceState::none;
   if (keeps_place(*place_, trusted_since(own.person), trusted_)) return PlaceState::good;
   return may_have(*place_) ? PlaceState::passable : PlaceState::none;
@@ -345,7 +366,7 @@ Task<std::vector<ContactPtr>> DirectoryDesk::helped(const ContactPtr& own) {
   const auto chain = parts_.members.roster().chain_of(parts_.identity.person);
   std::optional<PersonId> inviter;
   if (!chain.empty())
-    if (auto person = PersonId::from(chain.back().key())) inviter = *person;
+    if (const auto admission = check_admission(chain.back(), parts_.identity.network)) inviter = admission->inviter;
   std::size_t asked = 0;
   for (const Member& member : parts_.members.others()) {
     if (!member.up || asked == helpers) continue;
@@ -542,6 +563,14 @@ Task<void> DirectoryDesk::publish_loop() {
     co_await look_to_publish();
     co_await find_moved();
   }
+}
+
+void DirectoryDesk::key_changed() {
+  person_published_ = health_published_ = {};
+  stripes_published_.clear();
+  stripes_seen_ = 0;
+  changed_.set();
+  publish_wanted_.set();
 }
 
 Task<void> DirectoryDesk::publish_now() { return look_to_publish(); }

@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "directory/roster.h"
+#include "directory/trust_exchange.h"
 #include "node/drive_parts.h"
 #include "trust/trust_record.h"
 
@@ -64,27 +65,47 @@ Result<void> make_folders(Disk& disk) {
   return disk.sync_directory("");
 }
 
+Result<void> store_keyring(Disk& disk, const Keyring& keyring, const std::optional<std::string>& sealed_with,
+                           Random& nonces) {
+  std::optional<std::string_view> passphrase;
+  if (sealed_with) passphrase = *sealed_with;
+  TRY(auto bytes, write_keyring(keyring, passphrase, nonces));
+  auto written = write_file_durably(disk, drive_path::keyring, bytes);
+  wipe(bytes);
+  return written;
+}
+
 /// The keyring of an interrupted making, if it may be taken up; else a new one, durable.
 Result<Keyring> make_keyring(Runtime& runtime, const NewDrive& options, const Keyring& fresh,
                              Random& nonces) {
   auto& disk = runtime.disk();
   auto there = load_keyring(disk, options.passphrase);
-  if (there) {
-    if (options.secret && !(*options.secret == there->person))
+  if (there && options.secret) {
+    if (!there->person.come_from(*options.secret))
       return fail(Errc::denied, "an unfinished drive of another person is here: choose another "
                   "folder, or remove its keyring if you are sure");
     return there;
   }
-  if (there.error().code != Errc::not_found)
+  if (!there && there.error().code != Errc::not_found)
     return fail(there.error().during("an unfinished drive is here, whose keyring does not open"));
-  std::optional<std::string_view> passphrase;
-  if (options.passphrase) passphrase = *options.passphrase;
-  TRY(auto bytes, write_keyring(fresh, passphrase, nonces));
-  auto written = write_file_durably(disk, drive_path::keyring, bytes);
-  wipe(bytes);
-  TRY_VOID(std::move(written));
+  TRY_VOID(store_keyring(disk, fresh, options.passphrase, nonces));
   return fresh;
 }
+
+/// Randomness belongs to the executor: what a pool thread needs of it is drawn there.
+class DrawnAhead final : public Random {
+ public:
+  explicit DrawnAhead(Random& entropy) : seed_(256) { entropy.fill(seed_); }
+  void fill(MutableBytes out) override {
+    SPATTER_ASSERT(used_ + out.size() <= seed_.size());
+    std::copy_n(seed_.begin() + static_cast<std::ptrdiff_t>(used_), out.size(), out.begin());
+    used_ += out.size();
+  }
+
+ private:
+  Bytes seed_;
+  std::size_t used_ = 0;
+};
 
 Result<ParsedConfig> load_config(Disk& disk) {
   auto bytes = read_file(disk, drive_path::config, config_bytes_max);
@@ -113,21 +134,11 @@ Task<Result<Drive>> prepare_drive(Runtime& runtime, NewDrive options) {
   CO_TRY(const bool complete, co_await drive_is_complete(runtime));
   if (complete) co_return fail(Errc::exists, "a Spatter drive is here already");
   auto secret = options.secret ? *options.secret : PersonSecret::generate(runtime.entropy());
-  const Keyring fresh{std::move(secret), SigningKey::generate(runtime.entropy()),
-                      runtime.wall_ms(), options.name};
-  // The entropy belongs to the executor: what the pool thread needs of it is drawn here.
-  Bytes seed(256);
-  runtime.entropy().fill(seed);
-  struct Drawn final : Random {
-    explicit Drawn(const Bytes& seed) : seed(seed) {}
-    void fill(MutableBytes out) override {
-      SPATTER_ASSERT(used + out.size() <= seed.size());
-      std::copy_n(seed.begin() + static_cast<std::ptrdiff_t>(used), out.size(), out.begin());
-      used += out.size();
-    }
-    const Bytes& seed;
-    std::size_t used = 0;
-  } nonces(seed);
+  const Keyring fresh{.person = PersonKeys::from_words(secret),
+                      .server_key = SigningKey::generate(runtime.entropy()),
+                      .created_ms = runtime.wall_ms(),
+                      .name = options.name};
+  DrawnAhead nonces(runtime.entropy());
 
   Config config;
   config.size_bytes = options.size_bytes;
@@ -147,7 +158,20 @@ Task<Result<Drive>> prepare_drive(Runtime& runtime, NewDrive options) {
     return keyring;
   });
   if (!keyring) co_return fail(std::move(keyring).error());
-  co_return Drive{std::move(*keyring), std::move(config), {}};
+  co_return Drive{std::move(*keyring), std::move(config), {},
+                  Drive::Fresh{std::move(secret), std::move(options.passphrase)}};
+}
+
+Task<Result<void>> replace_keyring(Runtime& runtime, const Keyring& keyring,
+                                   std::optional<std::string> passphrase) {
+  DrawnAhead nonces(runtime.entropy());
+  co_return co_await runtime.blocking([&]() -> Result<void> {
+    auto& disk = runtime.disk();
+    TRY(const auto there, read_file(disk, drive_path::keyring, keyring_bytes_max));
+    if (!keyring_is_sealed(there)) return store_keyring(disk, keyring, std::nullopt, nonces);
+    TRY_VOID(load_keyring(disk, passphrase));
+    return store_keyring(disk, keyring, passphrase, nonces);
+  });
 }
 
 Task<Result<void>> abandon_drive(Runtime& runtime) {
@@ -167,13 +191,17 @@ Task<Result<void>> abandon_drive(Runtime& runtime) {
 }
 
 Task<Result<NetworkId>> found_network(Runtime& runtime, const Drive& drive, NewNetwork network) {
-  const auto person_key = drive.keyring.person.signing_key();
+  const auto person_key = drive.keyring.person.numbered(1).signing_key();
   const auto now = runtime.wall_ms();
   MemberStore::Contents contents;
+<<<<<<< HEAD
   GenesisExtras extras;
   extras.rules = network.rules;
   extras.mend = network.mend;
   if (network.rules) extras.recovery = recovery_commitment(drive.keyring.person.recovery_key());
+=======
+  const GenesisExtras extras{network.rules, drive.keyring.person.recovery()};
+>>>>>>> 9da329e (crypto, trust, directory, node: a person's key can be changed with the words)
   contents.genesis = make_genesis(person_key, runtime.entropy(), now, network.epoch_seconds, extras);
   CO_TRY(auto genesis, check_genesis(*contents.genesis));
   const auto identity =
@@ -188,7 +216,8 @@ Task<Result<NetworkId>> found_network(Runtime& runtime, const Drive& drive, NewN
 
 Task<Result<void>> adopt_network(Runtime& runtime, const Drive& drive,
                                  MemberStore::Contents contents,
-                                 std::optional<Recovery> recovery) {
+                                 std::optional<Recovery> recovery,
+                                 std::vector<wire::TrustRecord> rotations) {
   // The mark first: a drive that is complete but not yet recovered must not open as an empty one.
   if (recovery) {
     std::string mark = "the volume is to be brought back from the network\n";
@@ -199,6 +228,8 @@ Task<Result<void>> adopt_network(Runtime& runtime, const Drive& drive,
     }));
   }
   CO_TRY_VOID(co_await put_network_in(runtime, std::move(contents)));
+  if (!rotations.empty())
+    CO_TRY_VOID(co_await TrustExchange::keep(runtime, drive_path::trust, std::move(rotations)));
   CO_TRY_VOID(co_await make_databases(runtime, drive));
   co_return co_await runtime.blocking([&] { return complete(runtime.disk()); });
 }

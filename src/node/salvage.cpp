@@ -1,6 +1,7 @@
 #include "salvage.h"
 
 #include "node/drive.h"
+#include "spatter/roots.h"
 #include "volume_restore.h"
 
 namespace spatter {
@@ -154,9 +155,12 @@ Task<Result<void>> Salvage::open_source(const KnownVolume& known) {
     TRY_VOID(clear_source_files(runtime.disk()));
     return runtime.disk().make_directories(drive_path::salvage_packs);
   }));
+  const auto found = keys_of_volume(parts_.person, known.root);
+  if (!found)
+    co_return fail(Errc::corrupt, "volume {} was made under a secret that this machine does not have", known.volume);
+  const auto& keys = *found;
   source_ = std::make_unique<Source>();
   auto& source = *source_;
-  const auto keys = VolumeKeys::derive(parts_.person, known.volume);
   CO_TRY(source.database,
          co_await Database::open(runtime, drive_path::salvage_volume, volume_migrations()));
   CO_TRY(source.stripes, co_await StripeTable::open(runtime, drive_path::salvage_stripes));

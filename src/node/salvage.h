@@ -12,7 +12,7 @@
 #include <memory>
 
 #include "base/sync.h"
-#include "crypto/secret.h"
+#include "crypto/person_keys.h"
 #include "crypto/volume_keys.h"
 #include "spatter/reader.h"
 #include "spatter/recover.h"
@@ -24,7 +24,7 @@ class Salvage {
  public:
   struct Parts {
     SpatterContext context;
-    const PersonSecret& person;
+    const PersonKeys& person;
     Volume& volume;  ///< the own one
     std::function<Result<void>()> may_write;
     /// Completes when everything before the position is safe with others.

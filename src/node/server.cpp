@@ -7,6 +7,7 @@
 #include "serverhalf/service.h"
 #include "server_state.h"
 #include "spatter/roots.h"
+#include "userhalf/local_packs.h"
 #include "proto/holder.pb.h"
 
 namespace spatter {
@@ -48,16 +49,21 @@ Task<Result<void>> Server::State::open_network() {
   if (!contents.genesis)
     co_return fail(Errc::corrupt, "the drive's members database holds no genesis record");
   CO_TRY(genesis, check_genesis(*contents.genesis));
-  identity.emplace(make_identity(genesis.network, drive.keyring.person.signing_key(),
-                                 drive.keyring.server_key, runtime.wall_ms()));
+  identity.emplace(make_identity(genesis.network, drive.keyring.person.newest().signing_key(),
+                                 drive.keyring.server_key, runtime.wall_ms(), drive.person()));
   rpc = std::make_unique<Rpc>(runtime, transport, identity->network, options.rpc);
   CO_TRY(members, co_await GossipMembers::open(runtime, *rpc, *identity, *member_store,
                                                options.gossip));
-  if (options.offline) co_return Result<void>{};
   CO_TRY(trust, co_await TrustExchange::open({runtime, *rpc, *identity, *members}, genesis, drive_path::trust));
+  if (!members->roster().is_admitted(identity->person))
+    co_return fail(Errc::corrupt, "person {} of this drive is not in network {}", identity->person,
+                   identity->network);
+  settle_key();
+  if (options.offline) co_return Result<void>{};
+  trust->on_keys_changed = [this] { keys_changed(); };
   clips = std::make_unique<ClipStore>(runtime, *rpc, *members, drive_path::clips);
   CO_TRY(auto sealing, members_key(*contents.genesis));
-  desk = std::make_unique<TrustDesk>(TrustDesk::Parts{runtime, *identity, drive.keyring.person, *members, *trust,
+  desk = std::make_unique<TrustDesk>(TrustDesk::Parts{runtime, *identity, drive.keyring.person.recovery(), *members, *trust,
                                                       *clips, std::move(sealing)});
   directory = std::make_unique<DirectoryDesk>(DirectoryDesk::Parts{runtime, *rpc, *identity, *members, *trust},
                                               options.directory);
@@ -78,17 +84,22 @@ Task<Result<void>> Server::State::open_halves() {
 Task<Result<void>> Server::State::open_volume(std::uint64_t number, std::uint64_t version) {
   VolumeOptions volume_options;
   CO_TRY(volume_options.volume, co_await volume_of(*database));
-  if (volume_options.volume.is_zero()) volume_options.volume = runtime.entropy().id<VolumeId>();
+  const bool made_now = volume_options.volume.is_zero();
+  if (made_now) volume_options.volume = runtime.entropy().id<VolumeId>();
   volume_options.packs.folder = drive_path::packs;
   volume_options.packs.limit_bytes = halves.user_bytes;
   volume_options.at_rest = options.offline;
-  keys.emplace(VolumeKeys::derive(drive.keyring.person, volume_options.volume));
   std::optional<wire::RootRecord> own_root;
   if (number == 0) {
     CO_TRY(own_root, co_await load_root(runtime));
     const bool same = own_root && own_root->volume() == volume_options.volume.raw();
     number = same ? own_root->number() : 1;
     version = same ? own_root->version() : 0;
+  }
+  if (made_now) {
+    keys.emplace(VolumeKeys::derive(signing_secret(), volume_options.volume));
+  } else if (!keys) {
+    CO_TRY(keys, co_await own_volume_keys(volume_options.volume, own_root));
   }
   CO_TRY(volume, co_await Volume::open(runtime, *database, *keys, volume_options));
   if (!reader) reader = std::make_unique<StripeReader>(context());
@@ -111,6 +122,25 @@ Task<Result<void>> Server::State::open_volume(std::uint64_t number, std::uint64_
     }
   }
   co_return Result<void>{};
+}
+
+const PersonSecret& Server::State::signing_secret() const {
+  const auto& held = drive.keyring.person;
+  return held.numbered(held.number_of(person_id(identity->person_key.public_key())).value_or(held.count()));
+}
+
+/// An index that was lost, or no root record yet: then the packs here tell which it is.
+Task<Result<VolumeKeys>> Server::State::own_volume_keys(VolumeId of,
+                                                        const std::optional<wire::RootRecord>& own_root) {
+  const auto& held = drive.keyring.person;
+  if (own_root && own_root->volume() == of.raw())
+    if (auto found = keys_of_volume(held, *own_root)) co_return std::move(*found);
+  for (auto number = held.count(); number > 1; --number) {
+    auto candidate = VolumeKeys::derive(held.numbered(number), of);
+    CO_TRY(const auto packs, co_await find_local_packs(runtime, drive_path::packs, candidate, of));
+    if (!packs.empty()) co_return candidate;
+  }
+  co_return VolumeKeys::derive(held.numbered(1), of);
 }
 
 DirectoryDesk::OwnData Server::State::own_data() {
@@ -185,7 +215,8 @@ Result<void> Server::State::open_to_others() {
     return fail(Errc::denied, "person {} is not trusted yet: nobody keeps anything of his until reviewers "
                 "have vouched for him", person);
   };
-  serve_shards(*rpc, *shards, person_of, may_keep);
+  serve_shards(*rpc, *shards, person_of, may_keep,
+               [members = members.get()](const PersonId& person) { return members->key_of(person); });
   auto bound = rpc->listen(drive.config.listen);
   // A machine without IPv6 has all its addresses in IPv4.
   if (!bound && drive.config.listen.host == "::")
@@ -369,6 +400,8 @@ Task<void> Server::stop() {
   if (state.housekeeper) co_await state.housekeeper->stop();
   if (state.roots) co_await state.roots->stop();
   if (state.keeper) co_await state.keeper->stop();
+  if (state.trust) state.trust->on_keys_changed = nullptr;
+  co_await state.key_tasks.stop();
   if (state.desk && !state.options.offline) co_await state.desk->stop();
   if (state.trust) co_await state.trust->stop();
   co_await state.close_to_others();
@@ -428,6 +461,7 @@ Result<void> Server::may_write() const {
   if (state_->members->retired_by(state_->identity->server))
     return fail(Errc::fenced, "this server was retired by its person and belongs to no network any "
                 "more; here files can only be read");
+  if (!state_->members->own_key_counts()) return fail(Errc::denied, "{}", outdated_words);
   return state_->roots->may_write();
 }
 

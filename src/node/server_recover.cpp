@@ -3,6 +3,7 @@
 
 #include "recovery_choice.h"
 #include "server_state.h"
+#include "spatter/roots.h"
 #include "volume_restore.h"
 
 namespace spatter {
@@ -147,8 +148,11 @@ Task<Result<std::uint64_t>> Server::State::recover_from_network(Recovery recover
   }
   const auto& known = *choice.take_over;
   const auto number = known.root.number() + 1;
-  const auto volume_keys = VolumeKeys::derive(drive.keyring.person, known.volume);
-  CO_TRY(const auto restored, co_await restore_from_network(context(), known, number, volume_keys,
+  keys = keys_of_volume(drive.keyring.person, known.root);
+  if (!keys)
+    co_return fail(Errc::corrupt, "volume {} was made under a secret that this machine does not have: run `spatter "
+                   "key take` here with the recovery words", known.volume);
+  CO_TRY(const auto restored, co_await restore_from_network(context(), known, number, *keys,
                                                             *database, *reader, drive_path::packs));
   // Its own shards, that an incomplete index doesn't know, would look superfluous to it.
   if (known.writer == identity->server && !restored.missing.empty())

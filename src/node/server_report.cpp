@@ -58,6 +58,7 @@ Task<Result<ServerStatus>> Server::status() {
   status.mode = state.options.offline ? "offline" : "serving";
   if (auto writes = may_write(); !writes) {
     status.mode = state.members->retired_by(status.server) ? "retired"
+                  : !state.members->own_key_counts()       ? "outdated"
                   : state.roots->index_is_behind()         ? "behind"
                                                            : "fenced";
     status.note = writes.error().message;

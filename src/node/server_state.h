@@ -12,10 +12,16 @@
 
 namespace spatter {
 
+/// What the server of a person who has changed his key on another machine says.
+inline constexpr auto outdated_words =
+    "your key was changed on another machine: run `spatter key take` here, with the recovery words; until then "
+    "this server is no member of its network, and files here can only be read";
+
 struct Server::State {
   State(Runtime& runtime, Transport& transport, Drive drive, ServerOptions options)
       : runtime(runtime), transport(transport), drive(std::move(drive)),
-        options(std::move(options)), interrupted(runtime.executor()) {}
+        options(std::move(options)), interrupted(runtime.executor()), key_work(runtime.executor()),
+        key_tasks(runtime.executor()) {}
 
   Runtime& runtime;
   Transport& transport;
@@ -26,6 +32,10 @@ struct Server::State {
   std::string note;  ///< what people should know, e.g. of an incomplete recovery
 
   Event interrupted;  ///< see interrupt_start
+  Mutex key_work;     ///< one change of the person's key at a time
+  bool changing_key = false;
+  bool told_of_key = false;  ///< the log says that the key was changed elsewhere
+  TaskGroup key_tasks;
 
   std::unique_ptr<MemberStore> member_store;
   GenesisFacts genesis;
@@ -89,6 +99,16 @@ struct Server::State {
   Task<Result<void>> start_mending();
   Task<void> stop_mending();
   Task<Result<void>> clear_user_half();
+  /// Signs from now on with the key that the network knows as the person's, if it is held here. True: it is
+  /// another than before.
+  bool settle_key();
+  void keys_changed();
+  Task<Result<void>> key_is_new();
+  Result<void> check_words(const PersonSecret& words) const;
+  Task<Result<void>> put_keyring(Keyring keyring, std::optional<std::string> passphrase);
+  const PersonSecret& signing_secret() const;  ///< that of the identity's key
+  /// Of the volume that is on this drive.
+  Task<Result<VolumeKeys>> own_volume_keys(VolumeId volume, const std::optional<wire::RootRecord>& own_root);
   Task<Result<RpcReply>> take_loss_notice(Caller caller);
   Task<Result<void>> check_recovery(PersonId person);
 };

@@ -102,9 +102,10 @@ Result<void> TrustDesk::may_vouch_for(const PersonId& person) const {
   return {};
 }
 
-/// Whom a vouch of this number names that the person has signed, whether it counts or not.
+/// Whom a vouch of this number names that the person has signed, whether it counts or not. One by a key
+/// that was changed counted before the change or does not count any more, and may be a thief's.
 std::optional<PersonId> TrustDesk::named_by_own_vouch(std::uint32_t number) const {
-  for (const auto* facts : parts_.exchange.signed_by(parts_.identity.person)) {
+  for (const auto* facts : parts_.exchange.signed_by(own().key)) {
     const auto* vouch = std::get_if<Vouch>(&facts->what);
     if (vouch && vouch->number == number) return vouch->person;
   }
@@ -264,7 +265,7 @@ Task<Result<Digest>> TrustDesk::announce(Bytes clip) {
   fresh.clip = sealed.clip;
   fresh.clip_bytes = bytes;
   fresh.clip_key = std::move(sealed.clip_key);
-  fresh.recovery = recovery_commitment(parts_.secret.recovery_key());
+  fresh.recovery = parts_.recovery;
   const auto basis = fresh.basis;
   auto said = co_await parts_.exchange.publish(
       make_announce(parts_.identity.person_key, parts_.identity.network, std::move(fresh)),
@@ -307,11 +308,13 @@ std::vector<TrustReview> TrustDesk::reviews() const {
 /// The definite verdict if there is one, and the latest epoch of saying it.
 std::optional<std::pair<Review, std::uint64_t>> TrustDesk::own_review(const Digest& announce) const {
   std::optional<std::pair<Review, std::uint64_t>> found;
-  for (const auto* facts : parts_.exchange.signed_by(parts_.identity.person)) {
-    const auto* review = std::get_if<Review>(&facts->what);
-    if (!review || review->announce != announce) continue;
-    const auto rank = [](const Review& one, std::uint64_t epoch) { return std::pair(one.verdict != Verdict::unclear, epoch); };
-    if (!found || rank(*review, facts->epoch) > rank(found->first, found->second)) found = {*review, facts->epoch};
+  for (const auto& [key, since] : own().keys) {
+    for (const auto* facts : parts_.exchange.signed_by(key)) {
+      const auto* review = std::get_if<Review>(&facts->what);
+      if (!review || review->announce != announce) continue;
+      const auto rank = [](const Review& one, std::uint64_t epoch) { return std::pair(one.verdict != Verdict::unclear, epoch); };
+      if (!found || rank(*review, facts->epoch) > rank(found->first, found->second)) found = {*review, facts->epoch};
+    }
   }
   return found;
 }

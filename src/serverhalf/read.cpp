@@ -328,8 +328,9 @@ Task<Result<void>> ShardStore::Impl::put_root(Asker asker, wire::Signed record) 
   if (!facts) co_return fail(facts.error());
   CO_TRY(const auto person, PersonId::from(facts->person()));
   CO_TRY(const auto volume, VolumeId::from(facts->volume()));
-  if (record.key() != facts->person())
-    co_return fail(Errc::denied, "the root record of volume {} is not signed by its person", volume);
+  if (record.key() != asker.key.value_or(asker.person).raw())
+    co_return fail(Errc::denied, "the root record of volume {} is not signed with the key that its person has now",
+                   volume);
   if (person != asker.person)
     co_return fail(Errc::denied, "the root record of volume {} is of another person than the server "
                    "that brings it", volume);

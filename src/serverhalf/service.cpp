@@ -16,12 +16,15 @@ struct Service {
   ShardStore& store;
   PersonOf person_of;
   MayStore may_store;
+  KeyOf key_of;
 
   Result<Asker> asker(const Caller& caller) const {
     const auto person = person_of(caller.server);
     if (!person)
       return fail(Errc::denied, "server {} is not a member of this network", caller.server);
-    return Asker{caller.server, *person};
+    Asker asker{caller.server, *person};
+    if (key_of) asker.key = key_of(*person);
+    return asker;
   }
 
   /// The same for what takes room that was not taken before.
@@ -188,8 +191,9 @@ Task<Result<RpcReply>> get_roots(ServicePtr service, Caller caller, RpcRequest r
 
 }  // namespace
 
-void serve_shards(Rpc& rpc, ShardStore& store, PersonOf person_of, MayStore may_store) {
-  const auto service = std::make_shared<const Service>(Service{rpc, store, std::move(person_of), std::move(may_store)});
+void serve_shards(Rpc& rpc, ShardStore& store, PersonOf person_of, MayStore may_store, KeyOf key_of) {
+  const auto service = std::make_shared<const Service>(
+      Service{rpc, store, std::move(person_of), std::move(may_store), std::move(key_of)});
   using Handle = Task<Result<RpcReply>> (*)(ServicePtr, Caller, RpcRequest);
   const auto serve = [&](std::uint16_t method, Handle handle) {
     rpc.serve(method, [service, handle](Caller caller, RpcRequest request) {

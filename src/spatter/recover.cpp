@@ -115,8 +115,7 @@ Task<Result<Recovered>> recover_stripes(SpatterContext context, OwnedVolume volu
     Found* best = nullptr;
     for (auto& [digest, found] : versions) {
       const auto& writer = found.facts.server;
-      found.ours = context.members.person_of(writer) == context.identity.person ||
-                   context.members.retired_by(writer) == context.identity.person;
+      found.ours = context.members.once_person_of(writer) == context.identity.person;
       if (!best || std::pair(found.ours, found.receipts.size()) >
                        std::pair(best->ours, best->receipts.size()))
         best = &found;

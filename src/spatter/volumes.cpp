@@ -106,11 +106,15 @@ Task<Result<FoundVolumes>> find_volumes(SpatterContext context) {
   co_return found;
 }
 
-Task<Result<void>> find_empty_volumes(SpatterContext context, const PersonSecret& person,
+Task<Result<void>> find_empty_volumes(SpatterContext context, const PersonKeys& person,
                                       std::vector<KnownVolume>& volumes) {
   std::map<VolumeId, RecordKeys> wanted;
+  std::set<VolumeId> opened;
   for (const auto& volume : volumes)
-    wanted.emplace(volume.volume, VolumeKeys::derive(person, volume.volume).labels);
+    if (const auto keys = keys_of_volume(person, volume.root)) {
+      wanted.emplace(volume.volume, keys->labels);
+      opened.insert(volume.volume);
+    }
   HolderLink link(context);
   for (const auto& member : context.members.others()) {
     if (!member.up) continue;
@@ -119,7 +123,9 @@ Task<Result<void>> find_empty_volumes(SpatterContext context, const PersonSecret
                                     looked.error().message);
   }
   CO_TRY_VOID(co_await look_at(context, link, context.identity.server, wanted));
-  for (auto& volume : volumes) volume.empty = wanted.contains(volume.volume);
+  // What none of the person's secrets opens is none of his volumes, whoever signed for it.
+  for (auto& volume : volumes)
+    volume.empty = !opened.contains(volume.volume) || wanted.contains(volume.volume);
   co_return Result<void>{};
 }
 

@@ -64,59 +64,92 @@ std::uint64_t GenesisFacts::epoch_of(WallMs moment) const {
   return at <= created_ms ? 0 : (at - created_ms) / (1000ULL * epoch_seconds);
 }
 
-wire::Signed make_certificate(const SigningKey& person, const NetworkId& network,
-                              ByteView server_key, WallMs now) {
+wire::Signed make_certificate(const SigningKey& key, const NetworkId& network,
+                              ByteView server_key, WallMs now, std::optional<PersonId> person) {
   wire::Certificate certificate;
   certificate.set_network(network.raw());
   certificate.set_server_key(server_key.data(), server_key.size());
-  certificate.set_person(key_text(person));
+  certificate.set_person(person.value_or(person_id(key.public_key())).raw());
   certificate.set_issued_ms(static_cast<std::uint64_t>(now));
-  return sign_message(person, kind::certificate, certificate);
+  return sign_message(key, kind::certificate, certificate);
 }
 
 Result<CertificateFacts> check_certificate(const wire::Signed& record, const NetworkId& network) {
   TRY(auto message, open_signed<wire::Certificate>(record, kind::certificate));
   TRY_VOID(check_network(message.network(), network, "certificate"));
-  if (message.person() != record.key())
-    return fail(Errc::denied, "a certificate that its person has not signed");
   if (message.server_key().size() != 32)
     return fail(Errc::invalid, "a certificate for a key of {} bytes", message.server_key().size());
   CertificateFacts facts;
   TRY(facts.person, PersonId::from(message.person()));
+  TRY(facts.signed_by, PersonId::from(record.key()));
   facts.server_key = to_bytes(as_bytes(message.server_key()));
   facts.server = server_id(facts.server_key);
   return facts;
 }
 
-wire::Signed make_admission(const SigningKey& inviter, const NetworkId& network,
-                            const PersonId& person, WallMs now) {
+namespace {
+
+wire::Signed signed_claim(const NetworkId& network, const PersonId& person, const Digest& recovery) {
+  wire::Signed claim;
+  claim.set_body(network.raw() + person.raw() + recovery.raw());
+  claim.set_key(person.raw());
+  return claim;
+}
+
+}  // namespace
+
+RecoveryClaim make_recovery_claim(const SigningKey& first_key, const NetworkId& network,
+                                  const Digest& recovery) {
+  auto claim = signed_claim(network, person_id(first_key.public_key()), recovery);
+  return {recovery, sign(first_key, kind::recovery_key, claim.body()).signature()};
+}
+
+Result<void> check_recovery_claim(const RecoveryClaim& claim, const NetworkId& network,
+                                  const PersonId& person) {
+  auto made = signed_claim(network, person, claim.recovery);
+  made.set_signature(claim.signature);
+  return check(made, kind::recovery_key);
+}
+
+wire::Signed make_admission(const SigningKey& key, const NetworkId& network, const PersonId& person,
+                            WallMs now, std::optional<PersonId> inviter,
+                            const std::optional<RecoveryClaim>& recovery) {
   wire::Admission admission;
   admission.set_network(network.raw());
   admission.set_person(person.raw());
-  admission.set_inviter(key_text(inviter));
+  admission.set_inviter(inviter.value_or(person_id(key.public_key())).raw());
   admission.set_issued_ms(static_cast<std::uint64_t>(now));
-  return sign_message(inviter, kind::admission, admission);
+  if (recovery) {
+    admission.set_recovery(recovery->recovery.raw());
+    admission.set_recovery_signature(recovery->signature);
+  }
+  return sign_message(key, kind::admission, admission);
 }
 
 Result<AdmissionFacts> check_admission(const wire::Signed& record, const NetworkId& network) {
   TRY(auto message, open_signed<wire::Admission>(record, kind::admission));
   TRY_VOID(check_network(message.network(), network, "admission"));
-  if (message.inviter() != record.key())
-    return fail(Errc::denied, "an admission that its inviter has not signed");
   AdmissionFacts facts;
   TRY(facts.person, PersonId::from(message.person()));
   TRY(facts.inviter, PersonId::from(message.inviter()));
+  TRY(facts.signed_by, PersonId::from(record.key()));
   facts.issued_ms = message.issued_ms();
+  if (!message.recovery().empty()) {
+    TRY(facts.recovery, Digest::from(message.recovery()));
+    const RecoveryClaim claim{*facts.recovery, message.recovery_signature()};
+    if (auto held = check_recovery_claim(claim, network, facts.person); !held)
+      return fail(held.error().during("an admission's recovery key"));
+  }
   return facts;
 }
 
 Identity make_identity(const NetworkId& network, SigningKey person_key, SigningKey server_key,
-                       WallMs now) {
-  const auto person = person_id(person_key.public_key());
+                       WallMs now, std::optional<PersonId> person) {
+  const auto first = person.value_or(person_id(person_key.public_key()));
   const auto public_key = server_key.public_key();
-  auto certificate = make_certificate(person_key, network, public_key, now);
+  auto certificate = make_certificate(person_key, network, public_key, now, first);
   return Identity{network,
-                  person,
+                  first,
                   server_id(public_key),
                   std::move(server_key),
                   std::move(person_key),

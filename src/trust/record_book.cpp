@@ -61,13 +61,16 @@ std::uint64_t rank_of(const TrustFacts& facts) {
 
 }  // namespace
 
-RecordBook::RecordBook(GenesisFacts genesis, std::function<bool(const PersonId&)> is_admitted)
-    : genesis_(std::move(genesis)), is_admitted_(std::move(is_admitted)) {}
+RecordBook::RecordBook(GenesisFacts genesis, std::function<bool(const PersonId&)> is_admitted,
+                       std::function<bool(const Digest&)> is_committed)
+    : genesis_(std::move(genesis)), is_admitted_(std::move(is_admitted)),
+      is_committed_(std::move(is_committed)) {}
 
 bool RecordBook::key_is_known(const PersonId& key) const {
   if (is_admitted_(key) || new_keys_.contains(key)) return true;
   const auto commitment = sha256(key.view());
-  return commitments_.contains(commitment) || genesis_.recovery == commitment;
+  return commitments_.contains(commitment) || genesis_.recovery == commitment ||
+         (is_committed_ && is_committed_(commitment));
 }
 
 Result<void> RecordBook::check_known(const TrustFacts& facts) const {
@@ -140,8 +143,11 @@ Result<bool> RecordBook::add(const wire::TrustRecord& record) {
 void RecordBook::hold(Entry entry) {
   if (const auto* announce = std::get_if<Announce>(&entry.facts.what); announce && announce->recovery)
     ++commitments_[*announce->recovery];
-  if (const auto* rotation = std::get_if<Rotation>(&entry.facts.what)) ++new_keys_[rotation->new_key];
   const auto id = entry.facts.id;
+  if (const auto* rotation = std::get_if<Rotation>(&entry.facts.what)) {
+    ++new_keys_[rotation->new_key];
+    rotations_[rotation->person].insert(id);
+  }
   records_.emplace(id, std::move(entry));
 }
 
@@ -153,8 +159,20 @@ void RecordBook::drop(const Digest& id) {
   };
   if (const auto* announce = std::get_if<Announce>(&what); announce && announce->recovery)
     less(commitments_, *announce->recovery);
-  if (const auto* rotation = std::get_if<Rotation>(&what)) less(new_keys_, rotation->new_key);
+  if (const auto* rotation = std::get_if<Rotation>(&what)) {
+    less(new_keys_, rotation->new_key);
+    const auto at = rotations_.find(rotation->person);
+    at->second.erase(id);
+    if (at->second.empty()) rotations_.erase(at);
+  }
   records_.erase(found);
+}
+
+std::vector<const RecordBook::Entry*> RecordBook::rotations_of(const PersonId& person) const {
+  std::vector<const Entry*> result;
+  if (const auto found = rotations_.find(person); found != rotations_.end())
+    for (const auto& id : found->second) result.push_back(&records_.at(id));
+  return result;
 }
 
 Digest RecordBook::digest() const {

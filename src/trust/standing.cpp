@@ -14,6 +14,19 @@ std::string_view to_string(Standing::State state) {
   panic(__FILE__, __LINE__, "a standing without a name");
 }
 
+bool Standing::has_had(const PersonId& which) const {
+  return std::ranges::find(keys, which, &Key::key) != keys.end();
+}
+
+bool had_key(std::span<const Standing::Key> keys, const PersonId& which, std::uint64_t epoch) {
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    if (keys[i].key != which) continue;
+    // In the epoch of a change both are his, and clocks differ by one more.
+    return epoch + 1 >= keys[i].since && (i + 1 == keys.size() || epoch <= keys[i + 1].since + 1);
+  }
+  return false;
+}
+
 std::vector<PersonId> ClipCase::asked(std::uint64_t now, const TrustRules& rules) const {
   const bool substitutes = announce && now >= announced + rules.substitute_epochs;
   auto result = drawn;

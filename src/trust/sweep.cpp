@@ -54,6 +54,20 @@ Standings Sweep::run(std::vector<const TrustFacts*> records) {
   return result;
 }
 
+/// The keys that a person had, by what he committed to when he was let in: to tell which admissions are
+/// his. In order of the records, as `take` has them.
+std::vector<Standing::Key> Sweep::keys_of(const PersonId& person, const Digest& recovery,
+                                          const std::vector<const TrustFacts*>& records) const {
+  std::vector<Standing::Key> keys{{person, 0}};
+  for (const auto* facts : records) {
+    const auto* rotation = std::get_if<Rotation>(&facts->what);
+    if (rotation && rotation->person == person && rotation->number == keys.size() &&
+        sha256(facts->key.view()) == recovery)
+      keys.push_back({rotation->new_key, facts->epoch});
+  }
+  return keys;
+}
+
 /// Who is in: whoever an admission by somebody who is in names, back to the founder. Epochs don't
 /// matter here, clocks differ; and it is as the list of members has it.
 void Sweep::take_admissions(const std::vector<const TrustFacts*>& records) {
@@ -65,14 +79,30 @@ void Sweep::take_admissions(const std::vector<const TrustFacts*>& records) {
   auto& founder = persons_[genesis_.founder];
   founder.admitted_since = 0;
   founder.recovery = genesis_.recovery;
+  std::vector<const TrustFacts*> rotations;
+  for (const auto* facts : records)
+    if (facts->kind() == TrustKind::rotation) rotations.push_back(facts);
+  std::map<PersonId, std::vector<Standing::Key>> keys;
+  const auto signed_by_inviter = [&](const TrustFacts& facts, const PersonId& inviter) {
+    if (facts.key == inviter && rotations.empty()) return true;
+    auto at = keys.find(inviter);
+    if (at == keys.end()) {
+      const auto& recovery = persons_.at(inviter).recovery;
+      at = keys.emplace(inviter, recovery ? keys_of(inviter, *recovery, rotations)
+                                          : std::vector<Standing::Key>{{inviter, 0}}).first;
+    }
+    return had_key(at->second, facts.key, facts.epoch);
+  };
   std::vector<PersonId> reached{genesis_.founder};
   for (std::size_t i = 0; i < reached.size(); ++i) {
     const auto [begin, end] = by_inviter.equal_range(reached[i]);
     for (auto at = begin; at != end; ++at) {
       const auto& admitted = std::get<Admitted>(at->second->what);
-      if (admitted.person == genesis_.founder) continue;
+      if (admitted.person == genesis_.founder || !signed_by_inviter(*at->second, admitted.inviter)) continue;
       auto [place, fresh] = persons_.try_emplace(admitted.person);
-      if (fresh) reached.push_back(admitted.person);
+      if (!fresh) continue;
+      place->second.recovery = admitted.recovery;
+      reached.push_back(admitted.person);
     }
   }
   // The earliest of a person's admissions counts: records are in order.
@@ -80,14 +110,18 @@ void Sweep::take_admissions(const std::vector<const TrustFacts*>& records) {
     const auto* admitted = std::get_if<Admitted>(&facts->what);
     if (!admitted || !persons_.contains(admitted->inviter)) continue;
     if (admitted->inviter == admitted->person) continue;
-    auto& person = persons_.at(admitted->person);
-    if (person.admitted_since) continue;
+    const auto found = persons_.find(admitted->person);
+    if (found == persons_.end() || found->second.admitted_since ||
+        !signed_by_inviter(*facts, admitted->inviter))
+      continue;
+    auto& person = found->second;
     person.admitted_since = facts->epoch;
     person.admitted_by = admitted->inviter;
   }
   for (auto& [id, person] : persons_) {
     person.id = id;
     person.key = id;
+    person.keys = {{id, 0}};
     owner_of_key_.emplace(id, id);
     person.anchor = tagged("spatter/1 anchor", {genesis_.network.view(), id.view()});
     if (id != genesis_.founder && rules_.reviewers > 0) continue;
@@ -117,9 +151,10 @@ void Sweep::take(const TrustFacts& facts, const Rotation& rotation) {
   if (!owner_of_key_.emplace(rotation.new_key, rotation.person).second) return;
   person->key = rotation.new_key;
   person->key_number = rotation.number;
+  person->keys.push_back({rotation.new_key, facts.epoch});
   // Two records of a key that somebody else may have had prove nothing; but he must show himself.
   if (person->fraud_by_conflict) pardon(*person);
-  force_clip(*person, facts.epoch);
+  if (rules_.reviewers > 0) force_clip(*person, facts.epoch);  // where nobody looks at clips none is asked for
 }
 
 void Sweep::take(const TrustFacts& facts, const Vouch& vouch) {

@@ -35,6 +35,7 @@ class Sweep {
     Digest anchor;                 ///< of his seed chain
     PersonId key;
     std::uint32_t key_number = 0;
+    std::vector<Standing::Key> keys;
     std::vector<Loss> losses;
     std::uint32_t last_vouch = 0;
     std::vector<Digest> vouches;   ///< ids of those with a trial
@@ -64,6 +65,8 @@ class Sweep {
   };
 
   void take_admissions(const std::vector<const TrustFacts*>& records);
+  std::vector<Standing::Key> keys_of(const PersonId& person, const Digest& recovery,
+                                     const std::vector<const TrustFacts*>& records) const;
   void take_epoch(std::span<const TrustFacts* const> records, std::uint64_t epoch);
   void take(const TrustFacts&, const Admitted&) {}  // see take_admissions
   void take(const TrustFacts& facts, const Rotation& rotation);

@@ -61,7 +61,7 @@ void Sweep::accept_newcomer(Trial& trial, const std::vector<std::size_t>& vouchi
   person->inviter = trial.voucher;
   person->vouchers = {*trial.voucher};
   find(*trial.voucher)->guests.push_back(person->id);
-  person->recovery = trial.announce->recovery;
+  if (!person->recovery) person->recovery = trial.announce->recovery;
   // The seed chain begins at the video, and goes on by what others gave when they had seen it.
   auto anchor = tagged("spatter/1 anchor", {trial.announce->clip.view()});
   for (const auto place : vouching) {
@@ -230,6 +230,7 @@ Standing Sweep::standing_of(const Person& person) const {
   Standing standing;
   standing.key = person.key;
   standing.key_number = person.key_number;
+  standing.keys = person.keys;
   standing.inviter = person.inviter ? person.inviter : person.admitted_by;
   standing.vouchers = person.vouchers;
   standing.recovery = person.recovery;

@@ -188,10 +188,10 @@ Result<TrustFacts> open_admission(const wire::Signed& record, const GenesisFacts
   TRY(auto admission, check_admission(record, genesis.network));
   TrustFacts facts;
   facts.id = trust_record_id(TrustKind::admission, record);
-  facts.key = admission.inviter;
+  facts.key = admission.signed_by;
   const auto issued = std::min<std::uint64_t>(admission.issued_ms, std::numeric_limits<WallMs>::max());
   facts.epoch = std::min(genesis.epoch_of(static_cast<WallMs>(issued)), epoch_max);
-  facts.what = Admitted{admission.person, admission.inviter};
+  facts.what = Admitted{admission.person, admission.inviter, admission.recovery};
   return facts;
 }
 

@@ -15,14 +15,14 @@ using testing::HasSubstr;
 constexpr PassphraseCost cheap = {.memory_kib = 8, .passes = 1};
 
 Keyring some_keyring(Random& random) {
-  return {.person = PersonSecret::generate(random),
+  return {.person = PersonKeys::from_words(PersonSecret::generate(random), 3),
           .server_key = SigningKey::generate(random),
           .created_ms = 1'700'000'000'123,
           .name = "attic"};
 }
 
 bool same(const Keyring& a, const Keyring& b) {
-  return a.person == b.person && a.server_key.seed() == b.server_key.seed() &&
+  return a.person == b.person && a.changing == b.changing && a.server_key.seed() == b.server_key.seed() &&
          a.server_key.public_key() == b.server_key.public_key() && a.created_ms == b.created_ms &&
          a.name == b.name;
 }
@@ -70,7 +70,8 @@ TEST_F(KeyringTest, SealedAtTheDefaultCostComesBack) {
 
 TEST_F(KeyringTest, SealedShowsNothingOfWhatItHolds) {
   const std::string_view text = as_text(sealed);
-  EXPECT_EQ(text.find(as_text(keyring.person.bytes().view())), std::string_view::npos);
+  for (std::uint32_t number = 1; number <= keyring.person.count(); ++number)
+    EXPECT_EQ(text.find(as_text(keyring.person.numbered(number).bytes().view())), std::string_view::npos);
   EXPECT_EQ(text.find(as_text(keyring.server_key.seed().view())), std::string_view::npos);
   EXPECT_EQ(text.find(keyring.name), std::string_view::npos);
 }
@@ -98,17 +99,73 @@ TEST_F(KeyringTest, AnyDamageIsToldFromAWrongPassphrase) {
 
 TEST_F(KeyringTest, ANewerFormatIsNamed) {
   Bytes newer = plain;
-  newer[8] = 2;
+  newer[8] = 3;
   auto read = read_keyring(resealed(newer), std::nullopt);
   ASSERT_FALSE(read);
   EXPECT_EQ(read.error().code, Errc::newer_format);
-  EXPECT_THAT(read.error().message, HasSubstr("format 2"));
+  EXPECT_THAT(read.error().message, HasSubstr("format 3"));
   newer = plain;
   newer[11] = 1;
   EXPECT_EQ(read_keyring(resealed(newer), std::nullopt).error().code, Errc::newer_format);
   newer = plain;
   newer[10] = 9;
   EXPECT_EQ(read_keyring(resealed(newer), std::nullopt).error().code, Errc::newer_format);
+}
+
+TEST_F(KeyringTest, TheFormatThatHeldTheWordsIsRefused) {
+  plain[8] = 1;
+  const auto read = read_keyring(resealed(plain), std::nullopt);
+  EXPECT_EQ(read.error().code, Errc::invalid);
+  EXPECT_THAT(read.error().message, HasSubstr("format 1"));
+}
+
+TEST_F(KeyringTest, TheWordsOwnBytesAndTheRecoveryKeyAreNotInIt) {
+  const auto words = PersonSecret::generate(random);
+  keyring.person = PersonKeys::from_words(words, PersonKeys::count_max);
+  keyring.changing = true;
+  const Bytes bytes = write_keyring(keyring, std::nullopt, random).value();
+  const auto back = read_keyring(bytes, std::nullopt).value();
+  EXPECT_TRUE(same(back, keyring));
+  EXPECT_EQ(as_text(bytes).find(as_text(words.bytes().view())), std::string_view::npos);
+  EXPECT_EQ(as_text(bytes).find(as_text(words.recovery_key().seed().view())), std::string_view::npos);
+  // No secret in it makes the recovery key, or a secret of a higher number.
+  for (std::uint32_t number = 1; number < back.person.count(); ++number) {
+    EXPECT_NE(sha256(back.person.numbered(number).recovery_key().public_key()), back.person.recovery());
+    EXPECT_NE(back.person.numbered(number).numbered(1), back.person.numbered(number + 1));
+  }
+}
+
+TEST_F(KeyringTest, SecretsThatCannotBeAreRefused) {
+  constexpr std::size_t body = 12;
+  for (const auto [at, value] : {std::pair(body, 0), {body, 2}, {body, 4}, {body, 65}, {body + 1, 2}}) {
+    Bytes bad = plain;
+    bad[at] = static_cast<std::uint8_t>(value);
+    EXPECT_EQ(read_keyring(resealed(bad), std::nullopt).error().code, Errc::corrupt) << at << " " << value;
+  }
+  keyring.person = PersonKeys::from_words(PersonSecret::generate(random));
+  keyring.changing = true;
+  const auto changing_from_nothing = write_keyring(keyring, std::nullopt, random).value();
+  EXPECT_EQ(read_keyring(changing_from_nothing, std::nullopt).error().code, Errc::corrupt);
+}
+
+TEST(PersonKeys, ArePersonsByTheirFirst) {
+  SeededRandom random(3);
+  const auto words = PersonSecret::generate(random);
+  auto keys = PersonKeys::from_words(words);
+  const auto person = keys.person();
+  EXPECT_EQ(person, words.numbered(1).person());
+  EXPECT_NE(person, words.person()) << "the words' own bytes sign nothing";
+  keys.extend(words, 3);
+  EXPECT_EQ(keys.person(), person);
+  EXPECT_EQ(keys.count(), 3u);
+  EXPECT_EQ(keys.newest(), words.numbered(3));
+  EXPECT_EQ(keys.number_of(words.numbered(2).person()), 2u);
+  EXPECT_EQ(keys.number_of(words.person()), std::nullopt);
+  EXPECT_EQ(keys.recovery(), sha256(words.recovery_key().public_key()));
+  EXPECT_TRUE(keys.come_from(words));
+  EXPECT_FALSE(keys.come_from(words.numbered(1))) << "what a machine holds is not the words";
+  keys.extend(words, 2);
+  EXPECT_EQ(keys.count(), 3u) << "none is taken away";
 }
 
 TEST_F(KeyringTest, FormatZeroWasNeverWritten) {

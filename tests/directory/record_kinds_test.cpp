@@ -190,6 +190,34 @@ TEST_F(RecordKinds, ARecordIsOfTheNameItIsAboutAlone) {
         EXPECT_NE(refusal({named.key.type, shown.key.subject}, shown.value), Errc::ok);
 }
 
+TEST_F(RecordKinds, WhatAnOldKeySignedOrCertifiedCountsNoMore) {
+  const auto new_key = people.person();
+  PersonId current = own.person;
+  const auto has_now = [&](const PersonId& key, const PersonId& person) {
+    return key == (person == own.person ? current : person);
+  };
+  auto contacts = judged_by();
+  contacts.signs_for = has_now;
+  ContactJudge strict{contacts};
+  auto rules = ruled_by();
+  rules.signs_for = has_now;
+  const auto checked = record_validators(strict, rules);
+  const auto refusals = [&] {
+    std::vector<Errc> result;
+    for (const auto& [key, value] : one_of_each()) {
+      const auto done = checked.check(key, value);
+      result.push_back(done ? Errc::ok : done.error().code);
+    }
+    return result;
+  };
+  EXPECT_EQ(refusals(), std::vector(4, Errc::ok));
+  current = person_id(new_key.public_key());
+  strict.forget_all();
+  EXPECT_EQ(refusals(), std::vector(4, Errc::denied));
+  own = make_identity(people.facts.network, new_key, own.server_key, now, own.person);
+  EXPECT_EQ(refusals(), std::vector(4, Errc::ok));
+}
+
 TEST_F(RecordKinds, OnlyWhoMaySaySoSigns) {
   const auto another = people.server_of(people.person());
   const auto message = person_message();

@@ -156,6 +156,106 @@ TEST(Roster, NobodyRetiresWhatIsNotHis) {
   EXPECT_TRUE(roster.find(mine.server));
 }
 
+/// Keys as somebody may have changed them: the first until moment 10, then the second.
+KeyHistory changed(const SigningKey& first, const SigningKey& second) {
+  const auto person = person_id(first.public_key());
+  const auto now = person_id(second.public_key());
+  return {[=](const PersonId& who) { return who == person ? now : who; },
+          [=](const PersonId& key, const PersonId& who, std::optional<WallMs> at) {
+            if (who != person) return key == who;
+            if (at) return *at <= 10 ? key == person : key == now;
+            return key == person || key == now;
+          }};
+}
+
+TEST(Roster, OnlyTheKeyThatAPersonHasNowCertifies) {
+  People people;
+  const auto network = people.facts.network;
+  const auto& old_key = *people.founder;
+  const auto new_key = people.person();
+  const auto stranger = people.person();
+  const auto mine = people.server_of(old_key);
+  const auto stolen = people.server_of(old_key);
+  Roster roster(people.facts);
+  for (const auto* server : {&mine, &stolen}) EXPECT_TRUE(roster.accept(people.record(*server, 1)).value());
+  const auto before = roster.digest();
+
+  roster.set_keys(changed(old_key, new_key));
+  EXPECT_EQ(roster.judge_keys().size(), 2u);
+  EXPECT_TRUE(roster.servers().empty());
+  EXPECT_NE(roster.digest(), before);
+  EXPECT_EQ(roster.outdated().at(mine.server).member.person, mine.person);
+  EXPECT_EQ(roster.accept(people.record(stolen, 9)).error().code, Errc::denied);
+  EXPECT_EQ(roster.outdated().at(stolen.server).version, 9u);
+  // The same server with a certificate by the new key is one again.
+  const auto again = make_identity(network, new_key, mine.server_key, 1000, mine.person);
+  EXPECT_EQ(again.server, mine.server);
+  EXPECT_TRUE(roster.accept(people.record(again, 2)).value());
+  EXPECT_EQ(roster.find(mine.server)->certified_by, person_id(new_key.public_key()));
+  EXPECT_FALSE(roster.outdated().contains(mine.server));
+  EXPECT_TRUE(roster.judge_keys().empty());
+  // Nobody who never had a key of his is even remembered.
+  const auto forged = make_identity(network, stranger, SigningKey::generate(people.random), 1, mine.person);
+  EXPECT_EQ(roster.accept(people.record(forged, 1)).error().code, Errc::denied);
+  EXPECT_FALSE(roster.outdated().contains(forged.server));
+  EXPECT_EQ(Roster(people.facts).accept(people.record(forged, 1)).error().code, Errc::denied);
+}
+
+TEST(Roster, AnAdmissionCountsWhenItsKeyWasTheInvitersThen) {
+  People people;
+  const auto network = people.facts.network;
+  const auto new_key = people.person();
+  Roster roster(people.facts);
+  roster.set_keys(changed(*people.founder, new_key));
+  const auto guest = [&] { return person_id(people.person().public_key()); };
+  const auto founder = people.facts.founder;
+  EXPECT_TRUE(roster.admit(make_admission(*people.founder, network, guest(), 5)).value());
+  EXPECT_EQ(roster.admit(make_admission(*people.founder, network, guest(), 15)).error().code, Errc::denied);
+  EXPECT_EQ(roster.admit(make_admission(new_key, network, guest(), 5, founder)).error().code, Errc::denied);
+  const auto later = guest();
+  EXPECT_TRUE(roster.admit(make_admission(new_key, network, later, 15, founder)).value());
+  EXPECT_EQ(roster.chain_of(later).size(), 1u);
+  EXPECT_EQ(roster.admit(make_admission(people.person(), network, guest(), 15, founder)).error().code, Errc::denied);
+}
+
+TEST(Roster, WhatAPersonCommitsToIsKnownFromHisAdmission) {
+  People people;
+  const auto guest = people.person();
+  const auto recovery = people.random.id<Digest>();
+  const auto claim = make_recovery_claim(guest, people.facts.network, recovery);
+  Roster roster(people.facts);
+  EXPECT_FALSE(roster.is_committed(recovery));
+  (void)roster.admit(make_admission(*people.founder, people.facts.network, person_id(guest.public_key()), 1, {}, claim));
+  EXPECT_TRUE(roster.is_committed(recovery));
+  EXPECT_EQ(roster.commitment_of(person_id(guest.public_key())), recovery);
+  EXPECT_EQ(roster.commitment_of(people.facts.founder), std::nullopt);
+}
+
+TEST(Roster, OnlyTheKeyThatAPersonHasNowRetires) {
+  People people;
+  const auto network = people.facts.network;
+  const auto& old_key = *people.founder;
+  const auto new_key = people.person();
+  const auto lost = people.server_of(old_key);
+  const auto other = people.server_of(old_key);
+  const auto early = make_revocation(old_key, network, people.record(lost, 1), 1);
+  Roster roster(people.facts);
+  EXPECT_TRUE(roster.revoke(early).value());
+  const auto before = roster.digest();
+  roster.set_keys(changed(old_key, new_key));
+  EXPECT_EQ(roster.revoke(make_revocation(old_key, network, people.record(other, 1), 1)).error().code, Errc::denied);
+  // What was retired stays so, and is signed anew for those who know the new key alone.
+  EXPECT_TRUE(roster.revoked().contains(lost.server));
+  const auto anew = make_revocation(new_key, network, people.record(lost, 1), 2);
+  EXPECT_TRUE(roster.revoke(anew).value());
+  EXPECT_FALSE(roster.revoke(anew).value());
+  EXPECT_EQ(roster.digest(), before);
+  Roster late(people.facts);
+  late.set_keys(changed(old_key, new_key));
+  EXPECT_EQ(late.revoke(early).error().code, Errc::denied);
+  EXPECT_TRUE(late.revoke(roster.revoked().at(lost.server).record).value());
+}
+
 TEST(Roster, APersonRetiresOnlySoManyServers) {
   People people;
   Roster roster(people.facts);

@@ -217,7 +217,7 @@ TEST_F(DirectoryDeskTest, ARetiredServersRecordsAreRefusedAndItLeavesTheTables) 
     auto& owner = *test.nodes[0];
     CO_TRY(auto link, co_await test.invite(*test.nodes[1]));
     auto& lost = test.node();
-    CO_TRY_VOID(co_await lost.join(link, owner.server->drive().keyring.person));
+    CO_TRY_VOID(co_await lost.join(link, *owner.words));
     CO_TRY_VOID(co_await lost.up());
     CO_TRY_VOID(co_await test.wait_for("all know all", [&] { return test.all_know_all(); }));
     for (auto& node : test.nodes) co_await desk(*node).publish_now();

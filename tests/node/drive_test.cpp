@@ -50,14 +50,39 @@ TEST_F(DriveTest, NothingThereIsNoDrive) {
 }
 
 TEST_F(DriveTest, AnInterruptedMakingIsTakenUpWithItsKeys) {
-  const auto first = wait(prepare_drive(*runtime, {})).value();
+  SeededRandom random(1);
+  const auto words = PersonSecret::generate(random);
+  const auto first = wait(prepare_drive(*runtime, {.secret = words})).value();
   EXPECT_EQ(open().error().code, Errc::not_found) << "not complete";
-  const auto second = wait(prepare_drive(*runtime, {})).value();
+  const auto second = wait(prepare_drive(*runtime, {.secret = words})).value();
   EXPECT_EQ(second.server(), first.server());
   EXPECT_EQ(second.person(), first.person());
-  SeededRandom random(1);
   const auto other = wait(prepare_drive(*runtime, {.secret = PersonSecret::generate(random)}));
   EXPECT_EQ(other.error().code, Errc::denied);
+}
+
+TEST_F(DriveTest, AnInterruptedMakingForANewPersonBeginsAnew) {
+  const auto first = wait(prepare_drive(*runtime, {})).value();
+  const auto second = wait(prepare_drive(*runtime, {})).value();
+  EXPECT_NE(second.server(), first.server()) << "nobody has seen the words of the first";
+  EXPECT_EQ(second.person(), second.fresh->words.numbered(1).person());
+  wait(found_network(*runtime, second)).value();
+  EXPECT_EQ(open()->person(), second.person());
+  EXPECT_FALSE(open()->fresh) << "the drive does not keep the words";
+}
+
+TEST_F(DriveTest, TheKeyringIsReplacedWithTheSamePassphraseOnly) {
+  const auto made = make({.passphrase = "correct horse"});
+  auto more = made.keyring;
+  more.person.extend(made.fresh->words, 2);
+  more.changing = true;
+  EXPECT_EQ(wait(replace_keyring(*runtime, more, std::nullopt)).error().code, Errc::denied);
+  EXPECT_EQ(wait(replace_keyring(*runtime, more, "wrong horse")).error().code, Errc::denied);
+  EXPECT_EQ(open("correct horse")->keyring.person.count(), 1u);
+  EXPECT_TRUE(wait(replace_keyring(*runtime, more, "correct horse")).has_value());
+  EXPECT_EQ(open().error().code, Errc::denied) << "sealed as it was";
+  EXPECT_EQ(open("correct horse")->keyring.person, more.person);
+  EXPECT_TRUE(open("correct horse")->keyring.changing);
 }
 
 TEST_F(DriveTest, TheKeysAreForTheirUserAlone) {

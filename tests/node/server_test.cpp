@@ -162,7 +162,7 @@ TEST_F(ServerTest, EveryFileComesBackFromTheWordsAlone) {
   run([](ServerTest& test) -> Task<Result<void>> {
     CO_TRY_VOID(co_await test.make_network(5));
     auto& lost = *test.nodes[0];
-    const auto secret = lost.server->drive().keyring.person;
+    const auto secret = *lost.words;
     for (int i = 0; i < 5; ++i)
       CO_TRY_VOID(co_await test.put(lost, fmt::format("file {}", i),
                                     bytes_of(static_cast<std::uint64_t>(i), 100'000 << i),
@@ -364,7 +364,7 @@ TEST_F(ServerTest, AHolderTellsTheOwnerWhatItLost) {
 /// A person with two servers of his own beside four of others; each has files of its own.
 Task<Result<PersonSecret>> two_servers_of_one_person(ServerTest& test) {
   CO_TRY_VOID(co_await test.make_network(5));
-  const auto secret = test.nodes[0]->server->drive().keyring.person;
+  const auto secret = *test.nodes[0]->words;
   CO_TRY(auto link, co_await test.invite(*test.nodes[1]));
   auto& second = test.node();
   CO_TRY_VOID(co_await second.join(link, secret));
@@ -489,7 +489,7 @@ TEST_F(ServerTest, ARecoveryUnderWayEndsAtOnceWhenAskedAndTheNextStartDoesIt) {
   run([](ServerTest& test) -> Task<Result<void>> {
     CO_TRY_VOID(co_await test.make_network(5));
     auto& lost = *test.nodes[0];
-    const auto secret = lost.server->drive().keyring.person;
+    const auto secret = *lost.words;
     CO_TRY_VOID(co_await test.put(lost, "a", bytes_of(1, 20 << 20), Level::full));
     co_await lost.down();
     CO_TRY(auto link, co_await test.invite(*test.nodes[2]));

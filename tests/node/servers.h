@@ -24,6 +24,7 @@ struct SimServer {
   Task<Result<void>> init(std::optional<PersonSecret> secret = {}, NewNetwork founded = {}) {
     auto drive = co_await prepare_drive(runtime(), {.secret = std::move(secret)});
     if (!drive) co_return fail(drive.error());
+    words = drive->fresh->words;
     CO_TRY_VOID(co_await found_network(runtime(), *drive, founded));
     co_return Result<void>{};
   }
@@ -32,6 +33,7 @@ struct SimServer {
     CO_TRY(auto invite, parse_link(link));
     auto drive = co_await prepare_drive(runtime(), {.secret = std::move(secret)});
     if (!drive) co_return fail(drive.error());
+    words = drive->fresh->words;
     const auto key = drive->keyring.server_key.public_key();
     auto& transport = machine.make_transport(Bytes(key.begin(), key.end()));
     auto joined = co_await join_with_drive(runtime(), transport, *drive, invite, recovery);
@@ -56,7 +58,11 @@ struct SimServer {
   }
 
   sim::Machine machine;
+<<<<<<< HEAD
   ServerOptions options;  ///< from the next start on
+=======
+  std::optional<PersonSecret> words;  ///< of its person, once it is made
+>>>>>>> 9da329e (crypto, trust, directory, node: a person's key can be changed with the words)
   Transport* transport = nullptr;
   std::unique_ptr<Server> server;
 };
@@ -132,7 +138,7 @@ class ServerTest : public testing::Test {
   Task<Result<Left>> one_holder_left(Buffer file) {
     CO_TRY_VOID(co_await make_network(5));
     auto& lost = *nodes[0];
-    const auto secret = lost.server->drive().keyring.person;
+    const auto secret = *lost.words;
     CO_TRY_VOID(co_await put(lost, "a", std::move(file), Level::full));
     lost.machine.crash();
     auto dead = std::move(lost.server);

@@ -81,7 +81,7 @@ class TrustTest : public ServerTest {
     switch (wanted.procedure) {
       case Procedure::recovery_words:
         EXPECT_FALSE(co_await of.server->trust_desk().show_words(PersonSecret::from_bytes(Key{})));
-        CO_TRY_VOID(co_await of.server->trust_desk().show_words(of.server->drive().keyring.person));
+        CO_TRY_VOID(co_await of.server->trust_desk().show_words(*of.words));
         break;
       case Procedure::countersign:
         for (auto& one : nodes) {
@@ -283,7 +283,7 @@ TEST_F(TrustTest, OneServerOfAPersonAloneNumbersItsVouches) {
   run([](TrustTest& test) -> Task<Result<void>> {
     CO_TRY_VOID(co_await test.found(1));
     auto& founder = *test.nodes[0];
-    const auto secret = founder.server->drive().keyring.person;
+    const auto secret = *founder.words;
     CO_TRY(auto link, co_await test.invite(founder));
     auto& other = test.node();
     CO_TRY_VOID(co_await other.join(link, secret));

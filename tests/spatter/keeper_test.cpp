@@ -585,6 +585,8 @@ TEST(Recover, EveryPackComesBackFromTheSecretAlone) {
     root.set_number(1);
     root.set_writer(old.id().raw());
     root.set_version(4);
+    const auto sealed = VolumeKeys::derive(secret, Owner::volume_id()).metadata.seal(Owner::volume_id().view(), {});
+    root.set_sealed(sealed.data(), sealed.size());
     const auto record = sign_message(old.identity.person_key, kind::root, root);
     for (const auto& server : cluster.servers) {
       const auto taken = cluster.wait(give_root(old.context(), server->id(), record));
@@ -601,7 +603,14 @@ TEST(Recover, EveryPackComesBackFromTheSecretAlone) {
   EXPECT_EQ(volumes[0].writer, old.id());
   EXPECT_EQ(volumes[0].root.version(), 4u);
   EXPECT_FALSE(volumes[0].has_server());
-  ASSERT_TRUE(cluster.wait(find_empty_volumes(fresh.context(), secret, volumes)).has_value());
+  // The volume was made under a secret that is neither the first nor the newest of the person's.
+  auto chance = SeededRandom(5);
+  const std::vector secrets{PersonSecret::generate(chance), secret, PersonSecret::generate(chance)};
+  const auto without = PersonKeys::from_secrets({secrets[0], secrets[2]}, {}).value();
+  EXPECT_FALSE(keys_of_volume(without, volumes[0].root));
+  const auto person_keys = PersonKeys::from_secrets(secrets, {}).value();
+  EXPECT_TRUE(keys_of_volume(person_keys, volumes[0].root));
+  ASSERT_TRUE(cluster.wait(find_empty_volumes(fresh.context(), person_keys, volumes)).has_value());
   EXPECT_FALSE(volumes[0].empty);
   Owner owner(cluster, fresh);
   const auto found = cluster.wait(recover_stripes(fresh.context(), owner.owned()));

@@ -46,15 +46,22 @@ TEST_F(Certificates, ACertificateTiesServerToPersonInOneNetwork) {
   EXPECT_NE(elsewhere.error().message.find("another network"), std::string::npos);
 }
 
-TEST_F(Certificates, NobodyCertifiesInAnotherPersonsName) {
+TEST_F(Certificates, WhoseKeyCertifiedIsSaid) {
   wire::Certificate certificate;
   ASSERT_TRUE(certificate.ParseFromString(
       make_certificate(person, network, server.public_key(), 5).body()));
   const auto forged = sign_message(stranger, kind::certificate, certificate);
-  EXPECT_EQ(check_certificate(forged, network).error().code, Errc::denied);
+  const auto facts = check_certificate(forged, network).value();
+  EXPECT_EQ(facts.person, person_id(person.public_key()));
+  EXPECT_EQ(facts.signed_by, person_id(stranger.public_key()));
+  // A person's later key certifies in his name.
+  const auto later = make_certificate(stranger, network, server.public_key(), 5, facts.person);
+  EXPECT_EQ(check_certificate(later, network).value().person, facts.person);
+  *certificate.mutable_server_key() += 'x';
+  EXPECT_FALSE(check_certificate(sign_message(person, kind::certificate, certificate), network));
 }
 
-TEST_F(Certificates, AnAdmissionIsTheInvitersOwn) {
+TEST_F(Certificates, AnAdmissionSaysWhoLetWhomIn) {
   const auto guest = person_id(stranger.public_key());
   const auto record = make_admission(person, network, guest, 5);
   const auto facts = check_admission(record, network).value();
@@ -62,8 +69,25 @@ TEST_F(Certificates, AnAdmissionIsTheInvitersOwn) {
   EXPECT_EQ(facts.inviter, person_id(person.public_key()));
   wire::Admission admission;
   ASSERT_TRUE(admission.ParseFromString(record.body()));
-  EXPECT_EQ(check_admission(sign_message(stranger, kind::admission, admission), network)
-                .error().code, Errc::denied);
+  EXPECT_FALSE(facts.recovery);
+  const auto by_another = check_admission(sign_message(stranger, kind::admission, admission), network).value();
+  EXPECT_EQ(by_another.inviter, facts.inviter);
+  EXPECT_EQ(by_another.signed_by, guest);
+}
+
+TEST_F(Certificates, OnlyThePersonCommitsToHisRecoveryKey) {
+  const auto guest = person_id(stranger.public_key());
+  const auto recovery = random.id<Digest>();
+  const auto claim = make_recovery_claim(stranger, network, recovery);
+  EXPECT_EQ(check_admission(make_admission(person, network, guest, 5, {}, claim), network)->recovery, recovery);
+  auto made_up = make_recovery_claim(person, network, recovery);  // by the inviter
+  EXPECT_EQ(check_admission(make_admission(person, network, guest, 5, {}, made_up), network).error().code,
+            Errc::corrupt);
+  auto exchanged = claim;
+  exchanged.recovery = random.id<Digest>();
+  EXPECT_FALSE(check_admission(make_admission(person, network, guest, 5, {}, exchanged), network));
+  const auto elsewhere = make_recovery_claim(stranger, random.id<NetworkId>(), recovery);
+  EXPECT_FALSE(check_admission(make_admission(person, network, guest, 5, {}, elsewhere), network));
 }
 
 TEST_F(Certificates, AnIdentityIsConsistent) {

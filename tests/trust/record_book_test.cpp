@@ -79,5 +79,21 @@ TEST_F(Book, TheKeysOfARecoveryAreKnownByTheirCommitment) {
                                       village.network(), moved.id, 1, 2)));
 }
 
+TEST_F(Book, ARotationIsKnownByWhatItsPersonCommittedToWhenHeWasLetIn) {
+  auto& guest = village.guest(village.founder(), 1);
+  std::set<Digest> committed;
+  RecordBook other{village.genesis, [&](const PersonId& id) { return id == guest.id; },
+                   [&](const Digest& recovery) { return committed.contains(recovery); }};
+  const auto rotation = make_rotation(guest.secret.recovery_key(), guest.secret.numbered(2).signing_key(),
+                                      village.network(), guest.id, 1, 2);
+  EXPECT_EQ(other.add(rotation).error().code, Errc::not_found);
+  EXPECT_FALSE(other.has_rotations());
+  committed.insert(recovery_commitment(guest.secret.recovery_key()));
+  EXPECT_TRUE(other.add(rotation).value());
+  EXPECT_TRUE(other.has_rotations());
+  EXPECT_EQ(other.rotations_of(guest.id).size(), 1u);
+  EXPECT_TRUE(other.rotations_of(village.founder().id).empty());
+}
+
 }  // namespace
 }  // namespace spatter

@@ -365,6 +365,53 @@ TEST(Standing, AStolenKeyIsReplacedWithTheWords) {
   EXPECT_EQ(village.standing(other, 40).key, other.id);
 }
 
+/// Networks without reviews: nobody ever shows a clip.
+TEST(Standing, WhatWasCommittedToAtTheAdmissionChangesTheKey) {
+  Village village{TrustRules{}};
+  const auto admit = [&](const Villager& inviter, const SigningKey& with, std::uint64_t epoch, bool commits) {
+    auto& fresh = village.persons.emplace_back(village.random);
+    std::optional<RecoveryClaim> claim;
+    if (commits)
+      claim = make_recovery_claim(fresh.key, village.network(), recovery_commitment(fresh.secret.recovery_key()));
+    village.add(admission_record(make_admission(with, village.network(), fresh.id,
+                                                static_cast<WallMs>(1000 + epoch * 3600'000), inviter.id, claim)));
+    return &fresh;
+  };
+  auto& founder = village.founder();
+  auto* committed = admit(founder, founder.key, 1, true);
+  auto* silent = admit(founder, founder.key, 1, false);
+  EXPECT_EQ(village.standing(*committed, 5).recovery, recovery_commitment(committed->secret.recovery_key()));
+  EXPECT_FALSE(village.standing(*silent, 5).recovery);
+  const auto rotate = [&](const Villager& who, const SigningKey& by, std::uint32_t number, std::uint64_t epoch) {
+    village.add(make_rotation(by, who.secret.numbered(number + 1).signing_key(), village.network(), who.id, number, epoch));
+  };
+  rotate(*committed, committed->secret.recovery_key(), 1, 10);
+  rotate(*silent, silent->secret.recovery_key(), 1, 10);
+  const auto standing = village.standing(*committed, 10);
+  EXPECT_EQ(standing.key_number, 1u);
+  EXPECT_EQ(standing.key, committed->secret.numbered(2).person());
+  EXPECT_EQ(standing.due, 0u) << "where nobody looks at clips none is asked for";
+  EXPECT_EQ(standing.allowance, 100u);
+  EXPECT_TRUE(standing.has_had(committed->id));
+  EXPECT_TRUE(had_key(standing.keys, committed->id, 10)) << "both are his in the epoch of the change";
+  EXPECT_TRUE(had_key(standing.keys, standing.key, 10));
+  EXPECT_FALSE(had_key(standing.keys, committed->id, 12));
+  EXPECT_FALSE(had_key(standing.keys, standing.key, 8));
+  EXPECT_EQ(village.standing(*silent, 10).key, silent->id) << "nobody was told of his recovery key";
+
+  // Whom he lets in with the key that he had then is in.
+  const auto new_key = committed->secret.numbered(2).signing_key();
+  const auto* early = admit(*committed, committed->key, 5, true);
+  const auto* late = admit(*committed, new_key, 20, true);
+  const auto* by_thief = admit(*committed, committed->key, 20, true);
+  const auto* too_early = admit(*committed, new_key, 5, true);
+  EXPECT_EQ(village.standing(*early, 25).state, State::trusted);
+  EXPECT_EQ(village.standing(*late, 25).state, State::trusted);
+  EXPECT_EQ(village.standing(*late, 25).inviter, committed->id);
+  EXPECT_EQ(village.standing(*by_thief, 25).state, State::stranger);
+  EXPECT_EQ(village.standing(*too_early, 25).state, State::stranger);
+}
+
 TEST(Standing, AnAttackerWithOnePersonGetsOnePlaceAmongReviewers) {
   Village village;
   village.grow(30);

@@ -156,6 +156,39 @@ Result<std::string> read_text_file(const std::string& path, const char* what) {
   return text;
 }
 
+namespace {
+
+/// What `init` printed may have been kept as it was: then the words are those behind the numbers 1. to 24.
+std::string numbered_words(const std::string& text) {
+  std::istringstream in(text);
+  std::string token, words;
+  int next = 1;
+  while (next <= 24 && in >> token)
+    if (token == fmt::format("{}.", next) && in >> token) {
+      words += (next > 1 ? " " : "") + token;
+      ++next;
+    }
+  return next > 24 ? words : text;
+}
+
+/// Up to an empty line or the end.
+Result<std::string> words_from_input() {
+  if (::isatty(STDIN_FILENO) == 1) fmt::print(stderr, "Recovery words, then an empty line:\n");
+  std::string text, line;
+  while (std::getline(std::cin, line) && (!line.empty() || text.empty())) {
+    text += line + "\n";
+    if (text.size() > text_file_bytes_max) return fail(Errc::invalid, "standard input is not the recovery words");
+  }
+  return text;
+}
+
+}  // namespace
+
+Result<std::string> read_words(const std::optional<std::string>& file) {
+  TRY(auto text, file ? read_text_file(*file, "recovery words") : words_from_input());
+  return numbered_words(text);
+}
+
 struct Progress::State {
   std::mutex mutex;
   std::string verb;

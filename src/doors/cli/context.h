@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "base/error.h"
@@ -66,6 +67,8 @@ Result<std::uint64_t> parse_whole_number(const std::string& text);
 /// Checks that an argument is the first 6 or more digits of an id.
 CLI::Validator id_digits();
 Result<std::string> read_text_file(const std::string& path, const char* what);
+/// The 24 recovery words in a file, bare or as `init` printed them; without a file, from standard input.
+Result<std::string> read_words(const std::optional<std::string>& file);
 
 /// A line on the terminal that says how far long work is, how fast, and how long it will take.
 /// Silent when standard error is no terminal.
@@ -109,6 +112,7 @@ void add_fsck(CLI::App&, Context&);
 void add_chance(CLI::App&, Context&);
 void add_directory(CLI::App&, Context&);
 void add_trust(CLI::App&, Context&);
+void add_key(CLI::App&, Context&);
 void add_vouch(CLI::App&, Context&);
 void add_announce(CLI::App&, Context&);
 void add_reviews(CLI::App&, Context&);

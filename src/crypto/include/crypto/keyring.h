@@ -1,4 +1,4 @@
-// The keyring file of a drive: the person's secret and the server's key, which together are
+// The keyring file of a drive: the person's numbered secrets and the server's key, which together are
 // everything that must not be lost or seen. The caller stores the bytes with mode 0600, atomically.
 // Optionally sealed with a passphrase (Argon2id, then XChaCha20-Poly1305). docs/PROTOCOL.md has the
 // format byte by byte.
@@ -12,14 +12,17 @@
 #include "base/bytes.h"
 #include "base/random.h"
 #include "base/time.h"
-#include "crypto/secret.h"
+#include "crypto/person_keys.h"
 #include "crypto/sign.h"
 
 namespace spatter {
 
 struct Keyring {
-  PersonSecret person;
+  PersonKeys person;
   SigningKey server_key;
+  /// A change of the person's key to the newest of the secrets is under way: made here, and perhaps not
+  /// known to anybody else yet.
+  bool changing = false;
   WallMs created_ms = 0;
   std::string name;  ///< of the server, for people; at most 255 bytes, may be empty
 };

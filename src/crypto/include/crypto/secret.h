@@ -31,7 +31,7 @@ class PersonSecret {
   /// A key for the use named by `label` (see crypto/kdf.h).
   Key derive(std::string_view label, ByteView context = {}) const;
 
-  /// The person's Ed25519 key; its public half is the PersonId.
+  /// The Ed25519 key of this secret. Of a person's first numbered secret its public half is his PersonId.
   SigningKey signing_key() const;
   PersonId person() const { return person_id(signing_key().public_key()); }
 

@@ -10,7 +10,11 @@
 // Only self-proving records are taken, whoever brings them: a server's own signature, a certificate
 // by its person for this network, admissions that lead from the founder to that person, a revocation by the person whom the server's own
 // record names. Strangers
-// (servers that are no members) may bring such records and are told nothing.
+// (servers that are no members) may bring such records and are told nothing, but for servers whose
+// person has changed his key meanwhile: they are told that he has.
+//
+// What was signed with another than a person's first key goes out together with the rotation records
+// that led to it, so that whoever knows the person can judge it at once.
 //
 // Durable: a join that was answered, invites, and own records before anybody sees them. Others'
 // records are saved soon after they came.
@@ -74,6 +78,11 @@ class GossipMembers final : public Members {
   std::optional<PersonId> person_of(const ServerId& id) const override;
   bool is_up(const ServerId& id) const override;
   std::optional<PersonId> retired_by(const ServerId& id) const override;
+  PersonId key_of(const PersonId& person) const override { return keys_.history.current_of(person); }
+  bool was_key_of(const PersonId& key, const PersonId& person) const override {
+    return keys_.history.was_of(key, person);
+  }
+  std::optional<PersonId> once_person_of(const ServerId& id) const override;
   bool is_trusted(const PersonId& person) const override;
   unsigned allowance_percent(const PersonId& person) const override;
   Subscription subscribe(std::function<void()> changed) override;
@@ -118,6 +127,25 @@ class GossipMembers final : public Members {
   std::function<Trust(const PersonId&)> trust_in;
   void trust_changed() { notify(); }
 
+  /// Who has which key; set by whoever keeps the rotation records. Unset: everybody his first one.
+  struct Keys {
+    KeyHistory history;
+    std::function<std::vector<wire::Signed>(const PersonId&)> rotations_of;
+    /// Takes rotation records in; true when one was new.
+    std::function<bool(const google::protobuf::RepeatedPtrField<wire::Signed>&, const ServerId& from)> take;
+  };
+  void set_keys(Keys keys);
+  /// Stored records that could not be placed for want of rotation records are tried again; true when one
+  /// was. Before start().
+  bool place_again();
+  /// Persons have other keys than before: whose certificates are by old ones are no members any more,
+  /// and their servers are told.
+  void keys_changed();
+  /// The own person's key is another: own records go out anew, signed with what the identity has now.
+  Task<Result<void>> own_key_changed();
+  /// Whether the certificate of this server counts.
+  bool own_key_counts() const;
+
   /// Asked before somebody is let in who wants to recover: an error, which is passed on, when nobody
   /// keeps a volume of that person. Unset: everybody may.
   std::function<Task<Result<void>>(PersonId)> check_recovery;
@@ -158,6 +186,8 @@ class GossipMembers final : public Members {
     std::vector<wire::Signed> revocations;
   };
 
+  void take_own_entry();
+  bool is_connected(const ServerId& id) const;
   void reachability_changed(const ServerId& id, bool up);
   void records_changed(News news, std::optional<ServerId> from);
   void barred_by(const ServerId& id, std::string proof);
@@ -167,7 +197,10 @@ class GossipMembers final : public Members {
   void settle_view();
   bool take_allowance(const ServerId& from, std::size_t records, NetworkPrefix prefix = {});
   void learn(const Records& admissions, const Records& records, const Records& revocations,
-             const ServerId& from);
+             const Records& rotations, const ServerId& from);
+  void add_rotations(Records& list, std::set<PersonId>& done, const PersonId& person) const;
+  void add_rotations(wire::PushRequest& push) const;
+  void tell_of_rotation(const ServerId& outdated);
   void observed(const std::string& host);
   wire::SyncRequest sync_request(bool with_list) const;
   void fill_difference(const wire::SyncRequest& request, wire::SyncReply& reply, const ServerId& caller) const;
@@ -194,6 +227,8 @@ class GossipMembers final : public Members {
   MemberStore& store_;
   GossipOptions options_;
   Roster roster_;
+  Keys keys_;
+  MemberStore::Contents unplaced_;  ///< stored records that no key known here has signed
   TimePoint started_{};
   std::map<ServerId, Peer> peers_;
   std::set<ServerId> watched_;

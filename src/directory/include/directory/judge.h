@@ -25,6 +25,8 @@ class ContactJudge {
     std::function<bool(const ServerId&, const PersonId&)> may_enter;
     /// Whether a person's server may have that place, by its number and by who drew it; Errc::denied if not.
     std::function<Result<void>(const PlaceFacts&, const PersonId& owner)> may_have;
+    /// Whether a key signs for a person now. Unset: his first one does.
+    std::function<bool(const PersonId& key, const PersonId& person)> signs_for = {};
   };
   explicit ContactJudge(Rules rules, std::size_t remembered = 4096);
 

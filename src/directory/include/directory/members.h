@@ -69,6 +69,15 @@ class Members {
   /// Tells a server that has refused a call with Errc::denied who this one is: it may not have us in
   /// its view. True: it took that, so the call is worth repeating. Costs nothing when done lately.
   virtual Task<bool> introduce(ServerId id);
+  /// The key that a person signs with now; his first one unless he has changed it.
+  virtual PersonId key_of(const PersonId& person) const { return person; }
+  /// Whether a key is or was that person's.
+  virtual bool was_key_of(const PersonId& key, const PersonId& person) const { return key == person; }
+  /// The person behind a server that is or was a member.
+  virtual std::optional<PersonId> once_person_of(const ServerId& id) const {
+    const auto person = person_of(id);
+    return person ? person : retired_by(id);
+  }
 
   /// `changed` runs on the executor after anything above has changed; it must not block and must
   /// not subscribe. Lives until unsubscribed or until the Members dies.

@@ -54,6 +54,7 @@ struct StripeHoldersFacts {
   std::vector<HeldShards> holders;  ///< by holder
   std::uint64_t version = 0;
   WallMs expires_ms = 0;
+  PersonId certified_by;  ///< the key that signed the owner's certificate
 };
 /// `holders` in any order, each once.
 std::string make_stripe_holders(const Identity& identity, const StripeId& stripe, unsigned k, unsigned n,
@@ -66,6 +67,7 @@ struct HealthFacts {
   std::uint64_t epoch = 0;
   std::uint64_t stripes = 0, full = 0, safe = 0, at_risk = 0, lost = 0;
   WallMs made_ms = 0;
+  PersonId certified_by;  ///< the key that signed the reporter's certificate
 };
 /// person and reporter are the identity's, whatever `facts` says.
 std::string make_health(const Identity& identity, const HealthFacts& facts);

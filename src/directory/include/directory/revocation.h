@@ -10,15 +10,16 @@ namespace spatter {
 
 struct RevocationFacts {
   ServerId server;
-  PersonId person;
+  PersonId person;     ///< that the server has named
+  PersonId signed_by;  ///< the key: whether it is the person's is for the caller to ask
   std::uint64_t issued_ms = 0;
 };
 
 /// `server_record` is any valid record of the server to be retired.
 wire::Signed make_revocation(const SigningKey& person, const NetworkId& network,
                              const wire::Signed& server_record, WallMs now);
-/// Both signatures, the bounds, that it is for this network, and that the server named the person who
-/// signed. Whether the person is admitted is not looked at.
+/// Both signatures, the bounds, and that it is for this network. Whether the person is admitted, and
+/// whether it was he who signed, is not looked at.
 Result<RevocationFacts> check_revocation(const wire::Signed& record, const NetworkId& network);
 
 }  // namespace spatter

@@ -5,6 +5,8 @@
 // then, in buckets, so that a comparison of equals costs 2 KiB. They prove themselves, so it does not
 // matter who brings them; members alone may.
 //
+// Which key a person has follows from them, too: the list of members asks it here.
+//
 // All calls on the executor. Durable: own records before anybody sees them; others' before the push
 // that brought them is answered.
 #pragma once
@@ -59,6 +61,20 @@ class TrustExchange {
 
   /// What a key has signed, whether it counts or not. Until records come.
   std::vector<const TrustFacts*> signed_by(const PersonId& key) const;
+
+  /// The key that a person signs with now, as far as is known here.
+  PersonId key_of(const PersonId& person) const;
+  /// Whether it is or was that person's; when a moment is given, then.
+  bool was_key_of(const PersonId& key, const PersonId& person, std::optional<WallMs> at = {}) const;
+  /// Whose key it is now.
+  std::optional<PersonId> person_with(const PersonId& key) const;
+  /// Whether anybody has changed his key ever.
+  bool has_rotations() const { return book_.has_rotations(); }
+  /// After a person's key has become another.
+  std::function<void()> on_keys_changed;
+
+  /// Puts records into the database of a drive that is being made. Durable on return.
+  static Task<Result<void>> keep(Runtime& runtime, std::string path, std::vector<wire::TrustRecord> records);
   /// Whether all that the own person has signed can be known here: a member has been compared with
   /// since the start, or there is none but own servers that are off. Before, a number might be used
   /// twice.
@@ -68,7 +84,9 @@ class TrustExchange {
   /// RecordBook::add; exists: it is held already; denied: `counts` says of the standings with it that it
   /// changes nothing. Such a record would take a place, or use a number up, for nothing.
   using Counts = std::function<bool(const Standings&, const Digest& id)>;
-  Task<Result<Digest>> publish(wire::TrustRecord record, Counts counts);
+  /// `later`: it goes out with other records that need it.
+  enum class Send { now, later };
+  Task<Result<Digest>> publish(wire::TrustRecord record, Counts counts, Send send = Send::now);
 
   struct CheckedLot {
     GivenLot lot;
@@ -91,6 +109,10 @@ class TrustExchange {
   Task<Result<void>> load();
   Task<Result<void>> save();
   void changed();
+  void look_at_keys();
+  std::vector<wire::Signed> rotations_of(const PersonId& person) const;
+  bool take_rotations(const google::protobuf::RepeatedPtrField<wire::Signed>& records, const ServerId& from);
+  Task<void> save_soon();
   void members_changed();
   Folded folded() const;
   bool take_allowance(const Caller& from, int records);
@@ -132,6 +154,7 @@ class TrustExchange {
     std::uint64_t epoch = 0;
     bool operator==(const Weighed&) const = default;
   };
+  std::map<PersonId, PersonId> keys_seen_;      ///< of those who have changed theirs
   mutable Weighed weighed_as_;
   mutable Standings weighed_;
   TaskGroup tasks_;

@@ -18,19 +18,6 @@ struct NewDriveWords {
   std::optional<std::string> words_file;
 };
 
-/// What `init` printed may have been kept as it was: then the words are those behind the numbers 1. to 24.
-std::string numbered_words(const std::string& text) {
-  std::istringstream in(text);
-  std::string token, words;
-  int next = 1;
-  while (next <= 24 && in >> token)
-    if (token == fmt::format("{}.", next) && in >> token) {
-      words += (next > 1 ? " " : "") + token;
-      ++next;
-    }
-  return next > 24 ? words : text;
-}
-
 Result<NewDrive> new_drive(const NewDriveWords& given) {
   NewDrive drive;
   drive.name = given.name;
@@ -39,8 +26,9 @@ Result<NewDrive> new_drive(const NewDriveWords& given) {
   }
   TRY(drive.passphrase, passphrase_from(given.passphrase_file));
   if (given.words_file) {
-    TRY(auto text, read_text_file(*given.words_file, "recovery words"));
-    auto secret = PersonSecret::from_words(numbered_words(text));
+    TRY(auto text, read_words(given.words_file));
+    auto secret = PersonSecret::from_words(text);
+    wipe(text);
     if (!secret) return fail(secret.error().during("the words in " + *given.words_file));
     drive.secret = *secret;
   }
@@ -60,7 +48,7 @@ void print_words(const std::string& words) {
 
 Json made_json(const Drive& drive, bool new_person) {
   Json made = {{"person", drive.person().hex()}, {"server", drive.server().hex()}};
-  if (new_person) made["words"] = drive.keyring.person.words();
+  if (new_person && drive.fresh) made["words"] = drive.fresh->words.words();
   return made;
 }
 
@@ -127,7 +115,7 @@ Result<void> run_init(const Context& context, const NewDriveWords& given, const 
     return {};
   }
   fmt::print("The drive {} is ready.\n\n", context.drive);
-  if (new_person) print_words(drive.keyring.person.words());
+  if (new_person) print_words(drive.fresh->words.words());
   fmt::print("Next:  spatter up           serve it\n"
              "       spatter invite       let a friend's machine join\n");
   return {};
@@ -168,7 +156,7 @@ Result<void> run_join(const Context& context, const NewDriveWords& given, std::o
     return {};
   }
   fmt::print("Joined the network {}.\n\n", network.brief());
-  if (new_person) print_words(drive.keyring.person.words());
+  if (new_person) print_words(drive.fresh->words.words());
   if (recovery) fmt::print("Next:  spatter up     brings your files back and serves this drive\n");
   else fmt::print("Next:  spatter up     serve this drive: it fills with the others' shards, and holds your files\n");
   return {};

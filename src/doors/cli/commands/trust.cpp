@@ -135,7 +135,7 @@ Result<void> run_review(const Context& context, const ReviewOptions& options) {
 
 Result<void> run_renew(const Context& context, const std::string& words_file) {
   if (!words_file.empty()) {
-    TRY(const auto words, read_text_file(words_file, "recovery words"));
+    TRY(const auto words, read_words(words_file));
     auto request = asking("words");
     request["words"] = words;
     return run_record(context, request, "Your trust is renewed: the words are at hand.");

@@ -83,6 +83,8 @@ class DirectoryDesk {
 
   /// Which place this server has, and who drew it; nothing while it has none.
   const std::optional<PlaceClaim>& place() const { return place_; }
+  /// The own person's key has changed: what it certifies is published anew.
+  void key_changed();
   /// Why this server is not in the directory, for people; empty when it is.
   std::string why_absent() const;
 
@@ -96,6 +98,10 @@ class DirectoryDesk {
   void look_at_trust();
   bool may_enter(const ServerId& server, const PersonId& person) const;
   std::uint64_t trusted_since(const PersonId& person) const;
+  std::vector<PublicKey> keys_of(const std::vector<PersonId>& drawers) const;
+  PersonId drawer_of(const PublicKey& key) const;
+  PlaceClaim claim_of(const PersonId& owner, unsigned number, std::uint64_t epoch,
+                      const std::vector<PublicKey>& keys) const;
   Result<void> may_have(const PlaceClaim& claim) const;
 
   enum class PlaceState { none, passable, good };
@@ -133,6 +139,7 @@ class DirectoryDesk {
   DirectoryDeskOptions options_;
   std::vector<PersonId> trusted_;  ///< sorted
   std::set<ServerId> retired_;
+  std::map<PersonId, PersonId> changed_keys_;  ///< of persons who have changed theirs, what it is now
   ContactJudge judge_;
   RecordValidators validators_;
   RpcDirectoryLink link_;
@@ -143,6 +150,7 @@ class DirectoryDesk {
   std::set<unsigned> numbers_tried_;  ///< in vain
   std::optional<PlaceClaim> place_;
   std::optional<PlaceDraw> place_judged_;  ///< what place_ was read from
+  std::optional<PlaceFacts> place_facts_;  ///< what it shows, when that is right
   std::string absent_because_ = "it has just started";
   /// Of a member's newest record: its version, which place it shows, and where that is.
   struct Seen {

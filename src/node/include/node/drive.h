@@ -15,6 +15,7 @@
 #include "directory/member_store.h"
 #include "node/config.h"
 #include "trust/certificate.h"
+#include "wire/proto/trust.pb.h"
 
 namespace spatter {
 
@@ -45,6 +46,12 @@ struct Drive {
   Keyring keyring;
   Config config;
   std::vector<std::string> warnings;  ///< about the settings, for people
+  /// What only the making of a drive has at hand, and the drive does not keep.
+  struct Fresh {
+    PersonSecret words;
+    std::optional<std::string> passphrase;  ///< of the keyring
+  };
+  std::optional<Fresh> fresh{};
 
   PersonId person() const { return keyring.person.person(); }
   ServerId server() const { return server_id(keyring.server_key.public_key()); }
@@ -69,8 +76,9 @@ struct Recovery {
 /// none: there is no drive here (an interrupted making counts as none).
 Task<Result<bool>> drive_is_complete(Runtime& runtime);
 
-/// Keys, folders and settings, durable on return. Takes up an interrupted making: the keys of that
-/// are kept. Errc::exists when a complete drive is here; Errc::denied when an interrupted one is of
+/// Keys, folders and settings, durable on return. An interrupted making for a person whose words are
+/// given is taken up: its keys are kept. One for a new person begins anew with other keys, for nobody has
+/// seen his words. Errc::exists when a complete drive is here; Errc::denied when an interrupted one is of
 /// another person than `secret`, or its passphrase is another.
 Task<Result<Drive>> prepare_drive(Runtime& runtime, NewDrive options);
 
@@ -92,11 +100,17 @@ Task<Result<NetworkId>> found_network(Runtime& runtime, const Drive& drive, NewN
 /// brings the person's volumes back from that network before anything else.
 Task<Result<void>> adopt_network(Runtime& runtime, const Drive& drive,
                                  MemberStore::Contents contents,
-                                 std::optional<Recovery> recovery);
+                                 std::optional<Recovery> recovery,
+                                 std::vector<wire::TrustRecord> rotations = {});
 
 /// Errors: not_found (no drive here, or an unfinished one), newer_format (naming both versions),
 /// denied (passphrase), invalid (settings), corrupt.
 Task<Result<Drive>> open_drive(Runtime& runtime, std::optional<std::string> passphrase);
+
+/// Puts another keyring in place of the drive's, durably and at once or not at all. Errc::denied when the
+/// one that is there is sealed and the passphrase is not its own.
+Task<Result<void>> replace_keyring(Runtime& runtime, const Keyring& keyring,
+                                   std::optional<std::string> passphrase);
 
 /// True when the keyring asks for a passphrase.
 Task<Result<bool>> drive_needs_passphrase(Runtime& runtime);

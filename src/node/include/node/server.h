@@ -74,13 +74,24 @@ struct ServerStatus {
   std::uint64_t packs_local = 0;
   std::uint64_t packs_total = 0;
   SafetyReport safety;            ///< stripes, copies_min, can_lose, widest_k, backlog, held
-  std::string mode;               ///< "serving", "fenced", "retired", "behind", "offline"
+  std::string mode;               ///< "serving", "fenced", "retired", "outdated", "behind", "offline"
   std::string note;               ///< why, for people; may be empty
   bool idle = false;              ///< nothing left to ship, move or release, as far as can be done now
   bool settled = false;           ///< idle, and no stripe is at risk or lost
   std::string reach;              ///< "unknown", "direct" or "relayed": how others get here
   std::vector<ServerId> relays;   ///< who carries connections to this server
   std::size_t links_carried = 0;  ///< now, for others
+};
+
+/// What `spatter key` reports. Keys are numbered from 1; each change makes the next.
+struct PersonKeyState {
+  PersonId person;
+  PersonId key;              ///< that the network knows as the person's
+  std::uint32_t number = 1;  ///< its number
+  bool held = true;          ///< this server has it
+  bool committed = false;    ///< the network knows of a recovery key: the key can be changed
+  bool unfinished = false;   ///< a change was begun here and not ended
+  std::size_t servers_outdated = 0;  ///< of the person: those that have to take the key
 };
 
 struct ServerContract {
@@ -153,8 +164,8 @@ class Server {
   TrustDesk& trust_desk();
   DirectoryDesk& directory();  ///< likewise
 
-  /// Refuses writes when another server has taken the volume over, or when this one was retired
-  /// (Errc::fenced and why).
+  /// Refuses writes when another server has taken the volume over, when this one was retired
+  /// (Errc::fenced and why), or while its certificate is by a key that was changed (denied).
   Result<void> may_write() const;
 
   /// Completes when everything before `position` has reached `level`. For safe and full, what a new
@@ -181,6 +192,16 @@ class Server {
   /// not_found, invalid (ambiguous, or this server), denied (another person's), busy (it is up; not
   /// with `even_if_up`, for a key in wrong hands).
   Task<Result<ServerId>> forget(std::string which, bool even_if_up);
+  /// Which key the person has, as far as is known here. Not of a server that is `offline`, as what follows.
+  PersonKeyState key_state() const;
+  /// Changes the person's key: the next number becomes it, everywhere and for ever. Durable here when it
+  /// completes, and on its way to all others. Ends a change that was interrupted, if one was, instead of
+  /// beginning another. `passphrase`: of a sealed keyring. Errors: denied (words of another person, nothing
+  /// committed to, wrong passphrase), no_space (no more numbers).
+  Task<Result<PersonKeyState>> change_key(PersonSecret words, std::optional<std::string> passphrase);
+  /// Takes the key that the person has changed to on another machine. Likewise.
+  Task<Result<PersonKeyState>> take_key(PersonSecret words, std::optional<std::string> passphrase);
+
   /// The person's volumes of which the members that are up know.
   Task<Result<std::vector<ServerVolume>>> volumes();
 

@@ -46,7 +46,7 @@ class TrustDesk {
   struct Parts {
     Runtime& runtime;
     const Identity& identity;
-    const PersonSecret& secret;  ///< that the drive's keyring holds
+    Digest recovery;             ///< that the person commits to
     GossipMembers& members;
     TrustExchange& exchange;
     ClipStore& clips;

@@ -39,6 +39,7 @@ struct ShardKey {
 struct Asker {
   ServerId server;
   PersonId person;
+  std::optional<PersonId> key{};  ///< that he signs with now, when it is not his first one
 };
 
 /// Ties what an owner means to store to his volume, for the fence: a writer whose number is below

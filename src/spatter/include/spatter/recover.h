@@ -5,7 +5,7 @@
 #include <optional>
 #include <vector>
 
-#include "crypto/secret.h"
+#include "crypto/person_keys.h"
 #include "spatter/context.h"
 #include "spatter/label.h"
 #include "wire/proto/records.pb.h"
@@ -35,7 +35,7 @@ Task<Result<FoundVolumes>> find_volumes(SpatterContext context);
 
 /// Sets `empty` of those volumes of which no reachable member has a stripe: the person's own storage
 /// servers have volumes, too, into which nobody ever put a file. Reads every member's list.
-Task<Result<void>> find_empty_volumes(SpatterContext context, const PersonSecret& person,
+Task<Result<void>> find_empty_volumes(SpatterContext context, const PersonKeys& person,
                                       std::vector<KnownVolume>& volumes);
 
 struct RecoveredPack {

@@ -2,12 +2,19 @@
 // Whether they say anything new is for the caller to judge.
 #pragma once
 
+#include <optional>
 #include <vector>
 
+#include "crypto/person_keys.h"
+#include "crypto/volume_keys.h"
 #include "spatter/context.h"
 #include "wire/proto/records.pb.h"
 
 namespace spatter {
+
+/// The keys of the volume that a root record is of: those of the secret under which it was made. nullopt:
+/// none of the person's secrets opens it.
+std::optional<VolumeKeys> keys_of_volume(const PersonKeys& person, const wire::RootRecord& root);
 
 struct KnownRoots {
   std::vector<wire::RootRecord> roots;

@@ -15,12 +15,13 @@
 namespace spatter {
 
 /// All that a server is, while it runs. Owned by Server; the others keep references.
+/// The person's key, and with it the certificate, may change while it runs; nothing else does.
 struct Identity {
   NetworkId network;
-  PersonId person;
+  PersonId person;           ///< his first key, for ever
   ServerId server;
   SigningKey server_key;
-  SigningKey person_key;
+  SigningKey person_key;     ///< that this server signs with for him
   wire::Signed certificate;  ///< of server_key, by person_key, for network
 };
 
@@ -37,11 +38,17 @@ struct GenesisFacts {
   std::uint64_t epoch_of(WallMs moment) const;
 };
 
+<<<<<<< HEAD
 /// What a founder may decide besides.
 struct GenesisExtras {
   std::optional<TrustRules> rules;
   std::optional<MendRules> mend;
   std::optional<Digest> recovery;
+=======
+struct GenesisExtras {
+  std::optional<TrustRules> rules;  ///< of networks with reviews
+  std::optional<Digest> recovery;   ///< what the founder commits to
+>>>>>>> 9da329e (crypto, trust, directory, node: a person's key can be changed with the words)
 };
 
 /// A new network, founded by this person.
@@ -49,30 +56,48 @@ wire::Signed make_genesis(const SigningKey& founder, Random& entropy, WallMs now
                           std::uint32_t epoch_seconds = 3600, const GenesisExtras& extras = {});
 Result<GenesisFacts> check_genesis(const wire::Signed& record);
 
-wire::Signed make_certificate(const SigningKey& person, const NetworkId& network,
-                              ByteView server_key, WallMs now);
+/// Signed with `key` for `person`, whose first key it is unless he is named.
+wire::Signed make_certificate(const SigningKey& key, const NetworkId& network,
+                              ByteView server_key, WallMs now, std::optional<PersonId> person = {});
 
 struct CertificateFacts {
   PersonId person;
+  PersonId signed_by;  ///< the key: whether it is the person's now is for the caller to ask
   ServerId server;
   Bytes server_key;
 };
-/// Signed by the person inside, for this network.
+/// A certificate for this network whose signature holds.
 Result<CertificateFacts> check_certificate(const wire::Signed& record, const NetworkId& network);
 
-/// "`inviter` vouches for `person` in `network`", signed by the inviter's person key.
-wire::Signed make_admission(const SigningKey& inviter, const NetworkId& network,
-                            const PersonId& person, WallMs now);
+/// What a person commits to, said by himself: SHA-256 of his recovery key's public half, and a
+/// signature of it by his first key.
+struct RecoveryClaim {
+  Digest recovery;
+  std::string signature;
+};
+RecoveryClaim make_recovery_claim(const SigningKey& first_key, const NetworkId& network,
+                                  const Digest& recovery);
+Result<void> check_recovery_claim(const RecoveryClaim& claim, const NetworkId& network,
+                                  const PersonId& person);
+
+/// "`inviter` vouches for `person` in `network`", signed with a key of the inviter's: his first one
+/// unless he is named.
+wire::Signed make_admission(const SigningKey& key, const NetworkId& network, const PersonId& person,
+                            WallMs now, std::optional<PersonId> inviter = {},
+                            const std::optional<RecoveryClaim>& recovery = {});
 
 struct AdmissionFacts {
   PersonId person;
   PersonId inviter;
+  PersonId signed_by;  ///< the key: whether the inviter had it then is for the caller to ask
   std::uint64_t issued_ms = 0;
+  std::optional<Digest> recovery;  ///< that the person has committed to
 };
 Result<AdmissionFacts> check_admission(const wire::Signed& record, const NetworkId& network);
 
-/// Puts an Identity together and signs its certificate.
+/// Puts an Identity together and signs its certificate. `person_key` is the person's first unless he is
+/// named.
 Identity make_identity(const NetworkId& network, SigningKey person_key, SigningKey server_key,
-                       WallMs now);
+                       WallMs now, std::optional<PersonId> person = {});
 
 }  // namespace spatter

@@ -13,6 +13,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <vector>
 
 #include "trust/standing.h"
@@ -29,11 +30,12 @@ class RecordBook {
   static constexpr std::size_t countersigns_max = 64;
   static constexpr std::size_t words_max = 64;
   static constexpr std::size_t doubts_max = 32;
-  static constexpr std::size_t rotations_max = 16;
+  static constexpr std::size_t rotations_max = 64;
 
-  /// `is_admitted` says who is in the network; asked at every add.
-  RecordBook(GenesisFacts genesis,
-             std::function<bool(const PersonId&)> is_admitted);
+  /// `is_admitted` says who is in the network, `is_committed` whether somebody in it has committed to a
+  /// recovery key with this digest; asked at every add.
+  RecordBook(GenesisFacts genesis, std::function<bool(const PersonId&)> is_admitted,
+             std::function<bool(const Digest&)> is_committed = {});
 
   /// True: now held. False: held already, or there is no place for it. Errors as
   /// of check_trust_record, and not_found when its signer or what it refers to is not known (yet).
@@ -44,6 +46,9 @@ class RecordBook {
     TrustFacts facts;
   };
   const std::map<Digest, Entry>& records() const { return records_; }  ///< by id
+  /// Those about one person's key, whether they count or not.
+  std::vector<const Entry*> rotations_of(const PersonId& person) const;
+  bool has_rotations() const { return !rotations_.empty(); }
   /// Equal in two books exactly when they hold the same records.
   Digest digest() const;
 
@@ -65,10 +70,12 @@ class RecordBook {
 
   GenesisFacts genesis_;
   std::function<bool(const PersonId&)> is_admitted_;
+  std::function<bool(const Digest&)> is_committed_;
   std::map<Digest, Entry> records_;
   std::map<std::pair<PersonId, TrustKind>, std::vector<Held>> shelves_;
   std::map<Digest, std::size_t> commitments_;  ///< how many records hold each
   std::map<PersonId, std::size_t> new_keys_;   ///< likewise
+  std::map<PersonId, std::set<Digest>> rotations_;  ///< ids, by person
 };
 
 }  // namespace spatter

@@ -33,6 +33,7 @@ inline constexpr std::string_view words = "words";
 inline constexpr std::string_view doubt = "doubt";
 inline constexpr std::string_view rotation = "rotation";
 inline constexpr std::string_view rotation_key = "rotation-key";
+inline constexpr std::string_view recovery_key = "recovery-key";
 inline constexpr std::string_view person_servers = "person-servers";
 inline constexpr std::string_view stripe_holders = "stripe-holders";
 inline constexpr std::string_view health = "health";

@@ -36,6 +36,13 @@ struct Standing {
   std::uint64_t since = 0;      ///< epoch of becoming what he is
   PersonId key;                 ///< that he signs with now
   std::uint32_t key_number = 0; ///< of rotations so far
+  /// His keys, the first one first: which, and since what epoch.
+  struct Key {
+    PersonId key;
+    std::uint64_t since = 0;
+  };
+  std::vector<Key> keys;
+  bool has_had(const PersonId& which) const;
   std::optional<PersonId> inviter;     ///< whose vouch made him trusted, or who let him in
   std::vector<PersonId> vouchers;      ///< inviter first, then the reviewers who vouched
   std::optional<Digest> recovery;      ///< SHA-256 of his recovery key
@@ -51,6 +58,9 @@ struct Standing {
   unsigned allowance = 0;       ///< percent of what the network allows a trusted person
 };
 std::string_view to_string(Standing::State state);
+
+/// Whether a key was a person's in an epoch: what he signed then goes on to count.
+bool had_key(std::span<const Standing::Key> keys, const PersonId& which, std::uint64_t epoch);
 
 /// A clip that is asked for, announced or judged.
 struct ClipCase {

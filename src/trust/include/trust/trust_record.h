@@ -37,6 +37,7 @@ enum class Verdict : std::uint32_t { vouch = 1, refuse = 2, unclear = 3 };
 struct Admitted {
   PersonId person;
   PersonId inviter;
+  std::optional<Digest> recovery;
 };
 struct Vouch {
   PersonId voucher;
