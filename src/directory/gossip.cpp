@@ -82,6 +82,9 @@ bool GossipMembers::place_again() {
   place(unplaced_.admissions, &Roster::admit);
   place(unplaced_.revocations, &Roster::revoke);
   place(unplaced_.records, &Roster::accept);
+  roster_.use_of = [this](const Member& member) { return use_of(member); };
+  // Until somebody says what is to be watched, anything in the view may be.
+  for (const auto& [id, entry] : roster_.servers()) watched_.insert(id);
   take_own_entry();
   return placed;
 }
@@ -984,6 +987,12 @@ Task<Result<RpcReply>> GossipMembers::handle_sync(Caller caller, RpcRequest requ
     if (!take_allowance(caller.server, 1))
       co_return fail(Errc::busy, "server {} compares members too often", caller.server);
     fill_difference(message, reply, caller.server);
+    wire::PushRequest told;
+    *told.mutable_admissions() = reply.admissions();
+    *told.mutable_records() = reply.records();
+    *told.mutable_revocations() = reply.revocations();
+    add_rotations(told);
+    reply.mutable_rotations()->Swap(told.mutable_rotations());
     counts_.records += static_cast<std::uint64_t>(reply.records_size());
   }
   co_return RpcReply{reply.SerializeAsString(), {}};

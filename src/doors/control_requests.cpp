@@ -4,6 +4,7 @@
 
 #include "directory_requests.h"
 #include "mend_requests.h"
+#include "key_requests.h"
 #include "doors/chance_draw.h"
 #include "doors/control_server.h"
 #include "file_transfer.h"
@@ -402,6 +403,8 @@ Answer repair(Asked& asked) { co_return co_await answer_repair(asked.server, ask
 Answer audit(Asked& asked) { co_return co_await answer_audit(asked.server, asked.request); }
 Answer directory(Asked& asked) { co_return co_await answer_directory(asked.runtime, asked.server, asked.request); }
 
+Answer key(Asked& asked) { co_return co_await answer_key(asked.server, asked.request); }
+
 Answer trust(Asked& asked) {
   std::vector<int> files;
   for (const auto& one : asked.fds) files.push_back(one.get());
@@ -413,7 +416,7 @@ const std::map<std::string_view, Answer (*)(Asked&)>& requests() {
       {"status", status}, {"resolve", resolve}, {"list", list}, {"mkdir", mkdir}, {"put_file", put_file},
       {"put_stream", put_stream}, {"symlink", symlink}, {"link", link}, {"special", special}, {"set_attributes", set_attributes},
       {"remove", remove}, {"rename", rename}, {"wait", wait}, {"get_file", get_file}, {"read", read},
-      {"contracts", contracts}, {"servers", servers}, {"volumes", volumes}, {"forget", forget}, {"invite", invite}, {"fsck", fsck}, {"draw", draw}, {"directory", directory}, {"trust", trust},
+      {"contracts", contracts}, {"servers", servers}, {"volumes", volumes}, {"forget", forget}, {"invite", invite}, {"fsck", fsck}, {"draw", draw}, {"directory", directory}, {"trust", trust}, {"key", key},
       {"repair", repair}, {"audit", audit}};
   return table;
 }

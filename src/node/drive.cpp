@@ -194,14 +194,10 @@ Task<Result<NetworkId>> found_network(Runtime& runtime, const Drive& drive, NewN
   const auto person_key = drive.keyring.person.numbered(1).signing_key();
   const auto now = runtime.wall_ms();
   MemberStore::Contents contents;
-<<<<<<< HEAD
   GenesisExtras extras;
   extras.rules = network.rules;
   extras.mend = network.mend;
-  if (network.rules) extras.recovery = recovery_commitment(drive.keyring.person.recovery_key());
-=======
-  const GenesisExtras extras{network.rules, drive.keyring.person.recovery()};
->>>>>>> 9da329e (crypto, trust, directory, node: a person's key can be changed with the words)
+  extras.recovery = drive.keyring.person.recovery();
   contents.genesis = make_genesis(person_key, runtime.entropy(), now, network.epoch_seconds, extras);
   CO_TRY(auto genesis, check_genesis(*contents.genesis));
   const auto identity =

@@ -58,11 +58,8 @@ struct SimServer {
   }
 
   sim::Machine machine;
-<<<<<<< HEAD
   ServerOptions options;  ///< from the next start on
-=======
   std::optional<PersonSecret> words;  ///< of its person, once it is made
->>>>>>> 9da329e (crypto, trust, directory, node: a person's key can be changed with the words)
   Transport* transport = nullptr;
   std::unique_ptr<Server> server;
 };

@@ -64,8 +64,6 @@ Result<std::optional<std::string>> passphrase_from(const std::optional<std::stri
   return line;
 }
 
-namespace {
-
 std::string ask_passphrase() {
   termios before{};
   ::tcgetattr(STDIN_FILENO, &before);
@@ -79,8 +77,6 @@ std::string ask_passphrase() {
   ::tcsetattr(STDIN_FILENO, TCSANOW, &before);
   return line;
 }
-
-}  // namespace
 
 Result<Drive> Machine::open(const std::optional<std::string>& passphrase_file) {
   TRY(auto passphrase, passphrase_from(passphrase_file));

@@ -40,6 +40,9 @@ class Machine {
 /// A passphrase file's first line.
 Result<std::optional<std::string>> passphrase_from(const std::optional<std::string>& file);
 
+/// From the terminal, unseen.
+std::string ask_passphrase();
+
 /// The IP addresses of this machine, loopback last.
 std::vector<std::string> local_hosts();
 

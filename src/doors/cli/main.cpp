@@ -35,7 +35,7 @@ constexpr Command commands[] = {
     {"ls", add_ls}, {"du", add_du}, {"rm", add_rm}, {"mv", add_mv}, {"mkdir", add_mkdir},
     {"status", add_status}, {"contracts", add_contracts}, {"repair", add_repair}, {"audit", add_audit},
     {"servers", add_servers}, {"volumes", add_volumes}, {"forget", add_forget},
-    {"fsck", add_fsck}, {"chance", add_chance}, {"directory", add_directory}, {"trust", add_trust}, {"vouch", add_vouch}, {"announce", add_announce},
+    {"fsck", add_fsck}, {"chance", add_chance}, {"directory", add_directory}, {"trust", add_trust}, {"key", add_key}, {"vouch", add_vouch}, {"announce", add_announce},
     {"reviews", add_reviews}, {"review", add_review}, {"renew", add_renew},
     {"countersign", add_countersign}, {"doubt", add_doubt}, {"try", add_try},
     {"completion", add_completion}, {"man", add_man}};

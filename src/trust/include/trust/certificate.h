@@ -38,17 +38,11 @@ struct GenesisFacts {
   std::uint64_t epoch_of(WallMs moment) const;
 };
 
-<<<<<<< HEAD
 /// What a founder may decide besides.
 struct GenesisExtras {
-  std::optional<TrustRules> rules;
-  std::optional<MendRules> mend;
-  std::optional<Digest> recovery;
-=======
-struct GenesisExtras {
   std::optional<TrustRules> rules;  ///< of networks with reviews
-  std::optional<Digest> recovery;   ///< what the founder commits to
->>>>>>> 9da329e (crypto, trust, directory, node: a person's key can be changed with the words)
+  std::optional<MendRules> mend;
+  std::optional<Digest> recovery;   ///< what he commits to
 };
 
 /// A new network, founded by this person.
