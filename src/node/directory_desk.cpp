@@ -335,7 +335,7 @@ Task<Result<RpcReply>> DirectoryDesk::handle_place(Caller caller, RpcRequest req
   const std::uint64_t epoch = parts_.trust.epoch();
   if (occasion.epoch > epoch + 1 || occasion.epoch + 1 < epoch)
     co_return fail(Errc::denied, "a draw in epoch {}, while it is epoch {}", occasion.epoch, epoch);
-  const auto claimed = [](const PlaceOccasion& one) {
+  const auto claimed = [this](const PlaceOccasion& one) {
     return claim_of(one.owner, one.number, one.epoch, one.drawers);
   };
   CO_TRY_VOID(may_have(claimed(occasion)));
