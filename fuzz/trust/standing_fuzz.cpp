@@ -61,7 +61,12 @@ TrustFacts record(Input& in, const std::vector<TrustFacts>& records, std::uint64
   const auto other = in.byte();
   facts.key = who & 0x80 ? new_key(who) : person(who);
   switch (kind % 9) {
-    case 0: facts.what = Admitted{person(other), person(who)}; break;
+    case 0: {
+      std::optional<Digest> recovery;
+      if (kind & 0x20) recovery = sha256(recovery_key(other).view());
+      facts.what = Admitted{person(other), person(who), recovery};
+      break;
+    }
     case 1: facts.what = Vouch{person(who), person(other), 1 + in.byte() % 5U, draw(other)}; break;
     case 2: facts.what = Renewal{person(who), 1 + other % 4U, draw(in.byte())}; break;
     case 3: {
