@@ -31,7 +31,7 @@ class ViewTest : public ServerTest {
       } else {
         CO_TRY(auto link, co_await invite(*nodes[0]));
         std::optional<PersonSecret> secret;
-        if (i >= persons) secret = nodes[i % persons]->server->drive().keyring.person;
+        if (i >= persons) secret = nodes[i % persons]->words;
         CO_TRY_VOID(co_await next.join(link, std::move(secret)));
       }
       CO_TRY_VOID(co_await next.up());
