@@ -6,6 +6,7 @@
 #include "crypto/kdf.h"
 #include "directory/revocation.h"
 #include "net/methods.h"
+#include "wire/proto/trust.pb.h"
 
 namespace spatter {
 namespace {
@@ -134,8 +135,11 @@ void GossipMembers::keys_changed() {
 }
 
 void GossipMembers::add_rotations(Records& list, std::set<PersonId>& done, const PersonId& person) const {
-  if (!keys_.rotations_of || list.size() >= rotations_at_once || !done.insert(person).second) return;
-  for (auto& rotation : keys_.rotations_of(person)) *list.Add() = std::move(rotation);
+  if (!keys_.rotations_of || !done.insert(person).second) return;
+  for (auto& rotation : keys_.rotations_of(person)) {
+    if (list.size() >= rotations_at_once) return;
+    *list.Add() = std::move(rotation);
+  }
 }
 
 /// Those without which what the message brings could not be judged.
@@ -579,24 +583,33 @@ void GossipMembers::learn(const Records& admissions, const Records& records,
                           const Records& revocations, const Records& rotations, const ServerId& from) {
   std::optional<Error> refused;
   std::vector<wire::Signed> new_admissions;
-  // A rotation needs the admission in which its person committed to the recovery key, an admission the
-  // rotations of the inviter.
-  std::vector<const wire::Signed*> left;
-  for (const auto& admission : admissions) left.push_back(&admission);
-  for (bool progress = true; progress;) {
-    progress = false;
-    refused.reset();
-    std::erase_if(left, [&](const wire::Signed* admission) {
-      auto done = roster_.admit(*admission);
-      if (!done) {
-        refused = std::move(done).error();
-        return false;
-      }
-      if (*done) new_admissions.push_back(*admission);
-      return true;
-    });
-    if (!rotations.empty() && keys_.take) progress = keys_.take(rotations, from);
+  // An admission needs the rotations of its inviter, and those the admission in which he committed to the
+  // recovery key. Each is looked at once, for inviters come before those whom they let in.
+  std::map<PersonId, Records> by_person;
+  for (const auto& record : rotations) {
+    wire::Rotation message;
+    if (!keys_.take || !message.ParseFromString(record.body())) continue;
+    if (const auto person = PersonId::from(message.person())) *by_person[*person].Add() = record;
   }
+  const auto take_rotations_of = [&](const PersonId& person) {
+    const auto found = by_person.find(person);
+    if (found == by_person.end() || !roster_.is_admitted(person)) return;
+    keys_.take(found->second, from);
+    by_person.erase(found);
+  };
+  for (const auto& admission : admissions) {
+    wire::Admission message;
+    if (!by_person.empty() && message.ParseFromString(admission.body())) {
+      if (const auto inviter = PersonId::from(message.inviter())) take_rotations_of(*inviter);
+    }
+    auto done = roster_.admit(admission);
+    if (!done) refused = std::move(done).error();
+    else if (*done) new_admissions.push_back(admission);
+  }
+  Records rest;
+  for (const auto& [person, his] : by_person)
+    if (roster_.is_admitted(person)) rest.MergeFrom(his);
+  if (!rest.empty()) keys_.take(rest, from);
   std::vector<wire::Signed> new_revocations;
   for (const auto& revocation : revocations) {
     auto done = roster_.revoke(revocation);
@@ -632,6 +645,8 @@ void GossipMembers::barred_by(const ServerId& id, std::string proof) {
 
 Task<Result<void>> GossipMembers::retire(ServerId id) {
   const auto* entry = roster_.find(id);
+  const auto outdated = roster_.outdated().find(id);
+  if (!entry && outdated != roster_.outdated().end()) entry = &outdated->second;
   if (!entry) co_return fail(Errc::not_found, "no server {} is known", id);
   if (entry->member.person != identity_.person)
     co_return fail(Errc::denied, "server {} belongs to person {}: only that person can retire it",

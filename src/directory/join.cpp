@@ -14,7 +14,7 @@ class KeysInReply {
   KeysInReply(const GenesisFacts& genesis, const wire::JoinReply& reply, WallMs now)
       : genesis_(genesis), roster_(genesis), now_(genesis.epoch_of(now)),
         book_(genesis, [this](const PersonId& person) { return roster_.is_admitted(person); },
-              [this](const Digest& recovery) { return roster_.is_committed(recovery); }) {
+              [this](const PersonId& person) { return roster_.commitment_of(person); }) {
     roster_.set_keys({[this](const PersonId& person) { return key_of(person); },
                       [this](const PersonId& key, const PersonId& person, std::optional<WallMs> at) {
                         return was_key_of(key, person, at);

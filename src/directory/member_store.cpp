@@ -68,7 +68,7 @@ Result<void> forget_server(Connected& db, const ServerId& id) {
 
 Result<void> save_revocation(Connected& db, const MemberStore::RevocationRow& row) {
   TRY(auto statement,
-      db.prepare("INSERT OR IGNORE INTO revocations (server, record) VALUES (?1, ?2)"));
+      db.prepare("INSERT OR REPLACE INTO revocations (server, record) VALUES (?1, ?2)"));
   const auto bytes = row.record.SerializeAsString();
   statement.bind_blob(1, row.server.view()).bind_blob(2, as_bytes(bytes));
   TRY_VOID(statement.run());

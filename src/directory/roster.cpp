@@ -132,10 +132,7 @@ Result<bool> Roster::admit(const wire::Signed& admission) {
   persons_.emplace(facts.person, admissions_.size());
   admissions_.push_back(admission);
   inviters_.push_back(facts.inviter);
-  if (facts.recovery) {
-    commitment_of_.emplace(facts.person, *facts.recovery);
-    commitments_.insert(*facts.recovery);
-  }
+  if (facts.recovery) commitment_of_.emplace(facts.person, *facts.recovery);
   return true;
 }
 
@@ -157,6 +154,13 @@ void Roster::set_aside(const ServerId& id, Entry entry) {
   if (outdated_.size() >= view_.servers_max || count >= servers_per_person_max) return;
   ++count;
   outdated_.emplace(id, std::move(entry));
+}
+
+void Roster::forget_outdated(const ServerId& id) {
+  const auto held = outdated_.find(id);
+  if (held == outdated_.end()) return;
+  --outdated_of_[held->second.member.person];
+  outdated_.erase(held);
 }
 
 std::vector<ServerId> Roster::judge_keys() {
@@ -191,10 +195,6 @@ Result<bool> Roster::accept(const wire::Signed& server_record) {
     set_aside(id, std::move(entry));
     return fail(Errc::denied, "server {} has a certificate by a key that person {} has changed", id, person);
   }
-  if (const auto old = outdated_.find(id); old != outdated_.end()) {
-    --outdated_of_[old->second.member.person];
-    outdated_.erase(old);
-  }
   const auto newer = [&](const Entry& held) -> Result<bool> {
     if (held.version >= entry.version) return false;
     if (held.member.person != person)
@@ -204,6 +204,7 @@ Result<bool> Roster::accept(const wire::Signed& server_record) {
   entry.lot = lot_of(id);
   if (const auto held = servers_.find(id); held != servers_.end()) {
     TRY(const bool replaces, newer(held->second));
+    forget_outdated(id);
     if (replaces) held->second = std::move(entry);
     return replaces;
   }
@@ -216,6 +217,7 @@ Result<bool> Roster::accept(const wire::Signed& server_record) {
       his != servers_of_.end() && his->second >= servers_per_person_max)
     return fail(Errc::no_space, "person {} has {} servers already", person,
                 servers_per_person_max);
+  forget_outdated(id);
   return place(std::move(entry));
 }
 
@@ -302,10 +304,7 @@ Result<bool> Roster::revoke(const wire::Signed& revocation) {
   // A key in wrong hands may have claimed another person meanwhile: it is gone all the same.
   if (const auto held = servers_.find(facts.server); held != servers_.end()) remove(held);
   visitors_.erase(facts.server);
-  if (const auto held = outdated_.find(facts.server); held != outdated_.end()) {
-    --outdated_of_[held->second.member.person];
-    outdated_.erase(held);
-  }
+  forget_outdated(facts.server);
   return true;
 }
 

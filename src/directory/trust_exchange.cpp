@@ -1,6 +1,7 @@
 #include "directory/trust_exchange.h"
 
 #include "chance/draw.h"
+#include "crypto/hash.h"
 #include "net/methods.h"
 
 namespace spatter {
@@ -33,7 +34,7 @@ TrustExchange::TrustExchange(Parts parts, GenesisFacts genesis, std::unique_ptr<
     : parts_(parts), genesis_(std::move(genesis)), database_(std::move(database)), options_(options),
       book_(genesis_, [this](const PersonId& person) {
         return parts_.members.roster().is_admitted(person);
-      }, [this](const Digest& recovery) { return parts_.members.roster().is_committed(recovery); }),
+      }, [this](const PersonId& person) { return parts_.members.roster().commitment_of(person); }),
       allowances_(static_cast<double>(options.push_burst), static_cast<double>(options.push_per_s)),
       tasks_(parts.runtime.executor()) {}
 
@@ -73,7 +74,7 @@ Task<Result<std::unique_ptr<TrustExchange>>> TrustExchange::open(Parts parts, Ge
           return self->was_key_of(key, person, at);
         }},
        [self](const PersonId& person) { return self->rotations_of(person); },
-       [self](const auto& records, const ServerId& from) { return self->take_rotations(records, from); }});
+       [self](const auto& records, const ServerId& from) { self->take_rotations(records, from); }});
   if (auto loaded = co_await exchange->load(); !loaded) {
     co_await exchange->database_->close();
     co_return fail(std::move(loaded).error());
@@ -245,12 +246,18 @@ std::optional<PersonId> TrustExchange::person_with(const PersonId& key) const {
 
 std::vector<wire::Signed> TrustExchange::rotations_of(const PersonId& person) const {
   std::vector<wire::Signed> records;
-  for (const auto* entry : book_.rotations_of(person)) records.push_back(entry->record.record());
+  const auto held = book_.rotations_of(person);
+  if (held.empty()) return records;
+  if (weighed_as_.revision != revision_ || !weighed_.persons.contains(person)) static_cast<void>(standings());
+  // By clips he may have offered to commit to several keys; the one that was accepted counts.
+  const auto& commitment = weighed_.of(person).recovery;
+  for (const auto* entry : held)
+    if (commitment == sha256(entry->facts.key.view())) records.push_back(entry->record.record());
   return records;
 }
 
 /// Came with the list of members. What refers to something unknown may be offered again.
-bool TrustExchange::take_rotations(const google::protobuf::RepeatedPtrField<wire::Signed>& records,
+void TrustExchange::take_rotations(const google::protobuf::RepeatedPtrField<wire::Signed>& records,
                                    const ServerId& from) {
   bool fresh = false;
   for (const auto& record : records) {
@@ -267,10 +274,9 @@ bool TrustExchange::take_rotations(const google::protobuf::RepeatedPtrField<wire
     if (!added)
       parts_.runtime.log().warning("trust: a rotation from {} is refused: {}", from, added.error().message);
   }
-  if (!fresh) return false;
+  if (!fresh) return;
   changed();
   tasks_.spawn(save_soon());
-  return true;
 }
 
 Task<void> TrustExchange::save_soon() {

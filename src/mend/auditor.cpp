@@ -50,8 +50,8 @@ struct Auditor::State {
   Task<Result<Digest>> root_of(StripeId stripe, unsigned index);
   std::optional<std::uint64_t> size_at(const ServerId& holder, const StripeId& stripe, unsigned index) const;
   void judge(ServerId holder, const Challenge& challenge, Verdict verdict);
-  Task<void> report(ServerId holder, std::uint64_t epoch, const AuditCounts& counts,
-                    const std::vector<Challenge>& failed, const VrfProof& draw);
+  Task<void> report(ServerId holder, std::uint64_t epoch, AuditCounts counts,
+                    std::vector<Challenge> failed, VrfProof draw);
   Draw occasion(const ServerId& holder, std::uint64_t epoch) const {
     return {parts.identity.network, epoch, Purpose::audit, Digest{holder.bytes}};
   }
@@ -179,7 +179,10 @@ Task<std::vector<Verdict>> Auditor::State::ask(ServerId holder, std::uint64_t ep
     const auto& challenge = challenges[i];
     const auto& answer = message.answers(static_cast<int>(i));
     if (!answer.shown()) {
-      verdicts[i] = Verdict::missing;
+      // Released by the owner meanwhile, here as there: nothing is missing.
+      const bool known = parts.table.find(challenge.stripe) != nullptr;
+      const auto kept = known ? Result<std::optional<KeptStripe>>{} : co_await parts.shards.kept_stripe(challenge.stripe);
+      verdicts[i] = known || !kept || *kept ? Verdict::missing : Verdict::right;
       continue;
     }
     const std::uint64_t size = challenge.size;
@@ -251,9 +254,8 @@ Task<AuditCounts> Auditor::State::audit(ServerId holder, std::uint64_t epoch) {
 }
 
 /// Those who share stripes with the holder are told, and the holder itself.
-Task<void> Auditor::State::report(ServerId holder, std::uint64_t epoch, const AuditCounts& counts_now,
-                                  const std::vector<Challenge>& failed_now, const VrfProof& draw_now) {
-  const auto counts = counts_now;
+Task<void> Auditor::State::report(ServerId holder, std::uint64_t epoch, AuditCounts counts,
+                                  std::vector<Challenge> failed, VrfProof draw) {
   wire::AuditReport body;
   body.set_network(parts.identity.network.raw());
   body.set_auditor(parts.identity.server.raw());
@@ -264,13 +266,13 @@ Task<void> Auditor::State::report(ServerId holder, std::uint64_t epoch, const Au
   body.set_wrong(static_cast<std::uint32_t>(counts.wrong));
   body.set_missing(static_cast<std::uint32_t>(counts.missing));
   body.set_late(static_cast<std::uint32_t>(counts.late));
-  for (const auto& challenge : failed_now) {
+  for (const auto& challenge : failed) {
     if (body.failed_size() == failed_max) break;
     auto* one = body.add_failed();
     one->set_stripe(challenge.stripe.raw());
     one->set_index(challenge.index);
   }
-  body.set_draw(draw_now.data(), draw_now.size());
+  body.set_draw(draw.data(), draw.size());
   wire::MendReportRequest request;
   *request.add_reports() = sign_message(parts.identity.server_key, kind::audit, body);
   const auto bytes = request.SerializeAsString();
@@ -341,6 +343,9 @@ Task<Result<RpcReply>> Auditor::State::handle_audit(Caller caller, RpcRequest re
     if (challenge.leaf() > shard_bytes_max / leaf_bytes || challenge.index() > shard_index_max) continue;
     auto part = co_await parts.shards.read({stripe, challenge.index()}, challenge.leaf() * leaf_bytes, 1);
     if (!part) {
+      // What only cannot be read just now is no loss: no answer at all.
+      if (part.error().code != Errc::not_found && part.error().code != Errc::corrupt)
+        co_return fail(std::move(part).error());
       ++summary.not_shown;
       continue;
     }
@@ -367,6 +372,10 @@ Result<void> Auditor::State::take_report(const ServerId& from, const wire::Signe
     return fail(Errc::invalid, "an audit report of epoch {} in epoch {}", report.epoch(), now);
   if (holder == parts.identity.server) return {};
   if (!holders.contains(holder)) return {};  // no concern of ours
+  // Those who keep things with us, or for whom we keep something, have reason to ask.
+  const auto balances = parts.shards.balances();
+  if (!holders.contains(auditor) && std::ranges::find(balances, auditor, &ShardBalance::server) == balances.end())
+    return fail(Errc::denied, "server {} shares nothing with this one whose holders it could audit", auditor);
   auto& list = heard[holder];
   if (std::ranges::any_of(list, [&](const Heard& one) { return one.auditor == auditor && one.epoch == report.epoch(); }))
     return {};
@@ -375,7 +384,9 @@ Result<void> Auditor::State::take_report(const ServerId& from, const wire::Signe
   ++summary.auditors[auditor].reports;
   for (const auto& failed : report.failed()) {
     TRY(const auto stripe, StripeId::from(failed.stripe()));
-    if (failed.index() > shard_index_max || doubts.size() >= confirms_max) continue;
+    if (failed.index() > shard_index_max || doubts.size() >= confirms_max ||
+        std::ranges::count(doubts, auditor, &Doubt::auditor) >= failed_max)
+      continue;
     doubts.push_back({auditor, holder, stripe, static_cast<std::uint8_t>(failed.index())});
     confirm_wanted.set();
   }

@@ -92,9 +92,12 @@ void Mender::State::note(const KeptFacts& facts) {
   stripe.own.clear();
   stripe.own_lost = false;
   bool left_out = false;
+  if (const auto* entry = stripe.list.find(parts.identity.server))
+    for (const auto index : entry->indices)  // given to this server, and not here
+      stripe.own_lost |= std::ranges::find(facts.kept.shards, index, &KeptStripe::Shard::index) == facts.kept.shards.end();
   for (const auto& shard : facts.kept.shards) {
     const bool named = stripe.list.names(parts.identity.server, shard.index);
-    if (!named && shard.trial_until_ms == 0) left_out = true;
+    if (!named && shard.trial_until_ms <= 0) left_out = true;
     if (shard.lost) {
       stripe.own_lost |= named;
     } else {
@@ -136,12 +139,80 @@ std::optional<Duration> Mender::State::away(const ServerId& holder) {
   if (holder == parts.identity.server) return std::nullopt;
   const auto now = parts.runtime.now();
   const auto member = parts.members.find(holder);
+  Duration away{};
   if (member) {
     unknown_since.erase(holder);
     if (member->up) return std::nullopt;
-    return now - member->since;
+    away = now - member->since;
+  } else {
+    away = now - unknown_since.try_emplace(holder, now).first->second;
   }
-  return now - unknown_since.try_emplace(holder, now).first->second;
+  if (const auto at = seen.find(holder); at != seen.end())
+    away = std::max<Duration>(away, std::chrono::milliseconds(std::max<WallMs>(0, parts.runtime.wall_ms() - at->second)));
+  return away;
+}
+
+namespace {
+
+constexpr std::size_t seen_entry_bytes = 40;
+constexpr std::size_t seen_bytes_max = 16384 * seen_entry_bytes;
+constexpr WallMs save_seen_every_ms = 60'000;
+
+}  // namespace
+
+/// Of entries of 40 bytes: a server's id, and when it was last there, in wall milliseconds, little-endian.
+/// A file that cannot be read only means that everybody's absence begins now.
+Task<void> Mender::State::load_seen() {
+  const auto bytes = co_await parts.runtime.blocking(
+      [&] { return read_file(parts.runtime.disk(), options.seen_path, seen_bytes_max); });
+  if (!bytes) co_return;
+  const auto now = parts.runtime.wall_ms();
+  for (std::size_t at = 0; at + seen_entry_bytes <= bytes->size(); at += seen_entry_bytes) {
+    const auto id = ServerId::from(ByteView(*bytes).subspan(at, 32));
+    std::uint64_t when = 0;
+    for (std::size_t i = 8; i-- > 0;) when = when << 8 | (*bytes)[at + 32 + i];
+    if (id && static_cast<WallMs>(when) > 0 && static_cast<WallMs>(when) <= now) seen[*id] = static_cast<WallMs>(when);
+  }
+}
+
+Task<void> Mender::State::save_seen() {
+  const auto now = parts.runtime.wall_ms();
+  std::set<ServerId> wanted_ids;
+  for (const auto& [id, stripe] : stripes)
+    for (const auto& holder : stripe.list.holders) wanted_ids.insert(holder.server);
+  wanted_ids.erase(parts.identity.server);
+  std::erase_if(seen, [&](const auto& entry) { return !wanted_ids.contains(entry.first); });
+  for (const auto& id : wanted_ids)
+    if (parts.members.is_up(id)) seen[id] = now;
+    else seen.try_emplace(id, now);
+  if (now - seen_saved_ms < save_seen_every_ms && now >= seen_saved_ms) co_return;
+  seen_saved_ms = now;
+  Bytes content;
+  for (const auto& [id, when] : seen) {
+    content.insert(content.end(), id.bytes.begin(), id.bytes.end());
+    for (int i = 0; i < 8; ++i) content.push_back(static_cast<std::uint8_t>(static_cast<std::uint64_t>(when) >> (8 * i)));
+  }
+  const auto saved = co_await parts.runtime.blocking(
+      [&] { return write_file_durably(parts.runtime.disk(), options.seen_path, content); });
+  if (!saved) parts.runtime.log().debug("who was there when could not be saved: {}", saved.error().message);
+}
+
+/// Stripes of which shards have gone: the owner has released them, or they were let go.
+Task<void> Mender::State::look_at_released() {
+  for (const auto& id : std::exchange(released, {})) {
+    const auto facts = co_await kept(id);
+    if (!facts) continue;
+    if (*facts) {
+      note(**facts);
+      continue;
+    }
+    stripes.erase(id);
+    failed.erase(id);
+    promises.erase(id);
+    claims.erase(id);
+    trials.erase(id);
+    surplus.erase(id);
+  }
 }
 
 bool Mender::State::is_gone(const ServerId& holder) {
@@ -238,6 +309,8 @@ Task<void> Mender::State::look() {
     const auto at = stripes.find(id);
     if (at != stripes.end()) judge(id, at->second);
   }
+  co_await look_at_released();
+  co_await save_seen();
   co_await catch_up_with_returned();
   for (const auto& id : std::vector(surplus.begin(), surplus.end())) co_await settle_surplus(id);
   for (const auto& id : ids)
@@ -274,6 +347,21 @@ Task<void> Mender::State::end_trials() {
   for (const auto& [id, until] : trials)
     if (until <= now) over.push_back(id);
   for (const auto& id : over) {
+    // The list that names this server for it may not have come yet: others are asked, and as long as
+    // nobody answers it stays.
+    bool answered = false;
+    if (const auto at = stripes.find(id); at != stripes.end()) {
+      const auto version = at->second.list.version;
+      const auto holders = at->second.list.holders;
+      for (const auto& holder : holders) {
+        if (answered || holder.server == parts.identity.server || !parts.members.is_up(holder.server)) continue;
+        answered = (co_await catch_up_with(holder.server, {{id, version}})).has_value();
+      }
+    }
+    if (!answered) {
+      trials[id] = parts.runtime.now() + options.trial;
+      continue;
+    }
     trials.erase(id);
     const auto kept = co_await parts.shards.kept_stripe(id);
     if (!kept || !*kept) continue;
@@ -283,9 +371,8 @@ Task<void> Mender::State::end_trials() {
     if (keys.empty()) continue;
     parts.runtime.log().info("stripe {}: {} rebuilt shards that no list of holders has named are let go", id,
                              keys.size());
-    if (auto gone = co_await parts.shards.let_go(std::move(keys)); !gone)
+    if (auto gone = co_await parts.shards.let_go(std::move(keys), (*kept)->holders_version, true); !gone)
       parts.runtime.log().warning("mending: {}", gone.error().message);
-    if (const auto left = co_await parts.shards.kept_stripe(id); left && !*left) stripes.erase(id);
   }
 }
 
@@ -338,6 +425,11 @@ Task<Result<void>> Mender::start() {
   auto& state = *state_;
   state.on_told_owner = &on_told_owner;
   state.count_machines();
+  co_await state.load_seen();
+  state.parts.shards.on_released([&state](const std::vector<ShardKey>& keys) {
+    for (const auto& key : keys) state.released.insert(key.stripe);
+    state.wanted.set();
+  });
   CO_TRY_VOID(co_await state.load());
   const auto serve = [&](std::uint16_t number, State::Handle handle) {
     state.parts.rpc.serve(number, [weak = std::weak_ptr(state_), handle](Caller caller, RpcRequest request) {
@@ -357,6 +449,8 @@ Task<Result<void>> Mender::start() {
 Task<void> Mender::stop() {
   auto& state = *state_;
   if (state.subscription) state.parts.members.unsubscribe(std::exchange(state.subscription, 0));
+  state.parts.shards.on_released({});
+  state.on_told_owner = nullptr;
   co_await state.tasks.stop();
   co_await state.groups.stop();
 }

@@ -53,6 +53,9 @@ struct Mender::State {
   Result<KeptFacts> check(KeptStripe kept, bool loading) const;
   SignsForOwner signs() const;
   Task<void> end_trials();
+  Task<void> look_at_released();
+  Task<void> load_seen();
+  Task<void> save_seen();
   Task<void> heal_own(StripeId id);
   void start_repairs();
 
@@ -76,6 +79,7 @@ struct Mender::State {
   Task<Result<void>> claim(std::shared_ptr<Job> job);
   Task<void> ask_claim(std::shared_ptr<Job> job, StepPtr step, ServerId holder);
   Result<void> grant(const KeptFacts& kept, const ServerId& coordinator);
+  Task<bool> shows(ServerId holder, StripeId stripe, unsigned index);
   Task<Result<void>> agree(std::shared_ptr<Job> job);
   Task<void> ask_signature(std::shared_ptr<Job> job, StepPtr step, ServerId holder);
   Task<Result<RpcReply>> handle_sign(Caller caller, RpcRequest request);
@@ -106,6 +110,11 @@ struct Mender::State {
   std::uint64_t lost_here = 0;                  ///< shards of the own half, when they were last looked at
   /// Shards that were found wrong or missing at holders that are up.
   std::map<StripeId, std::set<std::pair<unsigned, ServerId>>> failed;
+  /// When other servers were last seen, by the wall clock, from before this start: nobody becomes present
+  /// by our having been off. Kept in a file.
+  std::map<ServerId, WallMs> seen;
+  WallMs seen_saved_ms = 0;
+  std::set<StripeId> released;                  ///< to be looked at: shards of theirs have gone
   std::set<ServerId> gone_before;               ///< as of the last look
   std::map<ServerId, TimePoint> unknown_since;  ///< holders that are no members
   std::set<StripeId> repairing;
@@ -121,6 +130,8 @@ struct Mender::State {
   struct Claim {
     ServerId coordinator;
     TimePoint until{};
+    std::uint64_t version = 0;  ///< of the list that is to be followed
+    std::set<ServerId> had;     ///< who has had his time with that one
   };
   std::map<StripeId, Claim> claims;
   std::set<StripeId> surplus;                   ///< lists have left this server out

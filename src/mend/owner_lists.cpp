@@ -9,7 +9,9 @@ namespace {
 
 constexpr std::size_t chains_per_call = 64;
 constexpr unsigned versions_page = 1024;
-constexpr std::size_t incoming_max = 4096;
+constexpr std::size_t incoming_max = 256;
+/// Nobody's clock is so wrong, and no list of ours so old.
+constexpr std::uint64_t ahead_max_ms = 24 * 3600 * 1000;
 constexpr CallOptions tell_options{.timeout = std::chrono::seconds(30)};
 
 }  // namespace
@@ -29,8 +31,11 @@ Task<void> OwnerLists::stop() {
 }
 
 void OwnerLists::told(wire::HolderChain chain) {
-  if (incoming_.size() >= incoming_max) return;  // they are asked for again at the next comparison
-  incoming_.push_back(std::move(chain));
+  if (chain.lists().empty()) return;
+  const auto newest = read_holder_list(chain.lists(chain.lists_size() - 1).body());
+  // What is dropped here is asked for again at the next comparison.
+  if (!newest || !parts_.table.find(newest->stripe) || incoming_.size() >= incoming_max) return;
+  incoming_[newest->stripe] = std::move(chain);
   wanted_.set();
 }
 
@@ -53,6 +58,30 @@ HolderList OwnerLists::list_of(const Stripe& stripe) const {
   return list;
 }
 
+/// A holder that is there, or was so lately that the owner's keeper still reckons with it.
+bool OwnerLists::stands(const ServerId& holder) const {
+  return holder == parts_.identity.server || parts_.members.is_up(holder);
+}
+
+/// Holders may have changed while the owner was away, and then more than half of those whom he knows have
+/// signed that. So he says nothing of his own before he has heard from more than half of them.
+bool OwnerLists::may_make(const Told& told) const {
+  if (unproven_.contains(told.seen->id) || incoming_.contains(told.seen->id)) return false;
+  std::set<ServerId> holders, heard;
+  for (const auto& shard : told.seen->shards) {
+    if (shard.lost) continue;
+    holders.insert(shard.holder);
+    if (shard.holder == parts_.identity.server || compared_.contains(shard.holder)) heard.insert(shard.holder);
+  }
+  return 2 * heard.size() > holders.size();
+}
+
+void OwnerLists::close(Told& told, const StripeId& id, const ServerId& holder) {
+  told.open.erase(holder);
+  open_[holder].erase(id);
+  if (told.open.empty()) told.chain.Clear();
+}
+
 std::uint64_t OwnerLists::next_version() {
   last_version_ = std::max(last_version_ + 1, static_cast<std::uint64_t>(parts_.runtime.wall_ms()));
   return last_version_;
@@ -61,7 +90,9 @@ std::uint64_t OwnerLists::next_version() {
 Task<void> OwnerLists::run() {
   while (true) {
     wanted_.reset();
-    for (auto& chain : std::exchange(incoming_, {}))
+    auto chains = std::exchange(incoming_, {});
+    for (auto& [id, chain] : unproven_) chains.try_emplace(id, chain);
+    for (auto& [id, chain] : chains)
       if (auto taken = co_await take_in(std::move(chain)); !taken)
         parts_.runtime.log().info("holders that have changed: {}", taken.error().message);
     std::erase_if(compared_, [&](const ServerId& holder) { return !parts_.members.is_up(holder); });
@@ -112,10 +143,12 @@ void OwnerLists::look() {
     });
   }
   for (auto& [id, told] : told_) {
-    if (told.version != 0 || now - told.since < options_.tell_after) continue;
-    const auto list = list_of(*told.seen);
+    if (told.version != 0 || now - told.since < options_.tell_after || !may_make(told)) continue;
+    auto list = list_of(*told.seen);
     if (list.holders.empty()) continue;
-    told.version = next_version();
+    list.version = told.version = next_version();
+    list.made_ms = parts_.runtime.wall_ms();
+    told.chain = make_owner_chain(parts_.identity.server_key, list);
     for (const auto& holder : told.open) open_[holder].erase(id);
     told.open.clear();
     for (const auto& holder : list.holders) {
@@ -145,21 +178,15 @@ Task<Result<void>> OwnerLists::tell_some(ServerId holder) {
   }
   wire::MendTellRequest request;
   std::map<StripeId, std::uint64_t> versions;
-  std::vector<HolderList> lists;
   for (const auto& id : ids) {
     const auto at = told_.find(id);
-    if (at == told_.end() || at->second.version == 0) {
+    if (at == told_.end() || at->second.version == 0 || at->second.chain.lists().empty()) {
       open_[holder].erase(id);
       continue;
     }
-    auto list = list_of(*at->second.seen);
-    list.version = versions[id] = at->second.version;
-    list.made_ms = parts_.runtime.wall_ms();
-    lists.push_back(std::move(list));
+    versions[id] = at->second.version;
+    *request.add_chains() = at->second.chain;
   }
-  co_await parts_.runtime.blocking([&] {
-    for (auto& list : lists) *request.add_chains() = make_owner_chain(parts_.identity.server_key, std::move(list));
-  });
   if (request.chains().empty()) co_return Result<void>{};
   std::set<StripeId> known;
   if (holder == parts_.identity.server) {
@@ -184,8 +211,7 @@ Task<Result<void>> OwnerLists::tell_some(ServerId holder) {
       ++refused;
       continue;
     }
-    at->second.open.erase(holder);
-    open_[holder].erase(id);
+    close(at->second, id, holder);
   }
   if (refused > 0) co_return fail(Errc::denied, "it does not take the lists of {} stripes", refused);
   co_return Result<void>{};
@@ -210,23 +236,42 @@ Task<Result<void>> OwnerLists::compare_with(ServerId holder) {
       after = entry.stripe();
       CO_TRY(const auto id, StripeId::from(entry.stripe()));
       const auto at = told_.find(id);
-      if (at == told_.end() || entry.version() == 0) continue;
+      if (at == told_.end()) continue;
       auto& told = at->second;
-      last_version_ = std::max(last_version_, entry.version());
-      if (as_text(told.content) == entry.content()) {
-        told.version = std::max(told.version, entry.version());
-        told.open.erase(holder);
-        open_[holder].erase(id);
-      } else if (entry.version() > told.version) {
+      if (told.version != 0 && entry.version() == told.version) {
+        close(told, id, holder);
+      } else if (told.version != 0 && entry.version() < told.version) {
+        if (told.chain.lists().empty()) told.version = 0;  // made anew, and told to all
+      } else if (entry.version() > told.version &&
+                 entry.version() <= static_cast<std::uint64_t>(parts_.runtime.wall_ms()) + ahead_max_ms) {
         auto chain = co_await ask_chain(holder, id);
-        if (chain) {
-          if (auto taken = co_await take_in(std::move(*chain)); !taken)
-            parts_.runtime.log().info("holders that have changed: {}", taken.error().message);
-        }
+        if (!chain) continue;
+        if (auto heard = co_await hear(holder, std::move(*chain)); !heard)
+          parts_.runtime.log().info("holders that have changed: {}", heard.error().message);
       }
     }
     if (!message.more() || message.entries().empty()) co_return Result<void>{};
   }
+}
+
+/// A holder knows a list that is newer than ours, or ours of before this start: when it says what the
+/// table says, it is ours again, and the others are told the same; else it is what holders have changed.
+Task<Result<void>> OwnerLists::hear(ServerId holder, wire::HolderChain chain) {
+  if (chain.lists().empty()) co_return Result<void>{};
+  CO_TRY(const auto newest, read_holder_list(chain.lists(chain.lists_size() - 1).body()));
+  const auto at = told_.find(newest.stripe);
+  if (at == told_.end() || holder_list_content(newest) != at->second.content) co_return co_await take_in(std::move(chain));
+  auto& told = at->second;
+  if (newest.version <= told.version) co_return Result<void>{};
+  last_version_ = std::max(last_version_, newest.version);
+  told.version = newest.version;
+  told.chain = std::move(chain);
+  for (const auto& one : newest.holders) {
+    told.open.insert(one.server);
+    open_[one.server].insert(newest.stripe);
+  }
+  close(told, newest.stripe, holder);
+  co_return Result<void>{};
 }
 
 Task<Result<wire::HolderChain>> OwnerLists::ask_chain(ServerId holder, StripeId stripe,
@@ -248,7 +293,10 @@ Task<Result<void>> OwnerLists::take_in(wire::HolderChain chain) {
   if (chain.lists().empty()) co_return Result<void>{};
   CO_TRY(const auto newest, read_holder_list(chain.lists(chain.lists_size() - 1).body()));
   const auto stripe = parts_.table.find(newest.stripe);
-  if (!stripe || !newest.previous) co_return Result<void>{};
+  if (!stripe || !newest.previous) {
+    unproven_.erase(newest.stripe);
+    co_return Result<void>{};
+  }
   CO_TRY(const auto bytes, co_await parts_.table.descriptor(newest.stripe));
   wire::Signed record;
   if (!record.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
@@ -269,11 +317,17 @@ Task<Result<void>> OwnerLists::take_in(wire::HolderChain chain) {
     co_return Result<void>{};
   last_version_ = std::max(last_version_, newest.version);
 
+  // What the owner has by receipt from somebody who is there needs nobody else's.
+  const auto has = [&](unsigned index) {
+    return std::ranges::any_of(stripe->shards, [&](const PlacedShard& shard) {
+      return shard.index == index && !shard.lost && stands(shard.holder);
+    });
+  };
   std::vector<ShardReceipt> receipts;
   std::size_t unproven = 0;
   for (const auto& holder : newest.holders) {
     const bool all_known = std::ranges::all_of(holder.indices, [&](unsigned index) {
-      return std::ranges::any_of(stripe->shards, [&](const PlacedShard& shard) {
+      return has(index) || std::ranges::any_of(stripe->shards, [&](const PlacedShard& shard) {
         return shard.index == index && shard.holder == holder.server && !shard.lost;
       });
     });
@@ -283,12 +337,14 @@ Task<Result<void>> OwnerLists::take_in(wire::HolderChain chain) {
       ++unproven;
       continue;
     }
-    for (const auto index : holder.indices)
-      for (const auto& contract : contracts)
-        if (is_receipt(contract, *descriptor, index, holder.server)) {
-          receipts.push_back({index, holder.server, to_bytes(as_bytes(contract.SerializeAsString()))});
-          break;
-        }
+    for (const auto index : holder.indices) {
+      if (has(index)) continue;
+      const auto receipt = std::ranges::find_if(contracts, [&](const wire::Contract& contract) {
+        return is_receipt(contract, *descriptor, index, holder.server);
+      });
+      if (receipt != contracts.end())
+        receipts.push_back({index, holder.server, to_bytes(as_bytes(receipt->SerializeAsString()))});
+    }
   }
   const auto count = receipts.size();
   if (!receipts.empty()) CO_TRY_VOID(co_await parts_.table.add_shards(newest.stripe, std::move(receipts)));
@@ -302,7 +358,8 @@ Task<Result<void>> OwnerLists::take_in(wire::HolderChain chain) {
   std::size_t gone = 0;
   if (now)
     for (const auto& shard : now->shards) {
-      if (shard.lost || newest.names(shard.holder, shard.index) ||
+      // Who is there is asked what he has anyway; and few may take from nobody.
+      if (shard.lost || facts->by_few || stands(shard.holder) || newest.names(shard.holder, shard.index) ||
           std::ranges::none_of(before, [&](const HolderList& list) { return list.names(shard.holder, shard.index); }))
         continue;
       ++gone;
@@ -312,6 +369,11 @@ Task<Result<void>> OwnerLists::take_in(wire::HolderChain chain) {
     ++taken_in_;
     parts_.runtime.log().info("stripe {}: its holders have rebuilt it: {} shards are new, {} are gone", newest.stripe,
                               count, gone);
+  }
+  if (unproven > 0) {
+    unproven_[newest.stripe] = chain;
+  } else {
+    unproven_.erase(newest.stripe);
   }
   if (unproven > 0)
     co_return fail(Errc::unavailable, "stripe {}: {} of its new holders could not be asked for their receipts",

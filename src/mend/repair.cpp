@@ -172,8 +172,9 @@ Task<void> Mender::State::place_one(std::shared_ptr<Job> job, StepPtr step, unsi
   Result<wire::Contract> receipt = fail(Errc::unavailable, "not sent");
   if (holder == own.server) {
     const auto trial = std::chrono::duration_cast<std::chrono::milliseconds>(options.trial).count();
+    const bool listed = job->kept.facts->newest.names(own.server, index);
     receipt = co_await parts.shards.put_rebuilt(own.server, job->kept.signed_descriptor, std::move(offer), shard,
-                                                now + trial);
+                                                listed ? rebuilt_for_good : now + trial);
   } else {
     co_await pace(shard.size(), job->danger);
     wire::MendPutRequest request;
@@ -284,9 +285,12 @@ Task<void> Mender::State::heal_own(StripeId id) {
     for (const auto& holder : list.holders)
       for (const auto index : holder.indices)
         if (counts(id, index, holder.server)) job->present[index] = holder.server;
-    for (const auto& shard : job->kept.kept.shards)
-      if (shard.lost && list.names(parts.identity.server, shard.index))
-        job->wanted.emplace_back(shard.index, parts.identity.server);
+    if (const auto* entry = list.find(parts.identity.server))
+      for (const auto index : entry->indices) {
+        const auto& here = job->kept.kept.shards;
+        const auto at = std::ranges::find(here, index, &KeptStripe::Shard::index);
+        if (at == here.end() || at->lost) job->wanted.emplace_back(index, parts.identity.server);
+      }
     if (job->wanted.empty()) co_return Result<void>{};
     CO_TRY_VOID(co_await fetch(job));
     auto built = co_await parts.runtime.blocking([&] { return rebuild(*job); });

@@ -46,14 +46,30 @@ Result<void> Mender::State::can_agree(Job& job) {
 /// fetch and send what one of them will throw away.
 Result<void> Mender::State::grant(const KeptFacts& facts, const ServerId& coordinator) {
   const auto& now = facts.facts->newest;
-  const auto at = claims.find(now.stripe);
-  if (at != claims.end() && at->second.coordinator != coordinator && at->second.until > parts.runtime.now() &&
-      (at->second.coordinator == parts.identity.server || parts.members.is_up(at->second.coordinator))) {
-    const ServerId both[] = {at->second.coordinator, coordinator};
-    if (coordinators(now.stripe, now.version, both).front() != coordinator)
-      return fail(Errc::busy, "stripe {}: server {} is rebuilding it", now.stripe, at->second.coordinator);
+  auto& claim = claims[now.stripe];
+  if (claim.version != now.version) claim = {.coordinator = {}, .until = {}, .version = now.version, .had = {}};
+  const bool held = claim.until > parts.runtime.now() &&
+                    (claim.coordinator == parts.identity.server || parts.members.is_up(claim.coordinator));
+  if (held && claim.coordinator == coordinator) return {};
+  // Each has his time once, so that nobody keeps others off by asking again and again; when all had theirs
+  // it begins anew.
+  if (claim.had.contains(coordinator)) {
+    if (held) return fail(Errc::busy, "stripe {}: server {} is rebuilding it", now.stripe, claim.coordinator);
+    const bool another = std::ranges::any_of(now.holders, [&](const HolderEntry& holder) {
+      return !claim.had.contains(holder.server) && parts.members.is_up(holder.server);
+    });
+    if (another && claim.until + options.claim > parts.runtime.now())
+      return fail(Errc::busy, "stripe {}: it is for others to rebuild it", now.stripe);
+    claim.had.clear();
   }
-  claims[now.stripe] = {coordinator, parts.runtime.now() + options.claim};
+  if (held) {
+    const ServerId both[] = {claim.coordinator, coordinator};
+    if (coordinators(now.stripe, now.version, both).front() != coordinator)
+      return fail(Errc::busy, "stripe {}: server {} is rebuilding it", now.stripe, claim.coordinator);
+  }
+  claim.coordinator = coordinator;
+  claim.until = parts.runtime.now() + options.claim;
+  claim.had.insert(coordinator);
   return {};
 }
 
@@ -89,7 +105,6 @@ Task<Result<void>> Mender::State::claim(std::shared_ptr<Job> job) {
   const bool met = is_met(quorum, now, job->signers);
   job->signers.clear();
   if (met) co_return Result<void>{};
-  claims.erase(job->id);
   co_return fail(Errc::busy, "{}", job->refusals.empty() ? fmt::format("stripe {}: its holders do not answer", job->id)
                                                           : job->refusals.front().message);
 }
@@ -222,6 +237,8 @@ Result<void> Mender::State::check_added(const KeptFacts& facts, const HolderList
                                         const google::protobuf::RepeatedPtrField<wire::Contract>& receipts,
                                         const ServerId& asker) {
   std::set<std::pair<unsigned, ServerId>> signed_for;
+  if (receipts.size() > 2 * static_cast<int>(facts.descriptor.n))
+    return fail(Errc::invalid, "stripe {}: {} receipts for {} shards", next.stripe, receipts.size(), facts.descriptor.n);
   for (const auto& receipt : receipts) {
     TRY(const auto terms, check_contract(receipt));
     if (is_receipt(receipt, facts.descriptor, terms.index, terms.holder)) signed_for.insert({terms.index, terms.holder});
@@ -257,7 +274,10 @@ Task<Result<RpcReply>> Mender::State::handle_sign(Caller caller, RpcRequest requ
   const auto& now = facts->facts->newest;
   if (told.version < now.version)
     co_return fail(Errc::exists, "stripe {}: the holders have changed: list {} is known here", now.stripe, now.version);
-  CO_TRY_VOID(grant(*facts, caller.server));
+  const bool holds = now.find(caller.server) != nullptr;
+  if (holds) CO_TRY_VOID(grant(*facts, caller.server));
+  if (message.body().empty() && !holds)
+    co_return fail(Errc::denied, "stripe {}: server {} does not hold it", now.stripe, caller.server);
   if (message.body().empty()) co_return RpcReply{wire::MendSignReply().SerializeAsString(), {}};
   CO_TRY(const auto next, read_holder_list(message.body()));
   if (next.stripe != now.stripe) co_return fail(Errc::invalid, "a list of stripe {} to follow one of {}", next.stripe, now.stripe);
@@ -270,6 +290,10 @@ Task<Result<RpcReply>> Mender::State::handle_sign(Caller caller, RpcRequest requ
       co_return fail(Errc::invalid, "stripe {}: shard {} of {}", next.stripe, holder.indices.back(), facts->descriptor.n);
   CO_TRY_VOID(check_added(*facts, next, message.receipts(), caller.server));
   CO_TRY_VOID(co_await check_removed(*facts, next));
+  // Asking others took its time: meanwhile another list may have come.
+  if (const auto stored = co_await parts.shards.kept_stripe(next.stripe);
+      !stored || !*stored || (*stored)->holders_version != now.version)
+    co_return fail(Errc::exists, "stripe {}: the holders have changed", next.stripe);
   CO_TRY_VOID(promise(next.stripe, next, message.body()));
   const auto signature = sign_holder_list(parts.identity.server_key, message.body());
   wire::MendSignReply reply;

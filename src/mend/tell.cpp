@@ -173,16 +173,22 @@ Task<void> Mender::State::settle_surplus(StripeId id) {
     std::vector<ShardKey> needless;
     for (const auto& shard : job->kept.kept.shards) {
       if (shard.trial_until_ms > 0 || list.names(parts.identity.server, shard.index)) continue;
-      const bool elsewhere = std::ranges::any_of(list.holders, [&](const HolderEntry& holder) {
-        return list.names(holder.server, shard.index) && counts(id, shard.index, holder.server);
-      });
+      // Somebody must have it who is there and says so: what is only listed may be gone.
+      bool elsewhere = false, listed_with_somebody = false;
       unsigned copies = 0;
-      for (const auto& holder : list.holders) copies += counts(id, holder.indices.front(), holder.server);
-      // With k = 1 any three copies will do.
-      const bool enough = elsewhere || (job->kept.descriptor.k == 1 && copies >= job->kept.descriptor.n);
+      const bool single = job->kept.descriptor.k == 1;  // any three copies will do
+      for (const auto& holder : list.holders)
+        for (const auto index : holder.indices) {
+          if (!single && index != shard.index) continue;
+          listed_with_somebody |= counts(id, index, holder.server);
+          if (shard.lost || !parts.members.is_up(holder.server) || !co_await shows(holder.server, id, index)) continue;
+          elsewhere |= index == shard.index;
+          ++copies;
+        }
+      const bool enough = elsewhere || (single && copies >= job->kept.descriptor.n);
       if (shard.lost || (enough && !job->kept.facts->by_few)) {
         needless.push_back({id, shard.index});
-      } else if (!enough) {
+      } else if (!enough && !listed_with_somebody) {
         CO_TRY(auto listed, co_await parts.shards.list(
                                 {.person = std::nullopt, .after = before_key({id, shard.index}), .limit = 1}));
         if (!listed.shards.empty() && listed.shards.front().key == ShardKey{id, shard.index})
@@ -190,7 +196,7 @@ Task<void> Mender::State::settle_surplus(StripeId id) {
       }
     }
     if (!needless.empty()) {
-      CO_TRY(const auto gone, co_await parts.shards.let_go(std::move(needless)));
+      CO_TRY(const auto gone, co_await parts.shards.let_go(std::move(needless), list.version, false));
       done.let_go += gone;
     }
     if (!job->receipts.empty()) {
@@ -206,6 +212,9 @@ Task<void> Mender::State::settle_surplus(StripeId id) {
       stripes.erase(id);
       surplus.erase(id);
     }
+    // What is still left over waits for those who are to have it.
+    if (const auto again = stripes.find(id); again != stripes.end() && surplus.contains(id))
+      again->second.again_at = parts.runtime.now() + options.again_after;
     co_return Result<void>{};
   };
   if (const auto settled = co_await settle(); !settled) {
@@ -213,6 +222,22 @@ Task<void> Mender::State::settle_surplus(StripeId id) {
     if (const auto again = stripes.find(id); again != stripes.end())
       again->second.again_at = parts.runtime.now() + options.again_after;
   }
+}
+
+/// Whether a holder that is there says that it has a shard whole.
+Task<bool> Mender::State::shows(ServerId holder, StripeId stripe, unsigned index) {
+  if (holder == parts.identity.server) {
+    const auto whole = co_await parts.shards.check({{stripe, index}}, false);
+    co_return whole && whole->front();
+  }
+  wire::ShardCheckRequest request;
+  auto* shard = request.add_shards();
+  shard->set_stripe(stripe.raw());
+  shard->set_index(index);
+  const auto reply = co_await parts.rpc.call(
+      holder, {.method = method::shard_check, .body = request.SerializeAsString(), .payload = {}}, tell_options);
+  wire::ShardCheckReply message;
+  co_return reply && message.ParseFromString(reply->body) && message.whole_size() == 1 && message.whole(0);
 }
 
 Task<Result<RpcReply>> Mender::State::handle_tell(Caller caller, RpcRequest request) {
@@ -294,7 +319,7 @@ Task<Result<RpcReply>> Mender::State::handle_versions(Caller caller, RpcRequest 
 }
 
 Task<Result<RpcReply>> Mender::State::handle_put(Caller caller, RpcRequest request) {
-  CO_TRY_VOID(member(caller));
+  CO_TRY(const auto person, member(caller));
   wire::MendPutRequest message;
   if (!message.ParseFromString(request.body)) co_return fail(Errc::invalid, "a mend.put request that cannot be read");
   CO_TRY(const auto descriptor, check_descriptor(message.stripe_descriptor()));
@@ -305,13 +330,18 @@ Task<Result<RpcReply>> Mender::State::handle_put(Caller caller, RpcRequest reque
   CO_TRY(const auto facts, check_holder_chain(message.chain(), descriptor, signs_for));
   if (!facts.newest.find(caller.server))
     co_return fail(Errc::denied, "stripe {}: server {} is not among its holders", descriptor.stripe, caller.server);
+  // The owner's own writes come with his contract, and are held to his share.
+  if (person == descriptor.person && person != parts.identity.person)
+    co_return fail(Errc::denied, "stripe {}: its owner's servers write it themselves", descriptor.stripe);
   if (!parts.members.is_trusted(descriptor.person))
     co_return fail(Errc::denied, "person {} is not trusted: nobody keeps anything of his", descriptor.person);
   CO_TRY(const auto terms, check_offer(message.contract()));
   const auto now = parts.runtime.wall_ms();
   if (terms.until_ms > now + term_max_ms)
     co_return fail(Errc::invalid, "stripe {}: a contract until {}", descriptor.stripe, terms.until_ms);
-  const auto trial = now + std::chrono::duration_cast<std::chrono::milliseconds>(options.trial).count();
+  const bool listed = facts.newest.names(parts.identity.server, terms.index);  // and it was lost here
+  const auto trial =
+      listed ? rebuilt_for_good : now + std::chrono::duration_cast<std::chrono::milliseconds>(options.trial).count();
   wire::MendPutReply reply;
   CO_TRY(*reply.mutable_contract(),
          co_await parts.shards.put_rebuilt(caller.server, std::move(*message.mutable_stripe_descriptor()),

@@ -566,9 +566,7 @@ Task<void> DirectoryDesk::publish_loop() {
 }
 
 void DirectoryDesk::key_changed() {
-  person_published_ = health_published_ = {};
-  stripes_published_.clear();
-  stripes_seen_ = 0;
+  publish_anew_ = true;
   changed_.set();
   publish_wanted_.set();
 }
@@ -588,12 +586,19 @@ Task<bool> DirectoryDesk::publish(Published& before, std::uint64_t what, RecordK
     parts_.runtime.log().debug("directory: not published: {}", stored.error().message);
     co_return false;
   }
+  if (publish_anew_) co_return false;  // signed with a key that has changed meanwhile
   before = {what, parts_.runtime.now()};
   co_return true;
 }
 
+/// Alone changes what has been published: publish() keeps hold of it while it waits.
 Task<void> DirectoryDesk::look_to_publish() {
   const auto permit = co_await publishing_.lock();
+  if (std::exchange(publish_anew_, false)) {
+    person_published_ = health_published_ = {};
+    stripes_published_.clear();
+    stripes_seen_ = 0;
+  }
   const auto& own = parts_.identity;
   const auto* entry = parts_.members.roster().find(own.server);
   if (!entry || !directory_) co_return;

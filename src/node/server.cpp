@@ -469,6 +469,13 @@ Task<Result<ServerId>> Server::forget(std::string which, bool even_if_up) {
   std::vector<Member> matching;
   for (auto& member : state_->members->all())
     if (member.id.hex().starts_with(which)) matching.push_back(std::move(member));
+  const auto connected = state_->rpc->connected();
+  for (const auto& [id, entry] : state_->members->roster().outdated()) {
+    const bool is_there = std::ranges::find(matching, id, &Member::id) != matching.end();
+    if (is_there || !id.hex().starts_with(which)) continue;
+    matching.push_back(entry.member);
+    matching.back().up = std::ranges::find(connected, id) != connected.end();
+  }
   if (which.empty() || matching.empty())
     co_return fail(Errc::not_found, "no server of this network has an id that begins with \"{}\"",
                    which);

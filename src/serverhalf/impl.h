@@ -39,7 +39,7 @@ class ShardStore::Impl {
                                                        std::size_t limit);
   Task<Result<bool>> set_holders(StripeId stripe, std::uint64_t version, Bytes chain,
                                  std::vector<std::uint8_t> confirmed);
-  Task<Result<std::uint32_t>> let_go(std::vector<ShardKey> keys);
+  Task<Result<std::uint32_t>> let_go(std::vector<ShardKey> keys, std::uint64_t holders_version, bool on_trial);
   Task<Result<std::uint64_t>> begin(Asker asker, ShardKey key, std::uint64_t size, WriterMark mark);
   Task<Result<void>> write(Asker asker, std::uint64_t handle, std::uint64_t offset, Buffer piece);
   Task<Result<wire::Contract>> commit(Asker asker, std::uint64_t handle, wire::Signed descriptor,
@@ -72,6 +72,7 @@ class ShardStore::Impl {
   serverhalf::Ledger& ledger() { return ledger_; }
   ShardStoreOptions& options() { return options_; }
   std::function<void()> on_lost;
+  std::function<void(const std::vector<ShardKey>&)> on_released;
   std::function<void(const PersonId&, const ServerId&)> on_root;
 
  private:

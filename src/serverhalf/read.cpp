@@ -235,15 +235,25 @@ Task<Result<std::uint32_t>> ShardStore::Impl::release_all(const std::vector<Entr
         first, std::min(release_portion, entries.size() - first));
     CO_TRY_VOID(co_await release_some(portion));
   }
+  if (on_released && !entries.empty()) {
+    std::vector<ShardKey> keys;
+    for (const Entry& entry : entries) keys.push_back(entry.key);
+    on_released(keys);
+  }
   co_return static_cast<std::uint32_t>(entries.size());
 }
 
-Task<Result<std::uint32_t>> ShardStore::Impl::let_go(std::vector<ShardKey> keys) {
+Task<Result<std::uint32_t>> ShardStore::Impl::let_go(std::vector<ShardKey> keys, std::uint64_t holders_version,
+                                                     bool on_trial) {
   const auto holds = co_await lock_all(keys);
   CO_TRY(const auto entries,
          co_await database_->read_for<std::vector<Entry>>([&](Connected& db) -> Result<std::vector<Entry>> {
            std::vector<Entry> found;
            for (const ShardKey& key : keys) {
+             TRY(const auto kept, index::kept_stripe(db, key.stripe));
+             if (!kept || kept->holders_version != holders_version) continue;
+             const auto shard = std::ranges::find(kept->shards, key.index, &KeptStripe::Shard::index);
+             if (shard == kept->shards.end() || (on_trial && shard->trial_until_ms <= 0)) continue;
              TRY(auto entry, index::find(db, key));
              if (entry) found.push_back(std::move(*entry));
            }

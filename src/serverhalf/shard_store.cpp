@@ -69,8 +69,13 @@ Task<Result<bool>> ShardStore::set_holders(StripeId stripe, std::uint64_t versio
   return impl_->apart(impl_->set_holders(stripe, version, std::move(chain), std::move(confirmed)));
 }
 
-Task<Result<std::uint32_t>> ShardStore::let_go(std::vector<ShardKey> keys) {
-  return impl_->apart(impl_->let_go(std::move(keys)));
+Task<Result<std::uint32_t>> ShardStore::let_go(std::vector<ShardKey> keys, std::uint64_t holders_version,
+                                               bool on_trial) {
+  return impl_->apart(impl_->let_go(std::move(keys), holders_version, on_trial));
+}
+
+void ShardStore::on_released(std::function<void(const std::vector<ShardKey>&)> call) {
+  impl_->on_released = std::move(call);
 }
 
 Task<Result<std::uint64_t>> ShardStore::begin(Asker asker, ShardKey key, std::uint64_t size,

@@ -190,7 +190,10 @@ Task<Result<wire::Contract>> ShardStore::Impl::put_rebuilt(ServerId coordinator,
   if (server_id(terms.owner_key) != coordinator)
     co_return fail(Errc::denied, "the contract for shard {} of stripe {} is not offered by the server that brings it",
                    terms.index, terms.stripe);
-  auto room = co_await reserve(terms.person, charge_of(shard, descriptor, contract), &everyone());
+  // What a list gave this server for good is the owner's doing, and held to his share; but for what this
+  // server brings back itself.
+  const bool bounded = trial_until_ms == rebuilt_for_good && coordinator != self_;
+  auto room = co_await reserve(terms.person, charge_of(shard, descriptor, contract), bounded ? nullptr : &everyone());
   co_return co_await take({coordinator, terms.person}, std::move(descriptor), std::move(contract), std::move(shard),
                           std::move(room), trial_until_ms);
 }

@@ -10,8 +10,10 @@
 namespace spatter {
 namespace {
 
-constexpr std::uint64_t version_max = std::uint64_t{1} << 62;
 constexpr std::uint64_t time_max_ms = std::uint64_t{1} << 53;
+constexpr std::uint64_t version_max = 2 * time_max_ms;
+/// How far a list's version may be beyond that of the list it follows: a holder shall not use up the numbers.
+constexpr std::uint64_t version_step_max = 1024;
 
 Result<HolderEntry> read_entry(const StripeId& stripe, const wire::HolderListBody::Holder& holder) {
   HolderEntry entry;
@@ -23,14 +25,20 @@ Result<HolderEntry> read_entry(const StripeId& stripe, const wire::HolderListBod
   return entry;
 }
 
-/// What the signers of one step are, each once.
-Result<std::vector<ServerId>> signers_of(const wire::HolderList& list, const StripeId& stripe) {
+/// What the signers of one step are, each once. Only those among `voters` are looked at, if there are any.
+Result<std::vector<ServerId>> signers_of(const wire::HolderList& list, const StripeId& stripe,
+                                         std::span<const ServerId> voters) {
   std::vector<ServerId> signers;
+  if (list.signatures_size() > static_cast<int>(std::max<std::size_t>(voters.size(), 1)))
+    return fail(Errc::invalid, "stripe {}: a holder list with {} signatures", stripe, list.signatures_size());
   const std::string* last = nullptr;
   for (const auto& signature : list.signatures()) {
     if (last && signature.key() <= *last)
       return fail(Errc::invalid, "stripe {}: the signatures of a holder list are not in order", stripe);
     last = &signature.key();
+    if (!voters.empty() && std::ranges::find(voters, server_id(as_bytes(signature.key()))) == voters.end())
+      return fail(Errc::denied, "stripe {}: a holder list that server {} has no voice in", stripe,
+                  server_id(as_bytes(signature.key())));
     TRY(const ServerId signer, check_holder_signature(signature, list.body()));
     signers.push_back(signer);
   }
@@ -179,8 +187,8 @@ Result<HolderChainFacts> check_holder_chain(const wire::HolderChain& chain, cons
   for (const auto& step : chain.lists()) {
     TRY(auto list, read_holder_list(step.body()));
     TRY_VOID(check_fits(list, descriptor));
-    TRY(const auto signers, signers_of(step, descriptor.stripe));
     if (facts.body.empty()) {
+      TRY(const auto signers, signers_of(step, descriptor.stripe, {}));
       if (list.previous || !list.absent.empty())
         return fail(Errc::invalid, "stripe {}: a chain of holder lists that does not begin with the owner's",
                     descriptor.stripe);
@@ -188,10 +196,12 @@ Result<HolderChainFacts> check_holder_chain(const wire::HolderChain& chain, cons
         return fail(Errc::denied, "stripe {}: a holder list that no server of its owner has signed",
                     descriptor.stripe);
     } else {
-      if (list.previous != holder_list_id(facts.body) || list.version <= facts.newest.version)
+      if (list.previous != holder_list_id(facts.body) || list.version <= facts.newest.version ||
+          list.version - facts.newest.version > version_step_max)
         return fail(Errc::invalid, "stripe {}: holder list {} does not follow the one before it",
                     descriptor.stripe, list.version);
       const auto quorum = holder_quorum(facts.newest, list, descriptor.k);
+      TRY(const auto signers, signers_of(step, descriptor.stripe, quorum.voters));
       if (!is_met(quorum, facts.newest, signers))
         return fail(Errc::denied, "stripe {}: holder list {} is signed by too few: {} of {} holders",
                     descriptor.stripe, list.version, signers.size(), quorum.voters.size());

@@ -59,22 +59,37 @@ std::uint64_t rank_of(const TrustFacts& facts) {
   return facts.epoch;
 }
 
+/// A clip's announcement commits who has committed to nothing yet, and whose key can't have changed therefore.
+std::optional<std::pair<PersonId, Digest>> commitment_in(const TrustFacts& facts) {
+  const auto* announce = std::get_if<Announce>(&facts.what);
+  if (!announce || !announce->recovery || facts.key != announce->person) return std::nullopt;
+  return std::pair(announce->person, *announce->recovery);
+}
+
 }  // namespace
 
 RecordBook::RecordBook(GenesisFacts genesis, std::function<bool(const PersonId&)> is_admitted,
-                       std::function<bool(const Digest&)> is_committed)
+                       CommitmentOf commitment_of)
     : genesis_(std::move(genesis)), is_admitted_(std::move(is_admitted)),
-      is_committed_(std::move(is_committed)) {}
+      commitment_of_(std::move(commitment_of)) {}
 
-bool RecordBook::key_is_known(const PersonId& key) const {
-  if (is_admitted_(key) || new_keys_.contains(key)) return true;
-  const auto commitment = sha256(key.view());
-  return commitments_.contains(commitment) || genesis_.recovery == commitment ||
-         (is_committed_ && is_committed_(commitment));
+bool RecordBook::has_committed(const PersonId& person, const PersonId& recovery) const {
+  const auto commitment = sha256(recovery.view());
+  auto first = genesis_.recovery;
+  if (person != genesis_.founder) first = commitment_of_ ? commitment_of_(person) : std::nullopt;
+  return first ? *first == commitment : commitments_.contains({person, commitment});
+}
+
+/// What a recovery key signs says whose it is: nobody else's counts for it, whoever is known.
+bool RecordBook::key_is_known(const TrustFacts& facts) const {
+  if (const auto* rotation = std::get_if<Rotation>(&facts.what)) return has_committed(rotation->person, facts.key);
+  if (is_admitted_(facts.key) || new_keys_.contains(facts.key)) return true;
+  const auto* words = std::get_if<WordsProof>(&facts.what);
+  return words && has_committed(words->person, facts.key);
 }
 
 Result<void> RecordBook::check_known(const TrustFacts& facts) const {
-  if (!key_is_known(facts.key))
+  if (!key_is_known(facts))
     return fail(Errc::not_found, "a trust record signed by {}, whom nobody here knows", facts.key);
   const auto held = [&](const Digest& id) -> const TrustFacts* {
     const auto found = records_.find(id);
@@ -141,28 +156,26 @@ Result<bool> RecordBook::add(const wire::TrustRecord& record) {
 }
 
 void RecordBook::hold(Entry entry) {
-  if (const auto* announce = std::get_if<Announce>(&entry.facts.what); announce && announce->recovery)
-    ++commitments_[*announce->recovery];
+  if (const auto commitment = commitment_in(entry.facts)) ++commitments_[*commitment];
   const auto id = entry.facts.id;
   if (const auto* rotation = std::get_if<Rotation>(&entry.facts.what)) {
     ++new_keys_[rotation->new_key];
-    rotations_[rotation->person].insert(id);
+    rotations_[rotation->person].emplace(rotation->number, id);
   }
   records_.emplace(id, std::move(entry));
 }
 
 void RecordBook::drop(const Digest& id) {
   const auto found = records_.find(id);
-  const auto& what = found->second.facts.what;
+  const auto& facts = found->second.facts;
   const auto less = [](auto& counts, const auto& key) {
     if (const auto at = counts.find(key); --at->second == 0) counts.erase(at);
   };
-  if (const auto* announce = std::get_if<Announce>(&what); announce && announce->recovery)
-    less(commitments_, *announce->recovery);
-  if (const auto* rotation = std::get_if<Rotation>(&what)) {
+  if (const auto commitment = commitment_in(facts)) less(commitments_, *commitment);
+  if (const auto* rotation = std::get_if<Rotation>(&facts.what)) {
     less(new_keys_, rotation->new_key);
     const auto at = rotations_.find(rotation->person);
-    at->second.erase(id);
+    at->second.erase({rotation->number, id});
     if (at->second.empty()) rotations_.erase(at);
   }
   records_.erase(found);
@@ -171,7 +184,7 @@ void RecordBook::drop(const Digest& id) {
 std::vector<const RecordBook::Entry*> RecordBook::rotations_of(const PersonId& person) const {
   std::vector<const Entry*> result;
   if (const auto found = rotations_.find(person); found != rotations_.end())
-    for (const auto& id : found->second) result.push_back(&records_.at(id));
+    for (const auto& [number, id] : found->second) result.push_back(&records_.at(id));
   return result;
 }
 

@@ -342,6 +342,30 @@ TEST_F(GossipTest, AServerRetiredWhileItWasOffIsRefusedWithTheProof) {
   }(*this));
 }
 
+TEST_F(GossipTest, AServerWithACertificateByAnOlderKeyCanBeRetired) {
+  run([](GossipTest& test) -> Task<void> {
+    co_await network_with_two_of_the_founder(test);
+    auto& first = *test.nodes[0];
+    const auto id = test.nodes[3]->identity.server;
+    const auto new_key = test.people.person();
+    const auto history = changed(*test.people.founder, new_key);
+    for (std::size_t i = 0; i < 3; ++i) test.nodes[i]->members->set_keys({history, {}, {}});
+    first.identity = make_identity(test.people.facts.network, new_key, first.identity.server_key, 1000,
+                                   first.identity.person);
+    for (std::size_t i = 0; i < 3; ++i) test.nodes[i]->members->keys_changed();
+    (co_await first.members->own_key_changed()).value();
+    EXPECT_FALSE(first.members->find(id));
+    EXPECT_TRUE(first.members->roster().outdated().contains(id));
+    EXPECT_EQ((co_await test.nodes[1]->members->retire(id)).error().code, Errc::denied);
+    (co_await first.members->retire(id)).value();
+    EXPECT_FALSE(first.members->roster().outdated().contains(id));
+    co_await test.until([&] {
+      return test.nodes[1]->members->retired_by(id) && test.nodes[2]->members->retired_by(id);
+    });
+    co_await test.stop_all();
+  }(*this));
+}
+
 TEST_F(GossipTest, AGuestMayInviteAGuest) {
   run([](GossipTest& test) -> Task<void> {
     co_await test.network(1);

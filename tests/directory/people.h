@@ -26,4 +26,16 @@ struct People {
   GenesisFacts facts;
 };
 
+/// Keys as somebody may have changed them: the first until moment 10, then the second.
+inline KeyHistory changed(const SigningKey& first, const SigningKey& second) {
+  const auto person = person_id(first.public_key());
+  const auto now = person_id(second.public_key());
+  return {[=](const PersonId& who) { return who == person ? now : who; },
+          [=](const PersonId& key, const PersonId& who, std::optional<WallMs> at) {
+            if (who != person) return key == who;
+            if (at) return *at <= 10 ? key == person : key == now;
+            return key == person || key == now;
+          }};
+}
+
 }  // namespace spatter

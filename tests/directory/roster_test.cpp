@@ -156,18 +156,6 @@ TEST(Roster, NobodyRetiresWhatIsNotHis) {
   EXPECT_TRUE(roster.find(mine.server));
 }
 
-/// Keys as somebody may have changed them: the first until moment 10, then the second.
-KeyHistory changed(const SigningKey& first, const SigningKey& second) {
-  const auto person = person_id(first.public_key());
-  const auto now = person_id(second.public_key());
-  return {[=](const PersonId& who) { return who == person ? now : who; },
-          [=](const PersonId& key, const PersonId& who, std::optional<WallMs> at) {
-            if (who != person) return key == who;
-            if (at) return *at <= 10 ? key == person : key == now;
-            return key == person || key == now;
-          }};
-}
-
 TEST(Roster, OnlyTheKeyThatAPersonHasNowCertifies) {
   People people;
   const auto network = people.facts.network;
@@ -201,6 +189,26 @@ TEST(Roster, OnlyTheKeyThatAPersonHasNowCertifies) {
   EXPECT_EQ(Roster(people.facts).accept(people.record(forged, 1)).error().code, Errc::denied);
 }
 
+TEST(Roster, AServerForWhichThereIsNoRoomWithTheNewKeyStaysRemembered) {
+  People people;
+  const auto network = people.facts.network;
+  const auto new_key = people.person();
+  const auto mine = people.server_of(*people.founder);
+  Roster roster(people.facts);
+  roster.set_keys(changed(*people.founder, new_key));
+  EXPECT_EQ(roster.accept(people.record(mine, 1)).error().code, Errc::denied);
+  const auto certified = [&](const SigningKey& server) {
+    return people.record(make_identity(network, new_key, server, 1000, mine.person), 2);
+  };
+  for (std::size_t i = 0; i < Roster::servers_per_person_max; ++i)
+    ASSERT_TRUE(roster.accept(certified(people.person())).value());
+  EXPECT_EQ(roster.accept(certified(mine.server_key)).error().code, Errc::no_space);
+  EXPECT_TRUE(roster.outdated().contains(mine.server));
+  // It can be retired as what it was.
+  EXPECT_TRUE(roster.revoke(make_revocation(new_key, network, people.record(mine, 1), 2)).value());
+  EXPECT_FALSE(roster.outdated().contains(mine.server));
+}
+
 TEST(Roster, AnAdmissionCountsWhenItsKeyWasTheInvitersThen) {
   People people;
   const auto network = people.facts.network;
@@ -224,9 +232,8 @@ TEST(Roster, WhatAPersonCommitsToIsKnownFromHisAdmission) {
   const auto recovery = people.random.id<Digest>();
   const auto claim = make_recovery_claim(guest, people.facts.network, recovery);
   Roster roster(people.facts);
-  EXPECT_FALSE(roster.is_committed(recovery));
+  EXPECT_EQ(roster.commitment_of(person_id(guest.public_key())), std::nullopt);
   (void)roster.admit(make_admission(*people.founder, people.facts.network, person_id(guest.public_key()), 1, {}, claim));
-  EXPECT_TRUE(roster.is_committed(recovery));
   EXPECT_EQ(roster.commitment_of(person_id(guest.public_key())), recovery);
   EXPECT_EQ(roster.commitment_of(people.facts.founder), std::nullopt);
 }

@@ -124,8 +124,9 @@ TEST(Audit, WhatAHolderThrewAwayIsRebuiltWithTheOwnerAway) {
   for (unsigned i : {2u, 4u}) {
     auto& holder = *m.servers[i];
     std::vector<ShardKey> keys;
-    for (const auto& shard : m.wait(holder.store->kept_stripe(id)).value()->shards) keys.push_back({id, shard.index});
-    ASSERT_EQ(m.wait(holder.store->let_go(keys)).value(), 3u);
+    const auto kept = m.wait(holder.store->kept_stripe(id)).value();
+    for (const auto& shard : kept->shards) keys.push_back({id, shard.index});
+    ASSERT_EQ(m.wait(holder.store->let_go(keys, kept->holders_version, false)).value(), 3u);
   }
   EXPECT_EQ(m.standing(id).size(), 12u);
   m.start_auditors();

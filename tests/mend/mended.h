@@ -23,6 +23,7 @@ struct Mended : Cluster {
 
   Server& join() {
     auto& server = add();
+    static_cast<void>(server.runtime().disk().make_directories("network"));
     start_mender(server);
     return server;
   }

@@ -112,7 +112,7 @@ TEST_F(DirectoryDeskTest, TwoServersOfOnePersonHaveTwoOfHisPlaces) {
     CO_TRY_VOID(co_await test.wait_for("the first has a place", [&] { return desk(first).directory() != nullptr; }));
     CO_TRY(auto link, co_await test.invite(*test.nodes[1]));
     auto& second = test.node();
-    CO_TRY_VOID(co_await second.join(link, first.server->drive().keyring.person));
+    CO_TRY_VOID(co_await second.join(link, first.words));
     CO_TRY_VOID(co_await second.up());
     CO_TRY_VOID(co_await test.wait_for("all know all", [&] { return test.all_know_all(); }));
     EXPECT_EQ(person(first), person(second));

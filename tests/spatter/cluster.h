@@ -68,6 +68,10 @@ class TestMembers final : public Members {
     at->second.since = now;
     tell();
   }
+  /// As after a restart of this server: somebody who is down is so since now.
+  void forget_since(const ServerId& id, TimePoint now) {
+    if (const auto at = others_.find(id); at != others_.end() && !at->second.up) at->second.since = now;
+  }
 
  private:
   void tell() {

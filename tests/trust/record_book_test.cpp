@@ -81,18 +81,86 @@ TEST_F(Book, TheKeysOfARecoveryAreKnownByTheirCommitment) {
 
 TEST_F(Book, ARotationIsKnownByWhatItsPersonCommittedToWhenHeWasLetIn) {
   auto& guest = village.guest(village.founder(), 1);
-  std::set<Digest> committed;
+  std::optional<Digest> committed;
   RecordBook other{village.genesis, [&](const PersonId& id) { return id == guest.id; },
-                   [&](const Digest& recovery) { return committed.contains(recovery); }};
+                   [&](const PersonId& id) { return id == guest.id ? committed : std::nullopt; }};
   const auto rotation = make_rotation(guest.secret.recovery_key(), guest.secret.numbered(2).signing_key(),
                                       village.network(), guest.id, 1, 2);
   EXPECT_EQ(other.add(rotation).error().code, Errc::not_found);
   EXPECT_FALSE(other.has_rotations());
-  committed.insert(recovery_commitment(guest.secret.recovery_key()));
+  committed = recovery_commitment(guest.secret.recovery_key());
   EXPECT_TRUE(other.add(rotation).value());
   EXPECT_TRUE(other.has_rotations());
   EXPECT_EQ(other.rotations_of(guest.id).size(), 1u);
   EXPECT_TRUE(other.rotations_of(village.founder().id).empty());
+}
+
+TEST_F(Book, NobodyRotatesAnothersKey) {
+  auto& thief = village.guest(village.founder(), 1);
+  admitted.insert(thief.id);
+  std::map<PersonId, Digest> committed{{thief.id, recovery_commitment(thief.secret.recovery_key())}};
+  RecordBook other{village.genesis, [this](const PersonId& id) { return admitted.contains(id); },
+                   [&](const PersonId& id) {
+                     const auto found = committed.find(id);
+                     return found == committed.end() ? std::nullopt : std::optional(found->second);
+                   }};
+  const auto rotation = [&](const SigningKey& by, const Villager& of, std::uint32_t number) {
+    const auto new_key = PersonSecret::generate(village.random).signing_key();
+    return make_rotation(by, new_key, village.network(), of.id, number, 2);
+  };
+  const auto& founder = village.founder();
+  const auto own = make_rotation(thief.secret.recovery_key(), thief.secret.numbered(2).signing_key(),
+                                 village.network(), thief.id, 1, 2);
+  EXPECT_TRUE(other.add(own).value());
+  // His keys are known, none of them for somebody else; nor his signing keys for himself.
+  for (const auto& key : {thief.key, thief.secret.numbered(2).signing_key(), thief.secret.recovery_key()})
+    EXPECT_EQ(other.add(rotation(key, founder, 1)).error().code, Errc::not_found);
+  for (const auto& key : {thief.key, thief.secret.numbered(2).signing_key()})
+    EXPECT_EQ(other.add(rotation(key, thief, 2)).error().code, Errc::not_found);
+  EXPECT_EQ(other.add(rotation(PersonSecret::generate(village.random).recovery_key(), thief, 2)).error().code,
+            Errc::not_found);
+  EXPECT_EQ(other.records().size(), 1u);
+}
+
+TEST_F(Book, AClipCommitsOnlyTheOneWhoHasAnnouncedItAndOnlyFirst) {
+  auto& guest = village.guest(village.founder(), 1);
+  auto& thief = village.guest(village.founder(), 1);
+  for (const auto* one : {&guest, &thief}) admitted.insert(one->id);
+  const auto vouch = village.vouch_record(village.founder(), guest.id, 1, 1);
+  ASSERT_TRUE(book.add(vouch).value());
+  const auto basis = trust_record_id(TrustKind::vouch, vouch.record());
+  const auto committing = [&](const SigningKey& by, const SigningKey& recovery) {
+    auto announce = village.new_announce(guest, basis, {village.founder().id}, 2);
+    announce.recovery = recovery_commitment(recovery);
+    return make_announce(by, village.network(), announce);
+  };
+  const auto rotation_by = [&](const SigningKey& recovery) {
+    return make_rotation(recovery, guest.secret.numbered(2).signing_key(), village.network(), guest.id, 1, 3);
+  };
+  EXPECT_TRUE(book.add(committing(thief.key, thief.secret.recovery_key())).value());
+  EXPECT_EQ(book.add(rotation_by(thief.secret.recovery_key())).error().code, Errc::not_found);
+  EXPECT_EQ(book.add(rotation_by(guest.secret.recovery_key())).error().code, Errc::not_found);
+  EXPECT_TRUE(book.add(committing(guest.key, guest.secret.recovery_key())).value());
+  EXPECT_TRUE(book.add(rotation_by(guest.secret.recovery_key())).value());
+  // Who has committed when he was let in goes on with that.
+  RecordBook other{village.genesis, [this](const PersonId& id) { return admitted.contains(id); },
+                   [&](const PersonId&) { return std::optional(village.random.id<Digest>()); }};
+  for (const auto& record : {vouch, committing(guest.key, guest.secret.recovery_key())})
+    EXPECT_TRUE(other.add(record).value());
+  EXPECT_EQ(other.add(rotation_by(guest.secret.recovery_key())).error().code, Errc::not_found);
+}
+
+TEST_F(Book, RotationsOfAPersonComeByNumber) {
+  const auto& founder = village.founder();
+  for (const std::uint32_t number : {3U, 1U, 4U, 2U})
+    EXPECT_TRUE(book.add(make_rotation(founder.secret.recovery_key(),
+                                       founder.secret.numbered(1 + number).signing_key(), village.network(),
+                                       founder.id, number, 2))
+                    .value());
+  std::vector<std::uint32_t> numbers;
+  for (const auto* entry : book.rotations_of(founder.id))
+    numbers.push_back(std::get<Rotation>(entry->facts.what).number);
+  EXPECT_EQ(numbers, (std::vector<std::uint32_t>{1, 2, 3, 4}));
 }
 
 }  // namespace

@@ -109,8 +109,9 @@ class GossipMembers final : public Members {
   /// Errc::unavailable when this server knows no address of its own to put in.
   Task<Result<std::string>> invite(Duration valid_for);
 
-  /// Retires a server of the own person for good: signed, durable here, and on its way to everybody
-  /// when this completes. not_found, denied (another person's), invalid (this server itself).
+  /// Retires a server of the own person for good, also one whose certificate is by an older key of his:
+  /// signed, durable here, and on its way to everybody when this completes. not_found, denied (another
+  /// person's), invalid (this server itself).
   Task<Result<void>> retire(ServerId id);
 
   /// The host under which another server saw this one last; empty while nobody has said.
@@ -130,9 +131,10 @@ class GossipMembers final : public Members {
   /// Who has which key; set by whoever keeps the rotation records. Unset: everybody his first one.
   struct Keys {
     KeyHistory history;
+    /// Those by the recovery key that counts, by number.
     std::function<std::vector<wire::Signed>(const PersonId&)> rotations_of;
-    /// Takes rotation records in; true when one was new.
-    std::function<bool(const google::protobuf::RepeatedPtrField<wire::Signed>&, const ServerId& from)> take;
+    /// Takes rotation records in.
+    std::function<void(const google::protobuf::RepeatedPtrField<wire::Signed>&, const ServerId& from)> take;
   };
   void set_keys(Keys keys);
   /// Stored records that could not be placed for want of rotation records are tried again; true when one

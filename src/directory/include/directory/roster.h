@@ -90,9 +90,7 @@ class Roster {
 
   /// True: new. Its inviter must be admitted already, and have had the key that signed it.
   Result<bool> admit(const wire::Signed& admission);
-  /// Whether somebody who was admitted has committed to a recovery key with this digest.
-  bool is_committed(const Digest& recovery) const { return commitments_.contains(recovery); }
-  /// What a person committed to when he was admitted.
+  /// What a person committed to when he was admitted: SHA-256 of his recovery key.
   std::optional<Digest> commitment_of(const PersonId& person) const;
   /// True: new, or newer than what was held. False: known already, or less useful than all that a full
   /// view holds. Its person must be admitted already, must have the key of its certificate now, and must
@@ -148,6 +146,7 @@ class Roster {
 
  private:
   void set_aside(const ServerId& id, Entry entry);
+  void forget_outdated(const ServerId& id);
   bool place(Entry entry);
   void remove(std::map<ServerId, Entry>::iterator at);
   std::uint64_t lot_of(const ServerId& id) const;
@@ -158,7 +157,6 @@ class Roster {
   KeyHistory keys_;
   std::map<PersonId, std::optional<std::size_t>> persons_;  ///< index in admissions_
   std::map<PersonId, Digest> commitment_of_;
-  std::set<Digest> commitments_;
   std::vector<wire::Signed> admissions_;
   std::vector<PersonId> inviters_;  ///< of each
   std::map<ServerId, Entry> servers_;

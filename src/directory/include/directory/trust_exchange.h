@@ -111,7 +111,7 @@ class TrustExchange {
   void changed();
   void look_at_keys();
   std::vector<wire::Signed> rotations_of(const PersonId& person) const;
-  bool take_rotations(const google::protobuf::RepeatedPtrField<wire::Signed>& records, const ServerId& from);
+  void take_rotations(const google::protobuf::RepeatedPtrField<wire::Signed>& records, const ServerId& from);
   Task<void> save_soon();
   void members_changed();
   Folded folded() const;

@@ -38,6 +38,7 @@ struct MendOptions {
   Duration trial = std::chrono::hours(1);          ///< that a rebuilt shard is kept without a list
   Duration again_after = std::chrono::seconds(60); ///< a rebuilding that did not come off
   Turns turns;
+  std::string seen_path = "network/seen";          ///< on the Runtime's disk: when others were last there
   unsigned at_once = 1;                            ///< stripes being rebuilt
   std::uint64_t bytes_per_s = 0;                   ///< read and sent for `due` ones; 0: as fast as it goes
 };

@@ -50,6 +50,7 @@ class OwnerLists {
     TimePoint since{};           ///< when it began to stand so
     std::uint64_t version = 0;   ///< of the list; 0: not made yet
     Bytes content;
+    wire::HolderChain chain;     ///< the same bytes for everybody; empty when all have it
     std::set<ServerId> open;     ///< who has not confirmed it
   };
 
@@ -58,9 +59,13 @@ class OwnerLists {
   Task<void> tell_holder(ServerId holder);
   Task<Result<void>> tell_some(ServerId holder);
   Task<Result<void>> compare_with(ServerId holder);
+  Task<Result<void>> hear(ServerId holder, wire::HolderChain chain);
   Task<Result<void>> take_in(wire::HolderChain chain);
   Task<Result<wire::HolderChain>> ask_chain(ServerId holder, StripeId stripe,
                                             std::vector<wire::Contract>* contracts = nullptr);
+  bool may_make(const Told& told) const;
+  bool stands(const ServerId& holder) const;
+  void close(Told& told, const StripeId& id, const ServerId& holder);
   HolderList list_of(const Stripe& stripe) const;
   std::uint64_t next_version();
 
@@ -71,7 +76,9 @@ class OwnerLists {
   std::set<ServerId> compared_;                    ///< since they came up
   std::map<ServerId, TimePoint> again_at_;
   std::set<ServerId> telling_;
-  std::vector<wire::HolderChain> incoming_;
+  std::map<StripeId, wire::HolderChain> incoming_;
+  /// Changes by holders of whom not all have been asked for their receipts.
+  std::map<StripeId, wire::HolderChain> unproven_;
   std::uint64_t table_version_ = ~std::uint64_t{0};
   std::uint64_t last_version_ = 0;
   std::uint64_t taken_in_ = 0;

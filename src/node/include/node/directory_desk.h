@@ -165,6 +165,7 @@ class DirectoryDesk {
   Published server_published_, person_published_, health_published_;
   std::map<StripeId, Published> stripes_published_;
   std::uint64_t stripes_seen_ = 0;
+  bool publish_anew_ = false;  ///< what was published was signed with a key that has changed since
   std::map<ServerId, TimePoint> looked_up_;
   Mutex publishing_;
   Event publish_wanted_;

@@ -106,13 +106,16 @@ struct ShardQuery {
   bool with_descriptors = false;
 };
 
+/// Instead of an end of trial: a list names this server for the shard already.
+inline constexpr WallMs rebuilt_for_good = -1;
+
 /// What is known here of a stripe with shards here, for those who mend it together.
 struct KeptStripe {
   struct Shard {
     std::uint8_t index = 0;
     std::uint64_t size = 0;
     bool lost = false;
-    WallMs trial_until_ms = 0;  ///< rebuilt by a co-holder and named by no list yet; 0: for good
+    WallMs trial_until_ms = 0;  ///< rebuilt by a co-holder and named by no list yet; 0 or less: for good
   };
   StripeId stripe;
   PersonId person;
@@ -186,7 +189,8 @@ class ShardStore {
   /// A whole shard that a co-holder of its stripe has rebuilt while the owner is away, under a contract
   /// that the co-holder offers with his server's key. That he is one is for the caller to have checked.
   /// It takes the owner's room but is held to the budget alone, not to his share. A new one is kept
-  /// until `trial_until_ms`, and for good once set_holders names it. Errors as put, but for `fenced`.
+  /// until `trial_until_ms`, and for good once set_holders names it; with `rebuilt_for_good` at once, and
+  /// then another's is held to the share after all. Errors as put, but for `fenced`.
   Task<Result<wire::Contract>> put_rebuilt(ServerId coordinator, wire::Signed descriptor, wire::Contract contract,
                                            Buffer shard, WallMs trial_until_ms);
 
@@ -207,8 +211,10 @@ class ShardStore {
   /// server. Durable on return.
   Task<Result<bool>> set_holders(StripeId stripe, std::uint64_t version, Bytes chain,
                                  std::vector<std::uint8_t> confirmed);
-  /// Forgets shards of which the stripe has no need any more, whoever owns them; returns how many.
-  Task<Result<std::uint32_t>> let_go(std::vector<ShardKey> keys);
+  /// Forgets shards of which the stripe has no need any more, whoever owns them; returns how many. Only while
+  /// its list still has that version, and, if `on_trial`, only those still on trial: things may have changed
+  /// since the caller looked.
+  Task<Result<std::uint32_t>> let_go(std::vector<ShardKey> keys, std::uint64_t holders_version, bool on_trial);
 
   // --- Reading --------------------------------------------------------------------------------
 
@@ -250,6 +256,8 @@ class ShardStore {
   void set_reciprocity(std::function<Reciprocity(PersonId)> reciprocity);
   /// Called when a shard was found damaged or missing: its owner should know.
   void on_lost(std::function<void()> call);
+  /// Called (on the executor) after shards have been released or let go.
+  void on_released(std::function<void(const std::vector<ShardKey>&)> call);
   /// Called (on the executor) after a server has brought a root record of a person, which is durable.
   void on_root(std::function<void(const PersonId&, const ServerId& from)> call);
   /// How many of each person's shards are lost here and not put again since; none: left out.

@@ -41,8 +41,8 @@ struct GenesisFacts {
 /// What a founder may decide besides.
 struct GenesisExtras {
   std::optional<TrustRules> rules;  ///< of networks with reviews
-  std::optional<MendRules> mend;
   std::optional<Digest> recovery;   ///< what he commits to
+  std::optional<MendRules> mend;
 };
 
 /// A new network, founded by this person.

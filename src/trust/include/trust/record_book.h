@@ -13,6 +13,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -32,10 +33,11 @@ class RecordBook {
   static constexpr std::size_t doubts_max = 32;
   static constexpr std::size_t rotations_max = 64;
 
-  /// `is_admitted` says who is in the network, `is_committed` whether somebody in it has committed to a
-  /// recovery key with this digest; asked at every add.
+  /// What somebody committed to when he was let in; it never changes.
+  using CommitmentOf = std::function<std::optional<Digest>(const PersonId&)>;
+  /// `is_admitted` says who is in the network; both are asked at every add.
   RecordBook(GenesisFacts genesis, std::function<bool(const PersonId&)> is_admitted,
-             std::function<bool(const Digest&)> is_committed = {});
+             CommitmentOf commitment_of = {});
 
   /// True: now held. False: held already, or there is no place for it. Errors as
   /// of check_trust_record, and not_found when its signer or what it refers to is not known (yet).
@@ -46,7 +48,7 @@ class RecordBook {
     TrustFacts facts;
   };
   const std::map<Digest, Entry>& records() const { return records_; }  ///< by id
-  /// Those about one person's key, whether they count or not.
+  /// Those of one person, all by recovery keys that he has committed to, by number; whether they count or not.
   std::vector<const Entry*> rotations_of(const PersonId& person) const;
   bool has_rotations() const { return !rotations_.empty(); }
   /// Equal in two books exactly when they hold the same records.
@@ -64,18 +66,20 @@ class RecordBook {
   };
 
   Result<void> check_known(const TrustFacts& facts) const;
-  bool key_is_known(const PersonId& key) const;
+  bool key_is_known(const TrustFacts& facts) const;
+  bool has_committed(const PersonId& person, const PersonId& recovery) const;
   void hold(Entry entry);
   void drop(const Digest& id);
 
   GenesisFacts genesis_;
   std::function<bool(const PersonId&)> is_admitted_;
-  std::function<bool(const Digest&)> is_committed_;
+  CommitmentOf commitment_of_;
   std::map<Digest, Entry> records_;
   std::map<std::pair<PersonId, TrustKind>, std::vector<Held>> shelves_;
-  std::map<Digest, std::size_t> commitments_;  ///< how many records hold each
-  std::map<PersonId, std::size_t> new_keys_;   ///< likewise
-  std::map<PersonId, std::set<Digest>> rotations_;  ///< ids, by person
+  /// By clips that persons have announced with their first keys: how many records hold each.
+  std::map<std::pair<PersonId, Digest>, std::size_t> commitments_;
+  std::map<PersonId, std::size_t> new_keys_;  ///< how many rotations hold each
+  std::map<PersonId, std::set<std::pair<std::uint32_t, Digest>>> rotations_;  ///< by person: number and id
 };
 
 }  // namespace spatter
