@@ -109,6 +109,7 @@ TEST(Audit, AHolderThatLostOneLeafInAHundredIsFoundWithinADay) {
   const auto began = m.epoch();
   ASSERT_TRUE(m.run_until([&] { return m.audited().wrong > 0; }, 24h));
   EXPECT_LE(m.epoch() - began, 24u);
+  RecordProperty("epochs_until_found", fmt::format("{}", m.epoch() - began + 1));
   // The owner is there: he mends it at once, and then all is right again.
   ASSERT_TRUE(m.run_until([&] { return !m.own_failed.empty(); }, 24h));
   EXPECT_EQ(std::get<2>(m.own_failed.front()), holder.id());

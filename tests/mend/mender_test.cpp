@@ -60,6 +60,7 @@ TEST(Mender, TwoShardsMovedForEachThatWasLost) {
   const double moved = static_cast<double>(m.sum(&MendReport::moved_bytes));
   const double rebuilt = static_cast<double>(m.sum(&MendReport::rebuilt_bytes));
   EXPECT_LE(moved / rebuilt, 2.0);
+  RecordProperty("bytes_moved_per_byte_rebuilt", fmt::format("{:.2f}", moved / rebuilt));
 }
 
 TEST(Mender, AFewLostShardsAreLeftAlone) {
