@@ -7,7 +7,7 @@ from harness import NetworkTest, main
 RECORD = {"type", "subject", "position", "version", "expires_ms", "person", "bytes"}
 FOUND = RECORD | {"value", "hops", "questions", "places", "lacking", "ms", "raw"}
 CONTACT = {"server", "person", "position", "shared_bits", "sibling", "proven", "version", "addresses", "answered_s_ago"}
-STATS = {"server", "in_directory", "position", "place_number", "drawn_by", "drawn_epoch", "network_size", "contacts", "proven", "siblings",
+STATS = {"server", "in_directory", "position", "place_number", "drawn_by", "drawn_epoch", "network_size", "servers_known", "view_complete", "contacts", "proven", "siblings",
          "records", "record_bytes", "cached", "memory_bytes", "questions", "unanswered", "lookups", "hops_mean"}
 
 
