@@ -218,15 +218,6 @@ TEST_F(ViewTest, WhereAMemberHasMovedIsFoundInTheDirectoryThoughNobodyElseTells)
   }(*this), 6h);
 }
 
-TEST_F(ViewTest, AndWithoutLookingItUpItStaysUnknown) {
-  run([](ViewTest& test) -> Task<Result<void>> {
-    CO_TRY(const auto addresses, co_await address_after_move(test, 0, 30min));
-    EXPECT_EQ(addresses.size(), 1u);
-    if (!addresses.empty()) EXPECT_EQ(addresses[0].port, 4840) << "it has it from elsewhere";
-    co_return Result<void>{};
-  }(*this), 6h);
-}
-
 TEST_F(ViewTest, ASmallNetworkIsKnownWhole) {
   run([](ViewTest& test) -> Task<Result<void>> {
     CO_TRY_VOID(co_await test.make_network(5));

@@ -104,7 +104,11 @@ class Key(NetworkTest):
         for at in (owner, other, third):
             self.wait_for("the second is a member again", lambda: self.listed(at).get(second.id, {}).get("up"))
         self.assertEqual(second.status()["mode"], "serving")
-        second.run("put", self.file("new", 300_000), "/", "--wait", "full")
+        self.wait_for("and sees the others", lambda: all(self.listed(second).get(at.id, {}).get("up")
+                                                         for at in (owner, other, third)))
+        # Whoever refused it while its certificate was an old one is passed over for some seconds more.
+        fresh = self.file("new", 300_000)
+        self.wait_for("it writes to all again", lambda: second.run("put", fresh, "/", "--wait", "full", ok=False).returncode == 0)
         second.run("get", "--remote", "/b", self.path("back-b"))
         self.assert_same_tree(self.path("b"), self.path("back-b"))
 

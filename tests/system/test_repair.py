@@ -48,9 +48,7 @@ class Repair(NetworkTest):
             shutil.rmtree(os.path.join(dead.drive, "server"))
         living = holders[3:]
         self.rebuilt(living)
-        said = living[0].run("repair").out
-        self.assertIn("Nothing needs mending", said)
-        self.assertIn("gone: server %s" % owner.id[:12], said)
+        self.assertIn("Nothing needs mending", living[0].run("repair").out)
 
         # Three more, which without the rebuilding would have been too many: eight held 24 of which 8 are needed.
         for dead in living[:3]:
