@@ -9,14 +9,15 @@
 //   magic 8 | version u16 | sealing u8 | zero u8 | [sealed: memory_kib u32 | passes u32 | salt 16 |
 //   nonce 24] | body or sealed body (+ 16 tag) | SHA-256 over all before
 //   body: count u8 | changing u8 | numbered secrets 32 * count | recovery commitment 32 |
-//     server seed 32 | created_ms i64 | name length u8 | name
+//     server seed 32 | created_ms i64 | name length u8 | name | (from version 3 on) disowned u8
 // The closing hash tells damage from a wrong passphrase, and holds for every version to come.
 
 namespace spatter {
 namespace {
 
 constexpr std::string_view magic = "SPATKEYS";
-constexpr std::uint16_t version_known = 2;
+constexpr std::uint16_t version_known = 3;
+constexpr std::uint16_t version_least = 2;
 constexpr std::uint8_t sealing_none = 0;
 constexpr std::uint8_t sealing_passphrase = 1;
 constexpr std::size_t head_bytes = 12;
@@ -79,7 +80,7 @@ Result<Key> passphrase_key(std::string_view passphrase, ByteView salt, Passphras
 
 void write_body(const Keyring& keyring, Bytes& body) {
   // Growing would leave copies behind.
-  body.reserve(body_bytes_bare + 32 * keyring.person.count() + name_bytes_max);
+  body.reserve(body_bytes_bare + 32 * keyring.person.count() + name_bytes_max + 1);
   body.push_back(static_cast<std::uint8_t>(keyring.person.count()));
   body.push_back(keyring.changing ? 1 : 0);
   for (std::uint32_t number = 1; number <= keyring.person.count(); ++number)
@@ -89,17 +90,21 @@ void write_body(const Keyring& keyring, Bytes& body) {
   put_integer(body, keyring.created_ms);
   body.push_back(static_cast<std::uint8_t>(keyring.name.size()));
   put(body, as_bytes(keyring.name));
+  body.push_back(static_cast<std::uint8_t>(keyring.disowned));
 }
 
-Result<Keyring> read_body(ByteView body) {
+Result<Keyring> read_body(ByteView body, std::uint16_t version) {
   const std::size_t count = body.empty() ? 0 : body[0];
   const std::size_t bare = body_bytes_bare + 32 * count;
-  if (body.size() < bare || body.size() != bare + body[bare - 1])
+  const std::size_t tail = version >= 3 ? 1 : 0;
+  if (body.size() < bare || body.size() != bare + body[bare - 1] + tail)
     return fail(Errc::corrupt, "keyring: its content of {} bytes has a wrong length", body.size());
   if (count == 0 || count > PersonKeys::count_max)
     return fail(Errc::corrupt, "keyring: {} secrets of a person", count);
   if (body[1] > 1 || (body[1] == 1 && count == 1))
     return fail(Errc::corrupt, "keyring: a change of key that cannot be");
+  const std::uint32_t disowned = tail == 0 ? 0 : body.back();
+  if (disowned >= count) return fail(Errc::corrupt, "keyring: {} keys disowned of {}", disowned, count);
   std::vector<PersonSecret> secrets;
   secrets.reserve(count);
   ByteView rest = body.subspan(secrets_at);
@@ -113,11 +118,12 @@ Result<Keyring> read_body(ByteView body) {
   return Keyring{.person = std::move(person),
                  .server_key = SigningKey::from_seed(seed),
                  .changing = body[1] == 1,
+                 .disowned = disowned,
                  .created_ms = get_integer<std::int64_t>(rest.subspan(64)),
-                 .name = to_string(body.subspan(bare))};
+                 .name = to_string(body.subspan(bare, body[bare - 1]))};
 }
 
-Result<Keyring> open_sealed(ByteView covered, std::optional<std::string_view> passphrase) {
+Result<Keyring> open_sealed(ByteView covered, std::uint16_t version, std::optional<std::string_view> passphrase) {
   if (!passphrase || passphrase->empty())
     return fail(Errc::denied, "the keyring is sealed: its passphrase is needed");
   if (covered.size() < head_bytes + seal_head_bytes + tag_bytes)
@@ -133,7 +139,7 @@ Result<Keyring> open_sealed(ByteView covered, std::optional<std::string_view> pa
           body.bytes.data(), nullptr, nullptr, rest.data(), rest.size(), covered.data(),
           head_bytes + seal_head_bytes, nonce.data(), key.bytes.data()) != 0)
     return fail(Errc::denied, "wrong passphrase for the keyring");
-  return read_body(body.bytes);
+  return read_body(body.bytes, version);
 }
 
 }  // namespace
@@ -190,7 +196,7 @@ Result<Keyring> read_keyring(ByteView bytes, std::optional<std::string_view> pas
     return fail(Errc::corrupt, "the keyring is damaged: its checksum does not match");
   const auto version = get_integer<std::uint16_t>(bytes.subspan(8));
   if (version == 0) return fail(Errc::corrupt, "the keyring is damaged: there is no format 0");
-  if (version < version_known)
+  if (version < version_least)
     return fail(Errc::invalid, "the keyring is of format {}, which held the words themselves and is read no "
                 "more: make a new drive with the recovery words", version);
   if (version > version_known)
@@ -199,8 +205,8 @@ Result<Keyring> read_keyring(ByteView bytes, std::optional<std::string_view> pas
   if (bytes[11] != 0)
     return fail(Errc::newer_format, "the keyring has flags ({}) this Spatter does not know",
                 bytes[11]);
-  if (bytes[10] == sealing_none) return read_body(covered.subspan(head_bytes));
-  if (bytes[10] == sealing_passphrase) return open_sealed(covered, passphrase);
+  if (bytes[10] == sealing_none) return read_body(covered.subspan(head_bytes), version);
+  if (bytes[10] == sealing_passphrase) return open_sealed(covered, version, passphrase);
   return fail(Errc::newer_format, "the keyring is sealed in a way ({}) this Spatter does not know",
               bytes[10]);
 }

@@ -129,7 +129,9 @@ bool GossipMembers::is_connected(const ServerId& id) const {
 void GossipMembers::keys_changed() {
   for (const auto& id : roster_.judge_keys()) {
     runtime_.log().info("server {} is no member any more: its person has changed his key", id);
-    if (is_connected(id)) tell_of_rotation(id);
+    if (id == identity_.server) renew_own();  // the record that was published counts no more
+    const auto outdated = roster_.outdated().find(id);
+    if (outdated != roster_.outdated().end() && is_connected(id)) tell_of_rotation(id, outdated->second.member.person);
   }
   notify();
 }
@@ -162,12 +164,10 @@ void GossipMembers::add_rotations(wire::PushRequest& push) const {
 }
 
 /// A server of a person who has changed his key would hear of it from nobody: it is no member.
-void GossipMembers::tell_of_rotation(const ServerId& outdated) {
-  const auto entry = roster_.outdated().find(outdated);
-  if (entry == roster_.outdated().end()) return;
+void GossipMembers::tell_of_rotation(const ServerId& outdated, const PersonId& person) {
   wire::PushRequest push;
   std::set<PersonId> done;
-  add_rotations(*push.mutable_rotations(), done, entry->second.member.person);
+  add_rotations(*push.mutable_rotations(), done, person);
   if (push.rotations_size() > 0) tasks_.spawn(push_to(outdated, push.SerializeAsString()));
 }
 
@@ -786,7 +786,8 @@ void GossipMembers::reachability_changed(const ServerId& id, bool up) {
   peer.up = up;
   peer.seen = true;
   peer.since = runtime_.now();
-  if (!member) tell_of_rotation(id);
+  const auto outdated = roster_.outdated().find(id);
+  if (!member && outdated != roster_.outdated().end()) tell_of_rotation(id, outdated->second.member.person);
   if (member) {
     notify();
     if (up) tasks_.spawn(sync_with(id));
@@ -1022,7 +1023,15 @@ Task<Result<RpcReply>> GossipMembers::handle_push(Caller caller, RpcRequest requ
   if (!take_allowance(caller.server, count, NetworkPrefix::of(caller.remote)))
     co_return fail(Errc::busy, "server {} pushes too many records", caller.server);
   learn(message.admissions(), message.records(), message.revocations(), message.rotations(), caller.server);
-  if (message.records_size() > 0) tell_of_rotation(caller.server);
+  // By what it shows itself: so many others may have come with that person's old key that it is not held here.
+  for (const auto& record : message.records()) {
+    if (server_id(as_bytes(record.key())) != caller.server) continue;
+    const auto entry = check_server_record(record, identity_.network);
+    if (entry && entry->certified_by != key_of(entry->member.person) &&
+        was_key_of(entry->certified_by, entry->member.person))
+      tell_of_rotation(caller.server, entry->member.person);
+    break;
+  }
   if (!person_of(caller.server))
     co_return fail(Errc::denied, "server {} is not known here as a member", caller.server);
   co_return RpcReply{wire::PushReply().SerializeAsString(), {}};

@@ -1,5 +1,7 @@
 #include "directory/trust_exchange.h"
 
+#include <asio/experimental/awaitable_operators.hpp>
+
 #include "chance/draw.h"
 #include "crypto/hash.h"
 #include "net/methods.h"
@@ -35,6 +37,7 @@ TrustExchange::TrustExchange(Parts parts, GenesisFacts genesis, std::unique_ptr<
       book_(genesis_, [this](const PersonId& person) {
         return parts_.members.roster().is_admitted(person);
       }, [this](const PersonId& person) { return parts_.members.roster().commitment_of(person); }),
+      compared_(parts.runtime.executor()),
       allowances_(static_cast<double>(options.push_burst), static_cast<double>(options.push_per_s)),
       tasks_(parts.runtime.executor()) {}
 
@@ -238,9 +241,9 @@ bool TrustExchange::was_key_of(const PersonId& key, const PersonId& person, std:
   return at ? had_key(found->second.keys, key, genesis_.epoch_of(*at)) : found->second.has_had(key);
 }
 
-std::optional<PersonId> TrustExchange::person_with(const PersonId& key) const {
+std::optional<PersonId> TrustExchange::person_with(const PersonId& key, std::uint64_t epoch) const {
   for (const auto& [person, current] : keys_seen_)
-    if (current == key) return person;
+    if (had_key(standings().of(person).keys, key, epoch)) return person;
   return keys_seen_.contains(key) ? std::nullopt : std::optional(key);
 }
 
@@ -265,14 +268,22 @@ void TrustExchange::take_rotations(const google::protobuf::RepeatedPtrField<wire
     rotation.set_kind(static_cast<std::uint32_t>(TrustKind::rotation));
     *rotation.mutable_record() = record;
     const auto id = id_of(rotation);
-    if (find(id) || refused_.contains(id)) continue;
-    const auto added = book_.add(rotation);
-    if (added) fresh |= *added;
-    if ((added && *added) || (!added && added.error().code == Errc::not_found)) continue;
-    if (refused_.size() >= refused_max) refused_.clear();
-    refused_.insert(id);
-    if (!added)
-      parts_.runtime.log().warning("trust: a rotation from {} is refused: {}", from, added.error().message);
+    if (!find(id)) {
+      if (refused_.contains(id)) continue;
+      const auto added = book_.add(rotation);
+      if (added) fresh |= *added;
+      if (!added && added.error().code == Errc::not_found) continue;
+      if (!added || !*added) {
+        if (refused_.size() >= refused_max) refused_.clear();
+        refused_.insert(id);
+      }
+      if (!added)
+        parts_.runtime.log().warning("trust: a rotation from {} is refused: {}", from, added.error().message);
+    }
+    // What keys its person has is all that a server with an old one is told.
+    const auto* known = find(id);
+    const auto* what = known ? std::get_if<Rotation>(&known->what) : nullptr;
+    if (what && what->person == parts_.identity.person) compared_.set();
   }
   if (!fresh) return;
   changed();
@@ -297,9 +308,17 @@ void TrustExchange::look_at_keys() {
 }
 
 bool TrustExchange::knows_own_records() const {
-  return compared_ || std::ranges::all_of(parts_.members.others(), [&](const Member& member) {
+  return compared_.is_set() || std::ranges::all_of(parts_.members.others(), [&](const Member& member) {
            return member.person == parts_.identity.person && !member.up;
          });
+}
+
+Task<Result<void>> TrustExchange::know_own_records(Duration within) {
+  using namespace asio::experimental::awaitable_operators;
+  if (!knows_own_records()) co_await (compared_.wait() || parts_.runtime.sleep(within));
+  if (knows_own_records()) co_return Result<void>{};
+  co_return fail(Errc::unavailable, "no other server has said since this one started what it knows of your own "
+                 "records: start others first");
 }
 
 void TrustExchange::changed() {
@@ -450,8 +469,8 @@ Task<void> TrustExchange::compare_soon(ServerId id) {
     ~Done() { list.erase(id); }
   } done{comparing_, id};
   auto compared = co_await compare_with(id);
-  if (compared && !compared_) {
-    compared_ = true;
+  if (compared && !compared_.is_set()) {
+    compared_.set();
     if (on_changed) on_changed();
   }
   if (!compared)

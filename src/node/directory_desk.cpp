@@ -109,8 +109,6 @@ void DirectoryDesk::look_at_trust() {
         concerned.insert(person);
   }
   if (trusted == trusted_ && retired == retired_ && keys == changed_keys_) return;
-  // A place that was drawn with a key that has changed since counts no more either, whoever's it is.
-  const bool other_keys = keys != changed_keys_;
   trusted_ = std::move(trusted);
   retired_ = std::move(retired);
   changed_keys_ = std::move(keys);
@@ -120,7 +118,7 @@ void DirectoryDesk::look_at_trust() {
   DirectoryCore& core = directory_->core();
   core.table().forget_if([&](const Contact& contact) {
                             return !may_enter(contact.id, contact.person) ||
-                                   (other_keys && !judge_.judge(as_bytes(contact.record)));
+                                   (concerned.contains(contact.person) && !judge_.judge(as_bytes(contact.record)));
                           },
                           parts_.runtime.now());
   const auto counts_no_more = [&](const Record& record) {
@@ -142,15 +140,16 @@ std::vector<PublicKey> DirectoryDesk::keys_of(const std::vector<PersonId>& drawe
   return keys;
 }
 
-/// Whose key it is now; of a key that is nobody's any more, nobody's id.
-PersonId DirectoryDesk::drawer_of(const PublicKey& key) const {
-  return parts_.trust.person_with(person_id(key)).value_or(PersonId{});
+/// Who drew with it in that epoch; nobody's id when it was nobody's. Draws outlive the keys that they were made
+/// with: if they did not, whoever is named for many places could have them all drawn anew by changing his key.
+PersonId DirectoryDesk::drawer_of(const PublicKey& key, std::uint64_t epoch) const {
+  return parts_.trust.person_with(person_id(key), epoch).value_or(PersonId{});
 }
 
 PlaceClaim DirectoryDesk::claim_of(const PersonId& owner, unsigned number, std::uint64_t epoch,
                                    const std::vector<PublicKey>& keys) const {
   PlaceClaim claim{owner, number, epoch, {}};
-  for (const PublicKey& key : keys) claim.drawers.push_back(drawer_of(key));
+  for (const PublicKey& key : keys) claim.drawers.push_back(drawer_of(key, epoch));
   return claim;
 }
 
@@ -255,7 +254,7 @@ Task<bool> DirectoryDesk::gather_draws() {
   const auto& own = parts_.identity;
   for (const PublicKey& key : occasion.drawers) {
     if (asked_->draws.contains(key)) continue;
-    const PersonId person = drawer_of(key);
+    const PersonId person = drawer_of(key, occasion.epoch);
     if (person == own.person) {
       asked_->draws[key] = make_place_draw(own.person_key, occasion);
       continue;

@@ -20,7 +20,8 @@ Result<void> check_index(const wire::RootRecord& root, const OwnIndex& own,
   if (root.number() > own.number) {
     if (!by_this_server)
       return fail(Errc::fenced, "another server has taken this volume over (as `spatter recover` "
-                  "does); here it can only be read");
+                  "does); here it can only be read. If that was a thief, whose key you have changed since: "
+                  "`spatter key take --disown-older`");
     return fail(Errc::corrupt, "the index of the volume here is older than what this server told the "
                 "others: {}", what_to_do);
   }

@@ -70,6 +70,14 @@ void RootKeeper::changed() {
   wanted_.set();
 }
 
+void RootKeeper::disown(std::set<PersonId> keys) {
+  if (keys == disowned_) return;
+  disowned_ = std::move(keys);
+  refused_.reset();
+  for (auto& [id, told] : told_) told.compared = told.knows = false;
+  changed();
+}
+
 Result<void> RootKeeper::may_write() const {
   if (refused_) return fail(*refused_);
   return {};
@@ -186,7 +194,8 @@ Task<Result<void>> RootKeeper::compare(ServerId member) {
   CO_TRY_VOID(may_write());
   if (told_[member].compared) co_return Result<void>{};
   CO_TRY(const auto known, co_await ask_roots(context_, member));
-  for (const auto& root : known.roots) {
+  for (const auto& [root, signed_by] : known.roots) {
+    if (disowned_.contains(signed_by)) continue;
     const OwnIndex own{volume_.id(), context_.identity.server, number_, volume_.log_state()};
     if (auto good = check_index(root, own, keys_.metadata); !good) {
       refuse(good.error());

@@ -53,6 +53,10 @@ class RootKeeper {
   /// After a snapshot: what the root says has changed.
   void changed();
 
+  /// What root records by these keys of the person say counts no more: they were in wrong hands. A refusal is
+  /// looked into anew.
+  void disown(std::set<PersonId> keys);
+
  private:
   struct Told {
     bool compared = false;    ///< what it has was looked at in this run
@@ -80,6 +84,7 @@ class RootKeeper {
   std::map<ServerId, Told> told_;
   bool stale_ = true;                   ///< record_ no longer says what is so
   std::optional<Error> refused_;
+  std::set<PersonId> disowned_;
   Event wanted_;
   WaitQueue progress_;
   Members::Subscription subscription_ = 0;

@@ -110,6 +110,7 @@ Task<Result<void>> Server::State::open_volume(std::uint64_t number, std::uint64_
                                     OwnedVolume{volume->id(), number, keys->labels},
                                     volume->packs(), *reader, keeping);
   roots = std::make_unique<RootKeeper>(context(), *volume, *keys, number, version);
+  roots->disown(disowned_keys());
   keeper->set_may_release([this](ServerId holder) { return roots->may_release(holder); });
   keeper->on_behind([this](Error why) { roots->refuse(std::move(why)); });
   // What this server last told the others lies beside the index: a part of the drive that was set
@@ -308,6 +309,7 @@ Task<Result<void>> Server::start() {
     CO_TRY(const auto missing, co_await check_databases(state.runtime, state.drive, false));
     if (!missing.empty()) co_return fail(Errc::corrupt, "{}", missing.front().what);
     CO_TRY_VOID(co_await state.open_network());
+    if (state.options.records_only) co_return Result<void>{};
     CO_TRY_VOID(co_await state.open_halves());
 
     if (!state.options.offline) {
@@ -373,6 +375,8 @@ Task<Result<void>> Server::start() {
                           }});
     state.loss_notice->start();
     state.directory->set_own_data(state.own_data());
+    // Interrupted when the change was made and not everything was signed anew.
+    if (state.drive.keyring.changing && state.members->own_key_counts()) CO_TRY_VOID(co_await state.key_is_new());
     co_return co_await state.start_mending();
   };
   auto started = co_await run(state);

@@ -36,10 +36,12 @@ void Server::State::keys_changed() {
 
 /// Everything that the old key has signed and that goes on to count is signed anew.
 Task<Result<void>> Server::State::key_is_new() {
+  if (options.offline) co_return Result<void>{};  // at the next start
   CO_TRY_VOID(co_await members->own_key_changed());
   if (roots) roots->changed();
   directory->key_changed();
   members->trust_changed();
+  if (keeper) keeper->ask_all_again();
   co_return Result<void>{};
 }
 
@@ -52,6 +54,22 @@ Task<Result<void>> Server::State::put_keyring(Keyring keyring, std::optional<std
   CO_TRY_VOID(co_await replace_keyring(runtime, keyring, std::move(passphrase)));
   drive.keyring = std::move(keyring);
   co_return Result<void>{};
+}
+
+std::set<PersonId> Server::State::disowned_keys() const {
+  std::set<PersonId> keys;
+  for (std::uint32_t number = 1; number <= drive.keyring.disowned; ++number)
+    keys.insert(drive.keyring.person.numbered(number).person());
+  return keys;
+}
+
+/// Until others have the root by the new key, those who were told of another writer would refuse this one.
+Task<void> Server::State::disown_keys() {
+  if (!roots) co_return;
+  roots->disown(disowned_keys());
+  if (auto known = co_await roots->ensure_known(Level::full); !known)
+    runtime.log().warning("root record: {}", known.error().message);
+  keeper->ask_all_again();
 }
 
 PersonKeyState Server::key_state() const {
@@ -79,6 +97,8 @@ Task<Result<PersonKeyState>> Server::change_key(PersonSecret words, std::optiona
   if (state.members->retired_by(state.identity->server))
     co_return fail(Errc::denied, "this server was retired: change the key on another, or on one that `spatter "
                    "recover` makes");
+  // Whoever does not know of a change that was made elsewhere would make the same one again.
+  CO_TRY_VOID(co_await state.trust->know_own_records(std::chrono::seconds(10)));
   const auto standing = state.trust->standings().of(person);
   auto keyring = state.drive.keyring;
   if (!standing.recovery)
@@ -108,28 +128,36 @@ Task<Result<PersonKeyState>> Server::change_key(PersonSecret words, std::optiona
         TrustExchange::Send::later));
   }
   state.settle_key();
+  keyring.disowned = keyring.person.count() - 1;
+  CO_TRY_VOID(co_await state.put_keyring(keyring, passphrase));
   CO_TRY_VOID(co_await state.key_is_new());
+  co_await state.disown_keys();
   keyring.changing = false;
   CO_TRY_VOID(co_await state.put_keyring(std::move(keyring), std::move(passphrase)));
   co_return key_state();
 }
 
-Task<Result<PersonKeyState>> Server::take_key(PersonSecret words, std::optional<std::string> passphrase) {
+Task<Result<PersonKeyState>> Server::take_key(PersonSecret words, std::optional<std::string> passphrase,
+                                              bool disown_older) {
   auto& state = *state_;
   const auto alone = co_await state.key_work.lock();
   CO_TRY_VOID(state.check_words(words));
   const auto standing = state.trust->standings().of(state.identity->person);
   auto keyring = state.drive.keyring;
   const auto number = standing.key_number + 1;
-  if (!keyring.person.number_of(standing.key)) {
+  const bool held = keyring.person.number_of(standing.key).has_value();
+  const bool disowns = disown_older && keyring.disowned + 1 < number;
+  if (!held) {
     if (number <= PersonKeys::count_max) keyring.person.extend(words, number);
     if (!keyring.person.number_of(standing.key))
       co_return fail(Errc::denied, "this network says that your key is one that these words do not make ({})",
                      standing.key);
     keyring.changing = false;
-    CO_TRY_VOID(co_await state.put_keyring(std::move(keyring), std::move(passphrase)));
   }
+  if (disowns) keyring.disowned = number - 1;
+  if (!held || disowns) CO_TRY_VOID(co_await state.put_keyring(std::move(keyring), std::move(passphrase)));
   if (state.settle_key()) CO_TRY_VOID(co_await state.key_is_new());
+  if (disowns) co_await state.disown_keys();
   co_return key_state();
 }
 

@@ -14,7 +14,8 @@ namespace spatter {
 
 /// What the server of a person who has changed his key on another machine says.
 inline constexpr auto outdated_words =
-    "your key was changed on another machine: run `spatter key take` here, with the recovery words; until then "
+    "your key was changed on another machine: run `spatter key take` here (it may be stopped for that), with the "
+    "recovery words; until then "
     "this server is no member of its network, and files here can only be read";
 
 struct Server::State {
@@ -106,6 +107,8 @@ struct Server::State {
   Task<Result<void>> key_is_new();
   Result<void> check_words(const PersonSecret& words) const;
   Task<Result<void>> put_keyring(Keyring keyring, std::optional<std::string> passphrase);
+  Task<void> disown_keys();
+  std::set<PersonId> disowned_keys() const;  ///< of the person, as the keyring says
   const PersonSecret& signing_secret() const;  ///< that of the identity's key
   /// Of the volume that is on this drive.
   Task<Result<VolumeKeys>> own_volume_keys(VolumeId volume, const std::optional<wire::RootRecord>& own_root);

@@ -505,6 +505,17 @@ Result<void> check_fence(Connected& db, const PersonId& person, const VolumeId& 
               row.integer(0), writer_number);
 }
 
+namespace {
+
+Result<std::string> signer_of(const Root& root) {
+  wire::Signed record;
+  if (!record.ParseFromString(root.record))
+    return fail(Errc::corrupt, "the root record of volume {} cannot be read", root.volume);
+  return record.key();
+}
+
+}  // namespace
+
 Result<std::optional<Root>> put_root(Connected& db, const Root& root) {
   TRY(auto known, roots(db, root.person));
   std::optional<Root> before;
@@ -519,11 +530,19 @@ Result<std::optional<Root>> put_root(Connected& db, const Root& root) {
     return fail(Errc::no_space, "person {} has root records of {} volumes here already, this one "
                 "makes {} bytes", root.person, known.size(), bytes);
   if (before && before->record == root.record) return before;
-  if (before && root.number < before->number)
+  // The caller has seen to it that this one is by the key that the person has now. What an older key has
+  // said, perhaps in wrong hands, does not stand against it.
+  bool outbids = !before;
+  if (before) {
+    TRY(const auto key_before, signer_of(*before));
+    TRY(const auto key_now, signer_of(root));
+    outbids = key_before != key_now;
+  }
+  if (!outbids && root.number < before->number)
     return fail(Errc::fenced,
                 "volume {} has been taken over by writer number {}; this one has number {}",
                 root.volume, before->number, root.number);
-  if (before && root.number == before->number && root.version <= before->version)
+  if (!outbids && root.number == before->number && root.version <= before->version)
     return fail(Errc::exists, "volume {} has root record {}.{} already, this one is {}.{}",
                 root.volume, before->number, before->version, root.number, root.version);
   TRY(auto row, db.prepare("INSERT OR REPLACE INTO roots(person, volume, number, version, record) "

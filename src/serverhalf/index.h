@@ -124,7 +124,8 @@ struct Root {
   std::uint64_t version = 0;
   std::string record;
 };
-/// The record replaced, if any; nothing is written when it is the same one again.
+/// The record replaced, if any; nothing is written when it is the same one again. `root` is by the key that
+/// its person has now: one that was signed with another gives way to it whatever its number.
 Result<std::optional<Root>> put_root(Connected& db, const Root& root);
 Result<std::vector<Root>> roots(Connected& db, const std::optional<PersonId>& person);
 

@@ -151,6 +151,11 @@ Task<void> Keeper::State::remove_all_of(PackId pack) {
 void Keeper::set_may_release(MayRelease call) { state_->may_release = std::move(call); }
 void Keeper::on_behind(std::function<void(Error)> call) { state_->on_behind = std::move(call); }
 
+void Keeper::ask_all_again() {
+  state_->writer.avoid_nobody();
+  poke();
+}
+
 void Keeper::start() {
   auto& state = *state_;
   for (const auto& pack : state.packs.list())

@@ -8,19 +8,18 @@ namespace spatter {
 namespace {
 
 /// A root record that the person signed, with whatever key he had then; nullopt for anything else.
-std::optional<wire::RootRecord> person_root(const Members& members, const wire::Signed& record,
+std::optional<KnownRoot> person_root(const Members& members, const wire::Signed& record,
                                             const PersonId& person) {
   const auto key = PersonId::from(record.key());
   if (!key || !members.was_key_of(*key, person)) return std::nullopt;
   auto root = open_signed<wire::RootRecord>(record, kind::root);
   if (!root || root->person() != person.raw()) return std::nullopt;
-  return std::move(*root);
+  return KnownRoot{std::move(*root), *key};
 }
 
 template <class Records>
-std::vector<wire::RootRecord> signed_by(const Members& members, const Records& records,
-                                        const PersonId& person) {
-  std::vector<wire::RootRecord> result;
+std::vector<KnownRoot> signed_by(const Members& members, const Records& records, const PersonId& person) {
+  std::vector<KnownRoot> result;
   for (const auto& record : records)
     if (auto root = person_root(members, record, person)) result.push_back(std::move(*root));
   return result;

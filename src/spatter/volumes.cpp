@@ -15,16 +15,23 @@ namespace {
 
 constexpr unsigned list_page = 96;  ///< descriptors are up to 5 KiB each
 
-using Volumes = std::map<VolumeId, KnownVolume>;
+struct Candidate {
+  KnownVolume volume;
+  bool current = false;  ///< its root is by the key that the person has now
+};
+using Volumes = std::map<VolumeId, Candidate>;
 
-void take(Volumes& volumes, const wire::RootRecord& root) {
+void take(Volumes& volumes, const KnownRoot& found, const PersonId& key) {
+  const auto& root = found.record;
+  const bool current = found.signed_by == key;
   const auto volume = VolumeId::from(root.volume());
   const auto writer = ServerId::from(root.writer());
   if (!volume || !writer) return;
-  auto& known = volumes[*volume];
-  if (!known.volume.is_zero() && std::pair(root.number(), root.version()) <=
-                                     std::pair(known.root.number(), known.root.version()))
+  auto& [known, known_current] = volumes[*volume];
+  if (!known.volume.is_zero() && std::tuple(current, root.number(), root.version()) <=
+                                     std::tuple(known_current, known.root.number(), known.root.version()))
     return;
+  known_current = current;
   known.volume = *volume;
   known.writer = *writer;
   known.root = root;
@@ -74,6 +81,7 @@ Task<Result<FoundVolumes>> find_volumes(SpatterContext context) {
   FoundVolumes found;
   Volumes volumes;
   std::set<std::string> seen;
+  const PersonId key = context.members.key_of(context.identity.person);
   for (const auto& member : context.members.others()) {
     Result<KnownRoots> known = fail(Errc::unavailable, "it is not up");
     if (member.up) known = co_await ask_roots(context, member.id);
@@ -83,13 +91,14 @@ Task<Result<FoundVolumes>> find_volumes(SpatterContext context) {
       found.silent.push_back(member.id);
       continue;
     }
-    for (const auto& root : known->roots) take(volumes, root);
+    for (const auto& root : known->roots) take(volumes, root, key);
     seen.insert(known->writers_up.begin(), known->writers_up.end());
   }
   if (const auto own = co_await ask_roots(context, context.identity.server))
-    for (const auto& root : own->roots) take(volumes, root);
+    for (const auto& root : own->roots) take(volumes, root, key);
 
-  for (auto& [id, volume] : volumes) {
+  for (auto& [id, candidate] : volumes) {
+    auto& volume = candidate.volume;
     const auto& writer = volume.writer;
     // A server that is no member (any more) writes nothing, whoever may be connected with it.
     if (writer != context.identity.server &&

@@ -99,17 +99,37 @@ TEST_F(KeyringTest, AnyDamageIsToldFromAWrongPassphrase) {
 
 TEST_F(KeyringTest, ANewerFormatIsNamed) {
   Bytes newer = plain;
-  newer[8] = 3;
+  newer[8] = 4;
   auto read = read_keyring(resealed(newer), std::nullopt);
   ASSERT_FALSE(read);
   EXPECT_EQ(read.error().code, Errc::newer_format);
-  EXPECT_THAT(read.error().message, HasSubstr("format 3"));
+  EXPECT_THAT(read.error().message, HasSubstr("format 4"));
   newer = plain;
   newer[11] = 1;
   EXPECT_EQ(read_keyring(resealed(newer), std::nullopt).error().code, Errc::newer_format);
   newer = plain;
   newer[10] = 9;
   EXPECT_EQ(read_keyring(resealed(newer), std::nullopt).error().code, Errc::newer_format);
+}
+
+TEST_F(KeyringTest, TheFormatThatDisownedNothingIsRead) {
+  Bytes older(plain.begin(), plain.end() - Digest::size_bytes - 1);  // what came last is not there
+  older[8] = 2;
+  older.resize(older.size() + Digest::size_bytes);
+  const auto read = read_keyring(resealed(older), std::nullopt);
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_TRUE(same(*read, keyring));
+  EXPECT_EQ(read->disowned, 0u);
+}
+
+TEST_F(KeyringTest, DisownedKeysComeBackAndTheNewestIsNeverOne) {
+  keyring.person = PersonKeys::from_words(PersonSecret::generate(random), 3);
+  keyring.disowned = 2;
+  EXPECT_EQ(read_keyring(write_keyring(keyring, std::nullopt, random).value(), std::nullopt).value().disowned, 2u);
+  EXPECT_EQ(read_keyring(write_keyring(keyring, "x", random, {64, 1}).value(), "x").value().disowned, 2u);
+  keyring.disowned = 3;
+  const auto read = read_keyring(write_keyring(keyring, std::nullopt, random).value(), std::nullopt);
+  EXPECT_EQ(read.error().code, Errc::corrupt);
 }
 
 TEST_F(KeyringTest, TheFormatThatHeldTheWordsIsRefused) {

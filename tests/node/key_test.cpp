@@ -44,9 +44,12 @@ class KeyTest : public ServerTest {
   }
   /// And to a root record of a volume of that person, with a writer number above all.
   static Task<Errc> give_root_to(SimServer& asker, SimServer& holder) {
+    co_return co_await give_root_to(asker, holder, asker.server->volume().id());
+  }
+  static Task<Errc> give_root_to(SimServer& asker, SimServer& holder, VolumeId of) {
     wire::RootRecord root;
     root.set_person(person(asker).raw());
-    root.set_volume(asker.server->volume().id().raw());
+    root.set_volume(of.raw());
     root.set_number(1000);
     root.set_version(1);
     root.set_writer(id(asker).raw());
@@ -193,6 +196,146 @@ TEST_F(KeyTest, TheWordsAloneBringEverythingBackAfterAChange) {
     CO_TRY_VOID(co_await test.expect(fresh, "before", bytes_of(1, 2 << 20), ReadFrom::anywhere));
     CO_TRY_VOID(co_await test.expect(fresh, "later", bytes_of(3, 1 << 20), ReadFrom::anywhere));
     EXPECT_EQ(fresh.server->key_state().number, 4u);
+    co_return Result<void>{};
+  }(*this));
+}
+
+TEST_F(KeyTest, ATakeoverByAThiefEndsWithTheChangeOfTheKey) {
+  run([](KeyTest& test) -> Task<Result<void>> {
+    CO_TRY_VOID(co_await test.make_network(4));
+    auto& owner = *test.nodes[0];
+    const auto words = *owner.words;
+    CO_TRY(auto* thief, co_await test.second_of(owner, *test.nodes[1]));  // it has what a thief would have
+    CO_TRY_VOID(co_await test.all_up(5));
+    CO_TRY_VOID(co_await test.put(owner, "before", bytes_of(1, 1 << 20), Level::full));
+    CO_TRY_VOID(co_await test.put(*thief, "of the second", bytes_of(2, 1 << 20), Level::full));
+    const auto volumes = std::pair(owner.server->volume().id(), thief->server->volume().id());
+    for (std::size_t at : {1, 2, 3})
+      for (const auto& volume : {volumes.first, volumes.second})
+        EXPECT_EQ(co_await give_root_to(*thief, *test.nodes[at], volume), Errc::ok);
+    co_await thief->down();
+    co_await owner.down();
+    CO_TRY_VOID(co_await owner.up());
+    CO_TRY_VOID(co_await test.until("the owner takes it for a successor", [&] {
+      const auto may = owner.server->may_write();
+      return !may && may.error().code == Errc::fenced;
+    }));
+
+    CO_TRY_VOID(co_await owner.server->change_key(words, {}));
+    CO_TRY_VOID(co_await test.put(owner, "after", bytes_of(3, 1 << 20), Level::full));
+    EXPECT_TRUE(owner.server->may_write().has_value());
+
+    // His other machine: was that he himself? Only he can say.
+    CO_TRY_VOID(co_await thief->up());
+    CO_TRY_VOID(co_await test.until("it is told", [&] { return !thief->server->key_state().held; }));
+    CO_TRY_VOID(co_await thief->server->take_key(words, {}));
+    CO_TRY_VOID(co_await test.until("it does not trust its own index", [&] {
+      const auto may = thief->server->may_write();
+      return !may && may.error().code == Errc::corrupt;
+    }));
+    CO_TRY_VOID(co_await thief->server->take_key(words, {}, true));
+    CO_TRY_VOID(co_await test.put(*thief, "taken", bytes_of(4, 1 << 20), Level::full));
+    // That stays so.
+    for (auto* server : {&owner, thief}) {
+      co_await server->down();
+      CO_TRY_VOID(co_await server->up());
+    }
+    CO_TRY_VOID(co_await test.all_up(5));
+    CO_TRY_VOID(co_await test.put(owner, "later", bytes_of(5, 1 << 20), Level::full));
+    CO_TRY_VOID(co_await test.put(*thief, "later", bytes_of(5, 1 << 20), Level::full));
+
+    // And the words alone find the owner's volume, not the one that the thief would have him believe in.
+    owner.machine.crash();
+    auto dead = std::move(owner.server);
+    CO_TRY(auto link, co_await test.invite(*test.nodes[1]));
+    auto& fresh = test.node();
+    CO_TRY_VOID(co_await fresh.join(link, words, Recovery{}));
+    CO_TRY_VOID(co_await fresh.up());
+    co_await dead->stop();
+    EXPECT_EQ(fresh.server->volume().id(), volumes.first);
+    for (const auto& [name, seed] : {std::pair("before", 1), std::pair("after", 3), std::pair("later", 5)})
+      CO_TRY_VOID(co_await test.expect(fresh, name, bytes_of(static_cast<std::uint64_t>(seed), 1 << 20), ReadFrom::anywhere));
+    co_return Result<void>{};
+  }(*this));
+}
+
+TEST_F(KeyTest, AMachineThatHasHeardFromNobodyChangesNothing) {
+  run([](KeyTest& test) -> Task<Result<void>> {
+    CO_TRY_VOID(co_await test.make_network(3));
+    auto& owner = *test.nodes[0];
+    const auto words = *owner.words;
+    CO_TRY(auto* second, co_await test.second_of(owner, *test.nodes[1]));
+    CO_TRY_VOID(co_await test.all_up(4));
+    co_await second->down();
+    CO_TRY_VOID(co_await owner.server->change_key(words, {}));
+    for (auto& node : test.nodes) co_await node->down();
+    CO_TRY_VOID(co_await second->up());
+    const auto alone = co_await second->server->change_key(words, {});
+    EXPECT_EQ(code_of(alone), Errc::unavailable);
+    EXPECT_EQ(second->server->drive().keyring.person.count(), 1u) << "it would have been the key that is there already";
+    CO_TRY_VOID(co_await test.nodes[1]->up());
+    CO_TRY_VOID(co_await test.nodes[2]->up());
+    CO_TRY_VOID(co_await test.until("it is told", [&] { return !second->server->key_state().held; }));
+    CO_TRY(const auto changed, co_await second->server->change_key(words, {}));
+    EXPECT_EQ(changed.number, 3u);
+    co_return Result<void>{};
+  }(*this));
+}
+
+TEST_F(KeyTest, AServerThatIsNotRunningTakesTheKeyItHasHeardOf) {
+  run([](KeyTest& test) -> Task<Result<void>> {
+    CO_TRY_VOID(co_await test.make_network(3));
+    auto& owner = *test.nodes[0];
+    const auto words = *owner.words;
+    CO_TRY(auto* second, co_await test.second_of(owner, *test.nodes[1]));
+    CO_TRY_VOID(co_await test.all_up(4));
+    CO_TRY_VOID(co_await owner.server->change_key(words, {}));
+    CO_TRY_VOID(co_await test.until("it is told", [&] { return !second->server->key_state().held; }));
+    co_await second->down();
+    second->options.offline = second->options.records_only = true;
+    CO_TRY_VOID(co_await second->up());
+    EXPECT_FALSE(second->server->key_state().held);
+    EXPECT_EQ(code_of(co_await second->server->take_key(*test.nodes[1]->words, {})), Errc::denied);
+    CO_TRY(const auto taken, co_await second->server->take_key(words, {}));
+    EXPECT_TRUE(taken.held);
+    co_await second->down();
+    second->options.offline = second->options.records_only = false;
+    CO_TRY_VOID(co_await second->up());
+    CO_TRY_VOID(co_await test.until("it is a member", [&] { return knows(*test.nodes[1], *second, 2); }));
+    CO_TRY_VOID(co_await test.put(*second, "a", bytes_of(1, 1 << 20), Level::full));
+    co_return Result<void>{};
+  }(*this));
+}
+
+TEST_F(KeyTest, PlacesOutliveTheKeysTheyWereDrawnWith) {
+  run([](KeyTest& test) -> Task<Result<void>> {
+    CO_TRY_VOID(co_await test.make_network(4));
+    const auto absent = [](const auto& node) { return !node->server->directory().directory(); };
+    CO_TRY_VOID(co_await test.until("all have places", [&] { return std::ranges::none_of(test.nodes, absent); }));
+    auto& drawer = *test.nodes[1];
+    const auto key = drawer.server->identity().person_key.public_key();
+    std::map<SimServer*, PlaceDraw> places;
+    std::size_t drawn_by_him = 0;
+    for (auto& node : test.nodes) {
+      const auto* entry = dynamic_cast<GossipMembers&>(node->server->members()).roster().find(id(*node));
+      const auto place = place_in(entry->record.body());
+      if (!place) co_return fail(Errc::not_found, "no place");
+      drawn_by_him += std::ranges::count(place->drawers(), key) > 0;
+      places.emplace(node.get(), *place);
+    }
+    EXPECT_GT(drawn_by_him, 0u);
+    CO_TRY_VOID(co_await drawer.server->change_key(*drawer.words, {}));
+    CO_TRY_VOID(co_await test.until("all know", [&] {
+      return std::ranges::all_of(test.nodes, [&](auto& node) { return knows(*node, drawer, 2) || node.get() == &drawer; });
+    }));
+    co_await test.world.sleep(2min);  // long enough for anybody to look for another place
+    for (auto& node : test.nodes) {
+      EXPECT_FALSE(absent(node));
+      const auto* entry = dynamic_cast<GossipMembers&>(node->server->members()).roster().find(id(*node));
+      EXPECT_EQ(place_in(entry->record.body()), places.at(node.get())) << "it has the place that was drawn then";
+      for (auto& of : test.nodes)
+        EXPECT_TRUE((co_await node->server->directory().get(server_key_of(id(*of)))).has_value());
+    }
     co_return Result<void>{};
   }(*this));
 }

@@ -410,6 +410,31 @@ TEST_F(ShardStoreTest, NobodyReleasesWhatIsNotHis) {
   EXPECT_TRUE(holds(b, 0));
 }
 
+TEST_F(ShardStoreTest, ARootByTheKeyThatAPersonHasNowTakesThePlaceOfOneByAnOlderKey) {
+  const auto put_root = [&](const wire::Signed& record, std::optional<PersonId> key) {
+    auto asker = alice.asker();
+    asker.key = key;
+    auto done = runtime.wait_for(store->put_root(asker, record));
+    return done ? Errc::ok : done.error().code;
+  };
+  const auto key = SigningKey::generate(random);
+  const auto anew = [&](const wire::Signed& record) { return sign(key, kind::root, record.body()); };
+  const Stripe stripe = make_stripe(random, alice, {.writer_number = 1});
+  EXPECT_EQ(put_root(root(alice, 1000, 7), {}), Errc::ok);  // a thief's
+  EXPECT_EQ(put(alice, stripe, 0).error().code, Errc::fenced);
+  const auto now = person_id(key.public_key());
+  EXPECT_EQ(put_root(root(alice, 1001, 1), now), Errc::denied) << "the old key signs nothing any more";
+  EXPECT_EQ(put_root(anew(root(alice, 1, 2)), now), Errc::ok);
+  ASSERT_TRUE(put(alice, stripe, 0));
+  EXPECT_EQ(put_root(anew(root(alice, 1, 1)), now), Errc::exists) << "of two by one key the newer counts, as ever";
+  const auto roots = runtime.wait_for(store->roots(alice.person)).value();
+  ASSERT_EQ(roots.size(), 1u);
+  EXPECT_EQ(roots[0].SerializeAsString(), anew(root(alice, 1, 2)).SerializeAsString());
+  reopen();
+  EXPECT_EQ(put_root(anew(root(alice, 1, 3)), now), Errc::ok);
+  EXPECT_TRUE(fsck(true).clean());
+}
+
 TEST_F(ShardStoreTest, TheHighestRootRecordWinsAndFencesEarlierWriters) {
   const auto put_root = [&](const Owner& who, const wire::Signed& record) {
     auto done = runtime.wait_for(store->put_root(who.asker(), record));

@@ -23,6 +23,9 @@ struct Keyring {
   /// A change of the person's key to the newest of the secrets is under way: made here, and perhaps not
   /// known to anybody else yet.
   bool changing = false;
+  /// The person's keys up to this number have been in wrong hands, as was said here: what they say of who
+  /// writes a volume of this drive counts no more. 0: none.
+  std::uint32_t disowned = 0;
   WallMs created_ms = 0;
   std::string name;  ///< of the server, for people; at most 255 bytes, may be empty
 };

@@ -202,7 +202,7 @@ class GossipMembers final : public Members {
              const Records& rotations, const ServerId& from);
   void add_rotations(Records& list, std::set<PersonId>& done, const PersonId& person) const;
   void add_rotations(wire::PushRequest& push) const;
-  void tell_of_rotation(const ServerId& outdated);
+  void tell_of_rotation(const ServerId& outdated, const PersonId& person);
   void observed(const std::string& host);
   wire::SyncRequest sync_request(bool with_list) const;
   void fill_difference(const wire::SyncRequest& request, wire::SyncReply& reply, const ServerId& caller) const;

@@ -66,8 +66,8 @@ class TrustExchange {
   PersonId key_of(const PersonId& person) const;
   /// Whether it is or was that person's; when a moment is given, then.
   bool was_key_of(const PersonId& key, const PersonId& person, std::optional<WallMs> at = {}) const;
-  /// Whose key it is now.
-  std::optional<PersonId> person_with(const PersonId& key) const;
+  /// Whose key it was in an epoch: what he drew then goes on to count.
+  std::optional<PersonId> person_with(const PersonId& key, std::uint64_t epoch) const;
   /// Whether anybody has changed his key ever.
   bool has_rotations() const { return book_.has_rotations(); }
   /// After a person's key has become another.
@@ -79,6 +79,8 @@ class TrustExchange {
   /// since the start, or there is none but own servers that are off. Before, a number might be used
   /// twice.
   bool knows_own_records() const;
+  /// Waits until that is so. Errc::unavailable: nobody has been compared with within so long.
+  Task<Result<void>> know_own_records(Duration within);
 
   /// Checks a record of the own person, keeps it and sends it on. Durable on return. Errors as of
   /// RecordBook::add; exists: it is held already; denied: `counts` says of the standings with it that it
@@ -140,7 +142,7 @@ class TrustExchange {
   std::set<Digest> saved_;
   std::set<Digest> refused_;  ///< ids that were looked at and not taken; not asked for again
   std::set<ServerId> comparing_;
-  bool compared_ = false;
+  Event compared_;  ///< with a member, since the start
   Allowances<ServerId> allowances_;
   Members::Subscription subscription_ = 0;
   std::size_t persons_seen_ = 0;

@@ -6,6 +6,7 @@
 #include "cli/context.h"
 #include "cli/machine.h"
 #include "crypto/keyring.h"
+#include "key_requests.h"
 
 namespace spatter::doors {
 
@@ -14,6 +15,7 @@ namespace {
 struct KeyOptions {
   std::optional<std::string> words_file;
   std::optional<std::string> passphrase_file;
+  bool disown_older = false;
 };
 
 Result<Json> ask(const Context& context, const Json& request) {
@@ -51,17 +53,45 @@ Result<std::optional<std::string>> passphrase_for(const Context& context, const 
   return passphrase;
 }
 
+/// Of a drive that is not being served: what it has heard of its network before is all that counts then.
+Task<Result<Json>> answer_unserved(Runtime& runtime, Transport& transport, Drive drive, Json request) {
+  ServerOptions options;
+  options.offline = options.records_only = true;
+  Server server(runtime, transport, std::move(drive), std::move(options));
+  CO_TRY_VOID(co_await server.start());
+  auto answer = co_await answer_key(server, request);
+  co_await server.stop();
+  co_return answer;
+}
+
+Result<Json> take_unserved(const Context& context, const KeyOptions& options, const Json& request) {
+  TRY(auto machine, Machine::take(context.drive, LogLevel::warning));
+  TRY(auto drive, machine.open(options.passphrase_file));
+  Transport& transport = machine.connect_as(drive.keyring.server_key);
+  return machine.runtime().wait_for(answer_unserved(machine.runtime(), transport, std::move(drive), request));
+}
+
 Result<void> run_with_words(const Context& context, const KeyOptions& options, const char* what) {
   TRY(auto words, read_words(options.words_file));
   TRY(auto passphrase, passphrase_for(context, options));
   Json request = {{"op", "key"}, {"what", what}, {"words", words}};
   if (passphrase) request["passphrase"] = *passphrase;
+  if (options.disown_older) request["disown_older"] = true;
   wipe(words);
-  TRY(const auto state, ask(context, request));
-  if (context.json) return {};
+  const bool takes = std::string_view(what) == "take";
+  auto client = context.connect();
+  const bool unserved = takes && !client && client.error().code == Errc::unavailable;
+  if (!client && !unserved) return fail(std::move(client).error());
+  TRY(auto state, unserved ? take_unserved(context, options, request) : client->request(request));
+  state.erase("ok");
+  if (context.json) {
+    context.print(state);
+    return {};
+  }
   const auto number = state.value("number", 1U);
-  if (std::string_view(what) == "take") {
-    fmt::print("This server has key {} of its person now.\n", number);
+  if (takes) {
+    fmt::print("This server has key {} of its person{}.\n", number,
+               unserved ? ", the newest that it has heard of; it was not running: start it, and it hears of others" : " now");
     return {};
   }
   fmt::print("Your key is number {} now; the ones before sign nothing any more.\n", number);
@@ -89,9 +119,12 @@ void add_key(CLI::App& app, Context& context) {
     one->add_option("--words-file", options->words_file, "A file with your 24 recovery words; default: standard input")->type_name("FILE");
     one->add_option("--passphrase-file", options->passphrase_file, "The passphrase of a sealed drive, on this file's first line")->type_name("FILE");
     add_json_flag(one, context);
+    return std::pair(one, options);
   };
   with_words("change", "Change your key, everywhere and for good: whoever has stolen the old one can speak for you no more");
-  with_words("take", "Take the key that was changed on another machine of yours");
+  const auto [take, options] = with_words("take", "Take the key that was changed on another machine of yours; also while the server is stopped");
+  take->add_flag("--disown-older", options->disown_older,
+                 "The keys before it were stolen: if somebody has taken this server's volume over with one of them, that counts for nothing");
 }
 
 }  // namespace spatter::doors

@@ -99,7 +99,7 @@ class DirectoryDesk {
   bool may_enter(const ServerId& server, const PersonId& person) const;
   std::uint64_t trusted_since(const PersonId& person) const;
   std::vector<PublicKey> keys_of(const std::vector<PersonId>& drawers) const;
-  PersonId drawer_of(const PublicKey& key) const;
+  PersonId drawer_of(const PublicKey& key, std::uint64_t epoch) const;
   PlaceClaim claim_of(const PersonId& owner, unsigned number, std::uint64_t epoch,
                       const std::vector<PublicKey>& keys) const;
   Result<void> may_have(const PlaceClaim& claim) const;

@@ -50,6 +50,8 @@ struct ServerOptions {
   RendezvousOptions rendezvous;
   /// Opens the halves only: no connections, no background work. For fsck and the like.
   bool offline = false;
+  /// Not even those: what is known of the network alone, for key_state and take_key. With `offline`.
+  bool records_only = false;
 };
 
 struct HalfStatus {
@@ -192,7 +194,8 @@ class Server {
   /// not_found, invalid (ambiguous, or this server), denied (another person's), busy (it is up; not
   /// with `even_if_up`, for a key in wrong hands).
   Task<Result<ServerId>> forget(std::string which, bool even_if_up);
-  /// Which key the person has, as far as is known here. Not of a server that is `offline`, as what follows.
+  /// Which key the person has, as far as is known here. Not of a server that is `offline`, as what follows,
+  /// unless it is that for its `records_only`: then it may take a key that is known here.
   PersonKeyState key_state() const;
   /// Changes the person's key: the next number becomes it, everywhere and for ever. Durable here when it
   /// completes, and on its way to all others. Ends a change that was interrupted, if one was, instead of
@@ -200,7 +203,10 @@ class Server {
   /// committed to, wrong passphrase), no_space (no more numbers).
   Task<Result<PersonKeyState>> change_key(PersonSecret words, std::optional<std::string> passphrase);
   /// Takes the key that the person has changed to on another machine. Likewise.
-  Task<Result<PersonKeyState>> take_key(PersonSecret words, std::optional<std::string> passphrase);
+  /// `disown_older`: the keys before it were in wrong hands, and root records that they have signed say nothing
+  /// about who writes this server's volume (change_key implies it).
+  Task<Result<PersonKeyState>> take_key(PersonSecret words, std::optional<std::string> passphrase,
+                                        bool disown_older = false);
 
   /// The person's volumes of which the members that are up know.
   Task<Result<std::vector<ServerVolume>>> volumes();

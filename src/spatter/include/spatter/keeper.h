@@ -70,6 +70,8 @@ class Keeper {
 
   /// Asks for an immediate look at everything (members changed, a pack was removed).
   void poke();
+  /// The same, and asks those again who have refused: this server is known to them by another key now.
+  void ask_all_again();
 
   struct State;
 

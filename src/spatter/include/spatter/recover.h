@@ -15,7 +15,9 @@ namespace spatter {
 /// One of the person's volumes, as the members know it.
 struct KnownVolume {
   VolumeId volume;
-  wire::RootRecord root;     ///< the newest that anybody has: the highest number, then version
+  /// The newest that anybody has: by the key that the person has now, if one is; then the highest number,
+  /// then version. Who has stolen a key that was changed since cannot outbid those who have the new one.
+  wire::RootRecord root;
   ServerId writer;           ///< the server the root names
   bool writer_up = false;    ///< it is a member and reached from here; never for the own server
   bool writer_seen = false;  ///< another member says that it has a connection with it

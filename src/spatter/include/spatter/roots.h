@@ -16,8 +16,13 @@ namespace spatter {
 /// none of the person's secrets opens it.
 std::optional<VolumeKeys> keys_of_volume(const PersonKeys& person, const wire::RootRecord& root);
 
+struct KnownRoot {
+  wire::RootRecord record;
+  PersonId signed_by;  ///< a key that is or was the person's
+};
+
 struct KnownRoots {
-  std::vector<wire::RootRecord> roots;
+  std::vector<KnownRoot> roots;
   std::vector<std::string> writers_up;  ///< of their writers, those that the member says are connected
 };
 /// The root records of a person (the context's unless said) that `member` (or the own server half) keeps, as far as

@@ -63,6 +63,8 @@ class StripeWriter {
   std::vector<Candidate> candidates() const;
   /// Whether a member is passed over for now because it lately failed or was full.
   bool is_avoided(const ServerId& server) const;
+  /// Those who refused may do so no more.
+  void avoid_nobody() { avoided_->clear(); }
 
   /// Why shards find no holder now: full members first, for that is for people to put right.
   Error why_missing(Error otherwise = {Errc::unavailable, "no other server can hold"}) const;
