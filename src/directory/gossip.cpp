@@ -188,6 +188,13 @@ Task<Result<void>> GossipMembers::own_key_changed() {
   for (const auto& record : anew) CO_TRY_VOID(roster_.revoke(record));
   if (!anew.empty()) records_changed({{}, {}, std::move(anew)}, std::nullopt);
   renew_own();
+  // What is asked of others next is refused by those who have not seen it.
+  using namespace asio::experimental::awaitable_operators;
+  const auto counts = [&] {
+    const auto* entry = roster_.find(identity_.server);
+    return entry && entry->certified_by == own_key;
+  };
+  if (!counts()) co_await (own_published_.wait() || runtime_.sleep(options_.call_timeout));
   co_return Result<void>{};
 }
 
@@ -197,7 +204,7 @@ GossipMembers::GossipMembers(Runtime& runtime, Rpc& rpc, const Identity& identit
       roster_(std::move(roster)), started_(runtime.now()),
       allowances_(static_cast<double>(options.push_burst), static_cast<double>(options.push_per_s)),
       prefix_allowances_(static_cast<double>(options.push_burst) / 8, static_cast<double>(options.push_per_s) / 8),
-      publish_wanted_(runtime.executor()),
+      publish_wanted_(runtime.executor()), own_published_(runtime.executor()),
       save_wanted_(runtime.executor()), notify_pending_(std::make_shared<bool>(false)),
       tasks_(runtime.executor()) {}
 
@@ -566,6 +573,8 @@ Task<void> GossipMembers::publish_loop() {
     published_reach_ = reach;
     not_before = runtime_.now() + options_.publish_every_min;
     records_changed({{}, {identity_.server}, {}}, std::nullopt);
+    std::erase_if(introductions_, [](const auto& one) { return !one.second.running && !one.second.taken; });
+    own_published_.wake_all();
   }
 }
 

@@ -253,6 +253,7 @@ class GossipMembers final : public Members {
   Reach published_reach_;
   OwnFacts published_own_;
   Event publish_wanted_;
+  WaitQueue own_published_;  ///< a record of this server was made
 
   std::vector<MemberStore::AdmissionRow> unsaved_admissions_;
   std::map<ServerId, MemberStore::ServerRow> unsaved_servers_;
