@@ -31,6 +31,7 @@ constexpr std::uint64_t size_bytes_max = 1ULL << 60;
 constexpr std::size_t advertise_max = 8;
 constexpr std::uint64_t relay_rate_min = 64 << 10;
 constexpr std::uint64_t repair_rate_min = 64 << 10;
+constexpr std::size_t command_bytes_max = 4096;
 
 /// One key of the file while it is read.
 struct Setting {
@@ -112,6 +113,10 @@ Result<void> read_lan(const Setting& setting, Config& config) {
   return read_flag(setting, config.lan);
 }
 
+Result<void> read_popups(const Setting& setting, Config& config) {
+  return read_flag(setting, config.popups);
+}
+
 Result<void> read_relay_rate(const Setting& setting, Config& config) {
   TRY(auto text, setting.text());
   auto size = parse_size(text);
@@ -135,6 +140,14 @@ Result<void> read_name(const Setting& setting, Config& config) {
   return {};
 }
 
+Result<void> read_notify_command(const Setting& setting, Config& config) {
+  TRY(config.notify_command, setting.text());
+  if (config.notify_command.size() > command_bytes_max)
+    return fail(setting.wrong("a command has at most 4096 bytes"));
+  if (config.notify_command.contains('\0')) return fail(setting.wrong("a command has no zero bytes"));
+  return {};
+}
+
 Result<void> read_log(const Setting& setting, Config& config) {
   TRY(auto text, setting.text());
   auto level = parse_log_level(text);
@@ -151,6 +164,7 @@ constexpr KnownKey known_keys[] = {
     {"size", read_size}, {"listen", read_listen}, {"advertise", read_advertise},
     {"name", read_name}, {"log", read_log}, {"relay", read_relay}, {"relay_rate", read_relay_rate},
     {"repair_rate", read_repair_rate}, {"port_mapping", read_port_mapping}, {"lan", read_lan}, {"rendezvous", read_rendezvous},
+    {"popups", read_popups}, {"notify_command", read_notify_command},
 };
 
 std::string quoted(std::string_view text) {
@@ -251,6 +265,14 @@ std::string config_text(const Config& config) {
   text += "# A name for people.\n";
   text += config.name.empty() ? "# name = \"attic\"\n\n"
                               : fmt::format("name = {}\n\n", quoted(config.name));
+  text += "# Whether to tell of events that concern everybody, such as the network mending only, with a popup on\n"
+          "# the desktop of the user who runs this server.\n";
+  text += fmt::format("popups = {}\n\n", config.popups);
+  text += "# A command that is told of the same events: /bin/sh runs it with SPATTER_EVENT, SPATTER_TITLE and\n"
+          "# SPATTER_TEXT in its environment, for 30 seconds at most.\n";
+  text += config.notify_command.empty()
+              ? "# notify_command = 'printf \"%s\\n\" \"$SPATTER_TEXT\" | mail -s \"$SPATTER_TITLE\" you@example.org'\n\n"
+              : fmt::format("notify_command = {}\n\n", quoted(config.notify_command));
   text += "# How much to log: debug, info, warning or error.\n";
   text += fmt::format("log = \"{}\"\n", name_of(config.log_level));
   return text;

@@ -17,12 +17,16 @@ TEST(Config, EveryKeyIsRead) {
                                    "listen = \"[::]:5000\"\n"
                                    "advertise = [\"example.org:4840\", \"192.0.2.1:1\"]\n"
                                    "name = \"attic\"\n"
+                                   "popups = false\n"
+                                   "notify_command = 'mail -s \"$SPATTER_TITLE\" me'\n"
                                    "log = \"warning\"\n").value().config;
   EXPECT_EQ(config.size_bytes, 2ull << 40);
   EXPECT_EQ(config.listen.port, 5000);
   ASSERT_EQ(config.advertise.size(), 2u);
   EXPECT_EQ(config.advertise[0].host, "example.org");
   EXPECT_EQ(config.name, "attic");
+  EXPECT_FALSE(config.popups);
+  EXPECT_EQ(config.notify_command, "mail -s \"$SPATTER_TITLE\" me");
   EXPECT_EQ(config.log_level, LogLevel::warning);
 }
 
@@ -42,6 +46,8 @@ TEST(Config, WrongValuesNameKeyAndLine) {
       {"advertise = \"a:1\"", "advertise"},     {"advertise = [1]", "advertise"},
       {"advertise = [\"a:0\"]", "advertise"},   {"log = \"loud\"", "line 1: log"},
       {"name = 3", "line 1: name"},             {"name = ", "line 1"},
+      {"popups = \"no\"", "line 1: popups"},    {"notify_command = [\"true\"]", "line 1: notify_command"},
+      {"notify_command = \"a\\u0000b\"", "zero bytes"},
       {"name = \"a\"\nname = \"b\"", "line 2"},
   };
   for (const auto& [text, names] : wrong) {
@@ -49,6 +55,7 @@ TEST(Config, WrongValuesNameKeyAndLine) {
     ASSERT_FALSE(parsed) << text;
     EXPECT_TRUE(parsed.error().message.contains(names)) << parsed.error().message;
   }
+  EXPECT_FALSE(parse_config("notify_command = '" + std::string(4097, 'x') + "'"));
   EXPECT_FALSE(parse_config(std::string(config_bytes_max + 1, '#')));
 }
 
@@ -66,6 +73,8 @@ TEST(Config, WhatIsWrittenSaysTheSame) {
   config.listen = {"::1", 0};
   config.advertise = {{"a.example", 1}, {"2001:db8::1", 2}};
   config.name = "the \"attic\" \\ \x01 ü";
+  config.popups = false;
+  config.notify_command = "echo \"$SPATTER_TEXT\" | tee 'a\\b'\nsecond line";
   config.log_level = LogLevel::debug;
   const auto back = parse_config(config_text(config)).value();
   EXPECT_TRUE(back.warnings.empty());
@@ -73,6 +82,8 @@ TEST(Config, WhatIsWrittenSaysTheSame) {
   EXPECT_EQ(back.config.listen, config.listen);
   EXPECT_EQ(back.config.advertise, config.advertise);
   EXPECT_EQ(back.config.name, config.name);
+  EXPECT_EQ(back.config.popups, config.popups);
+  EXPECT_EQ(back.config.notify_command, config.notify_command);
   EXPECT_EQ(back.config.log_level, config.log_level);
   EXPECT_TRUE(parse_config(config_text(Config{})));
 }

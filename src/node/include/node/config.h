@@ -27,6 +27,8 @@ struct Config {
   bool lan = true;                 ///< tell, and listen to, members on the same local network
   std::vector<Address> rendezvous; ///< nodes of the public DHT; none: not used
   std::string name;                ///< for people
+  bool popups = true;              ///< tell of events on the desktop of the user who runs the server
+  std::string notify_command;      ///< told of events, by /bin/sh; empty: none
   LogLevel log_level = LogLevel::info;
 };
 
