@@ -261,6 +261,17 @@ void Mender::State::judge(const StripeId& id, MendedStripe& stripe) {
   }
 }
 
+/// Whether enough of a stripe is at servers that are up.
+bool Mender::State::can_be_read(const StripeId& id, const MendedStripe& stripe) {
+  std::bitset<256> there;
+  for (const HolderEntry& holder : stripe.list.holders) {
+    if (holder.server != parts.identity.server && !parts.members.is_up(holder.server)) continue;
+    for (const auto index : holder.indices)
+      if (counts(id, index, holder.server)) there.set(index);
+  }
+  return there.count() >= stripe.k;
+}
+
 bool Mender::State::owner_is_up(const PersonId& person) const {
   if (person == parts.identity.person) return true;
   return std::ranges::any_of(parts.members.connected(),
@@ -512,6 +523,9 @@ std::optional<std::uint64_t> Mender::shard_size_of(const StripeId& stripe) const
   return at == state_->stripes.end() ? std::nullopt : std::optional(at->second.shard_size);
 }
 
+std::optional<Duration> Mender::away(const ServerId& server) const { return state_->away(server); }
+bool Mender::is_gone(const ServerId& server) const { return state_->is_gone(server); }
+
 bool Mender::signs_for(const ServerId& server, const PersonId& owner) const {
   return state_->signs()(server, owner);
 }
@@ -520,19 +534,21 @@ MendReport Mender::report() const {
   auto& state = *state_;
   MendReport report = state.done;
   report.untold = state.untold;
-  std::uint64_t left_bytes = 0;
   for (const auto& [id, stripe] : state.stripes) {
     ++report.stripes;
     switch (stripe.danger) {
       case Danger::none: ++report.none; break;
       case Danger::tidy: ++report.tidy; break;
       case Danger::due: ++report.due; break;
-      case Danger::urgent: ++report.urgent; break;
+      case Danger::urgent:
+        ++report.urgent;
+        report.stuck += !state.can_be_read(id, stripe);
+        break;
       case Danger::lost: ++report.lost; break;
     }
     if (stripe.danger == Danger::due || stripe.danger == Danger::urgent) {
       ++report.waiting;
-      left_bytes += 2 * stripe.k * stripe.shard_size;
+      report.left_bytes += 2 * stripe.k * stripe.shard_size;
     }
     for (const auto& holder : stripe.list.holders)
       if (state.is_gone(holder.server)) report.gone.insert(holder.server);
@@ -543,8 +559,8 @@ MendReport Mender::report() const {
   if (!state.repairing.empty())
     seconds += std::chrono::duration<double>(state.parts.runtime.now() - state.busy_since).count();
   if (seconds > 0) report.bytes_per_s = static_cast<double>(report.moved_bytes) / seconds;
-  if (left_bytes > 0)
-    report.seconds_left = report.bytes_per_s > 0 ? static_cast<double>(left_bytes) / report.bytes_per_s
+  if (report.left_bytes > 0)
+    report.seconds_left = report.bytes_per_s > 0 ? static_cast<double>(report.left_bytes) / report.bytes_per_s
                                                  : std::numeric_limits<double>::infinity();
   return report;
 }

@@ -47,6 +47,7 @@ struct Mender::State {
   bool is_absent(const ServerId& holder);
   std::optional<Duration> away(const ServerId& holder);
   bool counts(const StripeId& stripe, unsigned index, const ServerId& holder);
+  bool can_be_read(const StripeId& id, const MendedStripe& stripe);
   bool owner_is_up(const PersonId& person) const;
   void note(const KeptFacts& kept);
   Task<Result<std::optional<KeptFacts>>> kept(StripeId id);

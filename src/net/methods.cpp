@@ -38,6 +38,8 @@ std::string_view method_name(std::uint16_t number) {
     case method::mend_sign: return "mend.sign";
     case method::mend_audit: return "mend.audit";
     case method::mend_report: return "mend.report";
+    case method::mode_push: return "mode.push";
+    case method::mode_reports: return "mode.reports";
     case method::relay_open: return "relay.open";
     case method::relay_ask: return "relay.ask";
     case method::reach_probe: return "reach.probe";

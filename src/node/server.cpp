@@ -377,7 +377,8 @@ Task<Result<void>> Server::start() {
     state.directory->set_own_data(state.own_data());
     // Interrupted when the change was made and not everything was signed anew.
     if (state.drive.keyring.changing && state.members->own_key_counts()) CO_TRY_VOID(co_await state.key_is_new());
-    co_return co_await state.start_mending();
+    CO_TRY_VOID(co_await state.start_mending());
+    co_return co_await state.start_mode(on_mode_change);
   };
   auto started = co_await run(state);
   if (!started) co_await stop();
@@ -416,6 +417,7 @@ Task<void> Server::stop() {
     co_await state.volume->stop();
   }
   if (state.reader) co_await state.reader->stop();
+  state.mode.reset();
   state.auditor.reset();
   state.owner_lists.reset();
   state.mender.reset();

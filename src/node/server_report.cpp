@@ -56,6 +56,10 @@ Task<Result<ServerStatus>> Server::status() {
     status.note = state.salvage->note();
   }
   status.mode = state.options.offline ? "offline" : "serving";
+  if (is_repair_only()) {
+    status.mode = "repair-only";
+    status.note = mode_notice();
+  }
   if (auto writes = may_write(); !writes) {
     status.mode = state.members->retired_by(status.server) ? "retired"
                   : !state.members->own_key_counts()       ? "outdated"

@@ -62,6 +62,8 @@ struct Server::State {
   std::unique_ptr<Mender> mender;
   std::unique_ptr<OwnerLists> owner_lists;
   std::unique_ptr<Auditor> auditor;
+  std::unique_ptr<ModeDesk> mode;
+  std::uint64_t repair_bytes_per_s = 0;  ///< the dial, whether it counts now or not
   std::unique_ptr<RootKeeper> roots;
   std::unique_ptr<Housekeeper> housekeeper;
   std::unique_ptr<Salvage> salvage;
@@ -99,6 +101,11 @@ struct Server::State {
   Task<Result<std::optional<Recovery>>> wanted_recovery();
   Task<Result<void>> start_mending();
   Task<void> stop_mending();
+  Task<Result<void>> start_mode(std::function<void(bool, const std::string&)> announce);
+  void mode_changed();
+  /// What this server sees of the stripes that it owns or helps to keep.
+  Task<ModeFacts> mode_facts();
+  Task<void> add_own_stripes(ModeFacts& facts);
   Task<Result<void>> clear_user_half();
   /// Signs from now on with the key that the network knows as the person's, if it is held here. True: it is
   /// another than before.

@@ -48,7 +48,9 @@ struct MendReport {
   std::uint64_t stripes = 0;   ///< with a list; each is counted once below
   std::uint64_t none = 0, tidy = 0, due = 0, urgent = 0, lost = 0;
   std::uint64_t untold = 0;    ///< with shards here and no list yet: only their owners can mend them
+  std::uint64_t stuck = 0;     ///< of the urgent ones: fewer than k of their shards are at servers that are up
   std::uint64_t waiting = 0;   ///< to be rebuilt by somebody
+  std::uint64_t left_bytes = 0;  ///< to be moved for these
   std::uint64_t running = 0;   ///< being rebuilt here
   std::uint64_t rebuilt_stripes = 0, rebuilt_shards = 0;  ///< here, since the start
   std::uint64_t rebuilt_bytes = 0, moved_bytes = 0;       ///< likewise: of new shards; read and sent for them
@@ -104,6 +106,12 @@ class Mender {
 
   /// Takes in a chain of a stripe that the own server half keeps, as if it had been told.
   Task<Result<void>> take(wire::HolderChain chain);
+
+  /// How long a server has been away, also before this start if it keeps stripes together with this one;
+  /// nothing: it is up.
+  std::optional<Duration> away(const ServerId& server) const;
+  /// Whether its shards count as lost: retired, or away for longer than the grace.
+  bool is_gone(const ServerId& server) const;
 
   /// Whether a server signs for a person.
   bool signs_for(const ServerId& server, const PersonId& owner) const;

@@ -54,6 +54,10 @@ inline constexpr std::uint16_t mend_sign = 504;      ///< asked to sign a list o
 inline constexpr std::uint16_t mend_audit = 505;     ///< leaves to be shown
 inline constexpr std::uint16_t mend_report = 506;    ///< what auditors found
 
+// Whether the network serves or only mends (wire/proto/mode.proto).
+inline constexpr std::uint16_t mode_push = 507;      ///< reports, passed on
+inline constexpr std::uint16_t mode_reports = 508;   ///< those of the last epochs
+
 // Reaching servers that cannot be dialled (net/relay.h).
 inline constexpr std::uint16_t relay_open = 700;   ///< asked of a relay: a link to another server
 inline constexpr std::uint16_t relay_ask = 701;    ///< by a relay: somebody wants a link to you

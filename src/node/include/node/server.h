@@ -21,6 +21,7 @@
 #include "net/rpc.h"
 #include "node/directory_desk.h"
 #include "mend/auditor.h"
+#include "mend/mode_desk.h"
 #include "mend/owner_lists.h"
 #include "node/drive.h"
 #include "node/trust_desk.h"
@@ -76,7 +77,7 @@ struct ServerStatus {
   std::uint64_t packs_local = 0;
   std::uint64_t packs_total = 0;
   SafetyReport safety;            ///< stripes, copies_min, can_lose, widest_k, backlog, held
-  std::string mode;               ///< "serving", "fenced", "retired", "outdated", "behind", "offline"
+  std::string mode;               ///< "serving", "repair-only", "fenced", "retired", "outdated", "behind", "offline"
   std::string note;               ///< why, for people; may be empty
   bool idle = false;              ///< nothing left to ship, move or release, as far as can be done now
   bool settled = false;           ///< idle, and no stripe is at risk or lost
@@ -169,6 +170,20 @@ class Server {
   /// Refuses writes when another server has taken the volume over, when this one was retired
   /// (Errc::fenced and why), or while its certificate is by a key that was changed (denied).
   Result<void> may_write() const;
+
+  /// While the network only mends (repair-only) no file is read or written, at any door: Errc::unavailable says
+  /// why, how far it is, and what helps. What is whole in the user half may still be read from there alone.
+  Result<void> may_serve() const;
+  bool is_repair_only() const;
+  ModeStatus mode() const;
+  /// One line for everybody to see while the network only mends; else empty.
+  std::string mode_notice() const;
+  /// Called after the mode has changed, with what to tell people. Set before start().
+  std::function<void(bool repair_only, const std::string& text)> on_mode_change;
+  std::uint64_t mode_changes() const;  ///< since the start
+  Task<void> wait_mode_change(std::uint64_t seen);  ///< until there are more
+  /// The speed dial of repair; while the network only mends it counts for nothing, and again afterwards.
+  void set_repair_rate(std::uint64_t bytes_per_s);
 
   /// Completes when everything before `position` has reached `level`. For safe and full, what a new
   /// machine needs to find the volume is at the others too.

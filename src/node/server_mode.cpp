@@ -1,0 +1,131 @@
+// The part of Server that has to do with the network's mode: what it reports, and what follows from it.
+#include <asio/post.hpp>
+#include <bitset>
+
+#include "mend/danger.h"
+#include "node/mode_words.h"
+#include "server_state.h"
+
+namespace spatter {
+namespace {
+
+constexpr unsigned repairs_at_once = 1;       ///< while the network serves
+constexpr unsigned repairs_at_once_alone = 4; ///< while it does nothing else
+constexpr std::size_t stripes_at_a_time = 512;
+constexpr std::uint64_t holders_max = 48;     ///< of a stripe, commonly
+
+}  // namespace
+
+Task<Result<void>> Server::State::start_mode(std::function<void(bool, const std::string&)> announce) {
+  ModeDesk::Parts parts{runtime, *rpc, *members, *identity, genesis, drive.keyring.person.numbered(1).signing_key(),
+                        [this] {
+                          std::vector<PersonId> trusted;
+                          for (const PersonId& person : members->roster().persons())
+                            if (members->is_trusted(person)) trusted.push_back(person);
+                          return trusted;
+                        },
+                        [this](const ServerId& server) { return mender->away(server); },
+                        [this] { return mode_facts(); }};
+  mode = std::make_unique<ModeDesk>(std::move(parts));
+  mode->on_change = [this, announce = std::move(announce)] {
+    mode_changed();
+    const bool on = mode->repair_only();
+    const auto text = on ? spatter::mode_notice(mode->status())
+                         : std::string("The network serves again: what could be mended is mended.");
+    runtime.log().warning("{}", text);
+    if (announce) announce(on, text);
+  };
+  CO_TRY_VOID(co_await mode->start());
+  mode_changed();
+  if (mode->repair_only()) runtime.log().warning("{}", spatter::mode_notice(mode->status()));
+  co_return Result<void>{};
+}
+
+/// While the network only mends, nothing holds that back.
+void Server::State::mode_changed() {
+  const bool on = mode->repair_only();
+  mender->set_rate(on ? 0 : repair_bytes_per_s);
+  mender->set_at_once(on ? repairs_at_once_alone : repairs_at_once);
+  if (on && keeper) keeper->poke();
+}
+
+Task<ModeFacts> Server::State::mode_facts() {
+  const MendReport report = mender->report();
+  ModeFacts facts{.stripes = report.stripes, .tidy = report.tidy, .due = report.due, .urgent = report.urgent,
+                  .lost = report.lost, .stuck = report.stuck, .left_bytes = report.left_bytes,
+                  .repair_bytes_per_s = static_cast<std::uint64_t>(report.bytes_per_s)};
+  for (const ServerId& other : mender->counterparts()) facts.helpers += members->is_up(other);
+  facts.helpers = std::min(facts.helpers + 1, holders_max);
+  const Duration epoch = std::chrono::seconds(genesis.epoch_seconds);
+  const Duration grace = epoch * genesis.mend.grace_epochs;
+  for (const auto& member : members->all()) {
+    ++facts.servers;
+    if (member.up || member.id == identity->server) continue;
+    const auto away = mender->away(member.id);
+    facts.departed += away && *away > grace && *away <= grace + epoch * departure_epochs;
+  }
+  co_await add_own_stripes(facts);
+  co_return facts;
+}
+
+/// As Mender judges those of others. What is on this machine can be sent anew, however little the others have.
+Task<void> Server::State::add_own_stripes(ModeFacts& facts) {
+  std::set<ServerId> gone;
+  std::set<ServerId> up{identity->server};
+  unsigned machines = 1;
+  for (const auto& member : members->others()) {
+    if (member.up) up.insert(member.id);
+    if (mender->is_gone(member.id)) gone.insert(member.id);
+    else machines += member.may_hold;
+  }
+  std::set<PackId> local;
+  for (const auto& pack : volume->packs().list())
+    if (pack.local) local.insert(pack.id);
+  std::size_t looked = 0;
+  for (const auto& stripe : stripes->all()) {
+    if (++looked % stripes_at_a_time == 0) co_await asio::post(runtime.executor(), asio::use_awaitable);
+    std::bitset<256> standing, there;
+    std::set<ServerId> copies;
+    for (const auto& shard : stripe->shards) {
+      if (shard.lost || shard.index >= standing.size() || gone.contains(shard.holder)) continue;
+      standing.set(shard.index);
+      copies.insert(shard.holder);
+      if (up.contains(shard.holder)) there.set(shard.index);
+    }
+    const auto left = stripe->k == 1 ? std::min<std::size_t>(copies.size(), stripe->n) : standing.count();
+    ++facts.stripes;
+    if (stripe->k == 1 && !copies.empty() && copies.size() >= machines) continue;
+    const bool here = local.contains(stripe->pack);
+    switch (danger_of(stripe->k, static_cast<unsigned>(left))) {
+      case Danger::none: break;
+      case Danger::tidy: ++facts.tidy; break;
+      case Danger::due: ++facts.due; break;
+      case Danger::urgent:
+        ++facts.urgent;
+        facts.stuck += !here && there.count() < stripe->k;
+        break;
+      case Danger::lost: ++(here ? facts.urgent : facts.lost); break;
+    }
+  }
+}
+
+bool Server::is_repair_only() const { return state_->mode && state_->mode->repair_only(); }
+
+Result<void> Server::may_serve() const {
+  if (!is_repair_only()) return {};
+  return fail(Errc::unavailable, "{}", mode_refusal(state_->mode->status()));
+}
+
+ModeStatus Server::mode() const { return state_->mode ? state_->mode->status() : ModeStatus{}; }
+
+std::string Server::mode_notice() const { return is_repair_only() ? spatter::mode_notice(mode()) : std::string(); }
+
+std::uint64_t Server::mode_changes() const { return state_->mode->changes(); }
+Task<void> Server::wait_mode_change(std::uint64_t seen) { return state_->mode->wait_change(seen); }
+
+void Server::set_repair_rate(std::uint64_t bytes_per_s) {
+  state_->repair_bytes_per_s = bytes_per_s;
+  if (!is_repair_only()) state_->mender->set_rate(bytes_per_s);
+}
+
+}  // namespace spatter
