@@ -212,6 +212,10 @@ Result<Json> ControlClient::request(const Json& message, const std::vector<int>&
     TRY(auto frame, receive());
     if (frame.kind == FrameKind::message && frame.message.contains("ok")) {
       lost_ = false;
+      if (const auto notice = frame.message.find("notice"); notice != frame.message.end()) {
+        if (on_notice && notice->is_string()) on_notice(notice->get<std::string>());
+        frame.message.erase("notice");
+      }
       if (frame.message["ok"] == true) return std::move(frame.message);
       return fail(error_from(frame.message));
     }

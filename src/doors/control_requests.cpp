@@ -2,12 +2,16 @@
 
 #include <ctime>
 
+#include <set>
+
 #include "directory_requests.h"
 #include "mend_requests.h"
+#include "mode_requests.h"
 #include "key_requests.h"
 #include "doors/chance_draw.h"
 #include "doors/control_server.h"
 #include "file_transfer.h"
+#include "node/mode_words.h"
 #include "request_fields.h"
 #include "trust_requests.h"
 
@@ -389,7 +393,9 @@ Answer invite(Asked& asked) {
   CO_TRY(auto seconds, number_at(asked.request, "valid_seconds", 72 * 3600));
   if (seconds == 0 || seconds > 366 * 86400) co_return fail(Errc::invalid, "an invite lasts up to a year, not {} s", seconds);
   CO_TRY(auto link, co_await asked.server.invite(std::chrono::seconds(seconds)));
-  co_return Json{{"link", link}, {"valid_seconds", seconds}};
+  Json answer = {{"link", link}, {"valid_seconds", seconds}};
+  if (asked.server.is_repair_only()) answer["help"] = mode_help();
+  co_return answer;
 }
 
 Answer fsck(Asked& asked) {
@@ -411,14 +417,45 @@ Answer trust(Asked& asked) {
   co_return co_await answer_trust(asked.runtime, asked.server, asked.request, files);
 }
 
-const std::map<std::string_view, Answer (*)(Asked&)>& requests() {
-  static const std::map<std::string_view, Answer (*)(Asked&)> table = {
+Answer mode(Asked& asked) { co_return mode_json(asked.server); }
+
+/// {"event": "mode", ...} at once and after each change, until the caller hangs up.
+Answer events(Asked& asked) {
+  using namespace asio::experimental::awaitable_operators;
+  while (true) {
+    const auto seen = asked.server.mode_changes();
+    Json event = mode_json(asked.server);
+    event["event"] = "mode";
+    CO_TRY_VOID(co_await asked.connection.send(std::move(event)));
+    // Whoever says anything now has had enough.
+    const auto next = co_await (asked.server.wait_mode_change(seen) || asked.connection.receive());
+    if (next.index() == 1) co_return Json::object();
+  }
+}
+
+using Function = Answer (*)(Asked&);
+const std::map<std::string_view, Function>& requests() {
+  static const std::map<std::string_view, Function> table = {
       {"status", status}, {"resolve", resolve}, {"list", list}, {"mkdir", mkdir}, {"put_file", put_file},
       {"put_stream", put_stream}, {"symlink", symlink}, {"link", link}, {"special", special}, {"set_attributes", set_attributes},
       {"remove", remove}, {"rename", rename}, {"wait", wait}, {"get_file", get_file}, {"read", read},
       {"contracts", contracts}, {"servers", servers}, {"volumes", volumes}, {"forget", forget}, {"invite", invite}, {"fsck", fsck}, {"draw", draw}, {"directory", directory}, {"trust", trust}, {"key", key},
-      {"repair", repair}, {"audit", audit}};
+      {"repair", repair}, {"audit", audit}, {"mode", mode}, {"events", events}};
   return table;
+}
+
+/// What reads or writes files, or their names: refused while the network only mends. `wait` is not among them: it
+/// only sees to it that what is written already is safe.
+bool touches_files(std::string_view op) {
+  static const std::set<std::string_view> ops = {"resolve", "list", "mkdir", "put_file", "put_stream", "symlink",
+                                                 "link", "special", "set_attributes", "remove", "rename", "get_file", "read"};
+  return ops.contains(op);
+}
+
+/// Reading what this machine has whole asks nothing of anybody.
+bool stays_here(std::string_view op, const Json& request) {
+  static const std::set<std::string_view> ops = {"resolve", "list", "get_file", "read"};
+  return ops.contains(op) && flag_at(request, "local") && !flag_at(request, "remote");
 }
 
 }  // namespace
@@ -429,6 +466,7 @@ Task<Result<Json>> answer_request(Runtime& runtime, Server& server, ControlConne
   if (auto at = request.message.find("op"); at != request.message.end() && at->is_string()) name = at->get<std::string>();
   auto found = requests().find(name);
   if (found == requests().end()) co_return fail(Errc::invalid, "'{}' is not something a server can be asked", name);
+  if (touches_files(name) && !stays_here(name, request.message)) CO_TRY_VOID(server.may_serve());
   Asked asked{runtime, server, connection, std::move(request.message), std::move(request.fds)};
   co_return co_await found->second(asked);
 }

@@ -36,6 +36,7 @@ struct ControlServer::State {
       auto answer = co_await answer_request(state->runtime, state->server, connection, std::move(*frame));
       Json reply = answer ? std::move(*answer) : error_message(answer.error());
       if (answer) reply["ok"] = true;
+      if (auto notice = state->server.mode_notice(); !notice.empty()) reply["notice"] = std::move(notice);
       auto sent = co_await connection.send(std::move(reply));
       if (!sent) break;
     }

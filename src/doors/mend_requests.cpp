@@ -21,7 +21,7 @@ Json counts_json(const AuditCounts& counts) {
 Task<Result<Json>> answer_repair(Server& server, const Json& request) {
   if (const auto rate = text_at(request, "rate"); !rate.empty()) {
     CO_TRY(const auto bytes_per_s, parse_rate(rate));
-    server.mender().set_rate(bytes_per_s);
+    server.set_repair_rate(bytes_per_s);
   }
   const MendReport report = server.mender().report();
   CO_TRY(const auto status, co_await server.status());

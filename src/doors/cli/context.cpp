@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <charconv>
 #include <csignal>
 #include <cstdio>
@@ -10,6 +11,15 @@
 #include <sstream>
 
 namespace spatter::doors {
+
+Result<ControlClient> Context::connect() const {
+  TRY(auto client, ControlClient::connect(drive));
+  client.on_notice = [](const std::string& notice) {
+    static std::atomic<bool> said = false;
+    if (!said.exchange(true)) fmt::print(stderr, "spatter: {}\n", printable_text(notice));
+  };
+  return client;
+}
 
 CLI::App* add_command(CLI::App& app, Context& context, const std::string& name,
                       const std::string& help, std::function<Result<void>()> run) {

@@ -21,7 +21,9 @@ struct Context {
   int exit_status = exit_ok;
   mutable bool printed = false;  ///< the JSON document is out, of which there is one
 
-  Result<ControlClient> connect() const { return ControlClient::connect(drive); }
+  /// What the server has to say to whoever runs a command (that the network only mends, say) goes to standard
+  /// error, once.
+  Result<ControlClient> connect() const;
   /// The command's JSON document: at most one, also when it fails.
   void print(const Json& document) const;
 };
@@ -104,6 +106,8 @@ void add_mkdir(CLI::App&, Context&);
 void add_status(CLI::App&, Context&);
 void add_contracts(CLI::App&, Context&);
 void add_repair(CLI::App&, Context&);
+void add_mode(CLI::App&, Context&);
+void add_events(CLI::App&, Context&);
 void add_audit(CLI::App&, Context&);
 void add_servers(CLI::App&, Context&);
 void add_volumes(CLI::App&, Context&);

@@ -39,9 +39,9 @@ VolumeStat stat_from(const Json& message) {
   return stat;
 }
 
-Result<VolumePlace> resolve_volume(ControlClient& client, const std::string& text, LastLink last) {
+Result<VolumePlace> resolve_volume(ControlClient& client, const std::string& text, LastLink last, bool local) {
   TRY(auto path, volume_path(text));
-  auto reply = client.request({{"op", "resolve"}, {"path", to_binary(path)}, {"follow", last == LastLink::follow}});
+  auto reply = client.request({{"op", "resolve"}, {"path", to_binary(path)}, {"follow", last == LastLink::follow}, {"local", local}});
   if (!reply) return fail(reply.error().during(text));
   VolumePlace place;
   TRY(place.path, binary_at(*reply, "path"));
@@ -51,13 +51,13 @@ Result<VolumePlace> resolve_volume(ControlClient& client, const std::string& tex
   return place;
 }
 
-Result<VolumePlace> find_volume(ControlClient& client, const std::string& text, LastLink last) {
-  TRY(auto place, resolve_volume(client, text, last));
+Result<VolumePlace> find_volume(ControlClient& client, const std::string& text, LastLink last, bool local) {
+  TRY(auto place, resolve_volume(client, text, last, local));
   if (!place.stat) return fail(Errc::not_found, "{}: there is no such file or folder", text);
   return place;
 }
 
-Result<std::vector<VolumeEntry>> list_volume(ControlClient& client, const std::string& path) {
+Result<std::vector<VolumeEntry>> list_volume(ControlClient& client, const std::string& path, bool local) {
   std::vector<VolumeEntry> entries;
   auto collect = [&](ControlClient::Frame frame) -> Result<void> {
     for (const Json& one : frame.message["entries"]) {
@@ -66,7 +66,7 @@ Result<std::vector<VolumeEntry>> list_volume(ControlClient& client, const std::s
     }
     return {};
   };
-  TRY(auto done, client.request({{"op", "list"}, {"path", to_binary(path)}}, {}, collect));
+  TRY(auto done, client.request({{"op", "list"}, {"path", to_binary(path)}, {"local", local}}, {}, collect));
   (void)done;
   return entries;
 }

@@ -42,15 +42,16 @@ struct VolumePlace {
   bool dangling = false;
   bool is_directory() const { return stat && stat->is_directory(); }
 };
-Result<VolumePlace> resolve_volume(ControlClient& client, const std::string& text, LastLink last);
+/// `local`: for a command that reads what this machine has and nothing else.
+Result<VolumePlace> resolve_volume(ControlClient& client, const std::string& text, LastLink last, bool local = false);
 /// The same for what must be there: Errc::not_found otherwise.
-Result<VolumePlace> find_volume(ControlClient& client, const std::string& text, LastLink last);
+Result<VolumePlace> find_volume(ControlClient& client, const std::string& text, LastLink last, bool local = false);
 
 struct VolumeEntry {
   std::string name;
   VolumeStat stat;
 };
 /// Sorted by name.
-Result<std::vector<VolumeEntry>> list_volume(ControlClient& client, const std::string& path);
+Result<std::vector<VolumeEntry>> list_volume(ControlClient& client, const std::string& path, bool local = false);
 
 }  // namespace spatter::doors

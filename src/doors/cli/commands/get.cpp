@@ -18,6 +18,7 @@ struct GetOptions {
   std::string path;
   std::string dest;
   bool remote = false;
+  bool local = false;
 };
 
 struct Item {
@@ -37,6 +38,7 @@ struct Get {
   const Context& context;
   ControlClient& client;
   const bool remote;
+  const bool local;
   Progress progress{"fetching", 0};
   Failures failures{"get"};
   std::vector<Item> folders;  ///< parents before children
@@ -57,7 +59,7 @@ void collect(Get& get, Item item) {
     const std::string source = item.source, dest = item.dest;
     const std::size_t number = get.folders.size();
     get.folders.push_back(std::move(item));
-    auto entries = list_volume(get.client, source);
+    auto entries = list_volume(get.client, source, get.local);
     if (!entries) return get.failures.add(entries.error().during(source));
     for (auto& entry : *entries)
       collect(get, {join_path(source, entry.name), join_path(dest, entry.name), entry.stat, number});
@@ -146,7 +148,7 @@ Descriptor open_temporary(const std::string& temporary, bool& nameless) {
 /// the right name. What is no file is written into.
 Result<void> get_file(Get& get, ControlClient& client, const Item& item) {
   const std::string& dest = item.target.path;
-  Json request = {{"path", to_binary(item.source)}, {"remote", get.remote}};
+  Json request = {{"path", to_binary(item.source)}, {"remote", get.remote}, {"local", get.local}};
   if (item.target.stream) {
     TRY(auto fd, open_stream(dest));
     return stream_file(client, request, fd.get(), dest, &get.progress);
@@ -237,9 +239,9 @@ Result<std::string> local_destination(const GetOptions& options, const VolumeSta
 
 Result<void> run_get(const Context& context, const GetOptions& options) {
   TRY(auto client, context.connect());
-  TRY(auto place, find_volume(client, options.path, LastLink::keep));
+  TRY(auto place, find_volume(client, options.path, LastLink::keep, options.local));
   TRY(auto dest, local_destination(options, *place.stat));
-  Get get{.context = context, .client = client, .remote = options.remote};
+  Get get{.context = context, .client = client, .remote = options.remote, .local = options.local};
   collect(get, {place.path, dest, *place.stat});
   get.progress.restart("fetching", get.bytes);
   make_folders(get);
@@ -256,13 +258,14 @@ struct CatOptions {
   std::uint64_t offset = 0;
   std::optional<std::uint64_t> length;
   bool remote = false;
+  bool local = false;
 };
 
 Result<void> run_cat(const Context& context, const CatOptions& options) {
   stop_when_output_closes();
   TRY(auto client, context.connect());
   TRY(auto path, volume_path(options.path));
-  Json request = {{"path", to_binary(path)}, {"offset", options.offset}, {"remote", options.remote}};
+  Json request = {{"path", to_binary(path)}, {"offset", options.offset}, {"remote", options.remote}, {"local", options.local}};
   if (options.length) request["length"] = *options.length;
   return stream_file(client, request, STDOUT_FILENO, "standard output", nullptr);
 }
@@ -275,7 +278,9 @@ void add_get(CLI::App& app, Context& context) {
                               [&context, options] { return run_get(context, *options); });
   command->add_option("path", options->path, "Path in the volume")->required();
   command->add_option("dest", options->dest, "Where to put it on this machine")->type_name("FILE")->required();
-  command->add_flag("--remote", options->remote, "Read from the other servers only, not from this drive");
+  auto* remote = command->add_flag("--remote", options->remote, "Read from the other servers only, not from this drive");
+  command->add_flag("--local", options->local, "Read from this drive only; works also while the network only mends")
+      ->excludes(remote);
 }
 
 void add_cat(CLI::App& app, Context& context) {
@@ -287,7 +292,9 @@ void add_cat(CLI::App& app, Context& context) {
       ->check(parsed_by(parse_whole_number, "N"))->capture_default_str();
   command->add_option("--length", options->length, "How many bytes at most; default: to the end")
       ->check(parsed_by(parse_whole_number, "N"));
-  command->add_flag("--remote", options->remote, "Read from the other servers only, not from this drive");
+  auto* remote = command->add_flag("--remote", options->remote, "Read from the other servers only, not from this drive");
+  command->add_flag("--local", options->local, "Read from this drive only; works also while the network only mends")
+      ->excludes(remote);
 }
 
 }  // namespace spatter::doors

@@ -17,6 +17,7 @@ std::string half_line(const Json& half) {
 std::string verdict(const Json& status) {
   if (status.value("mode", "") == "fenced")
     return fmt::format("Fenced: {}", printable_text(status.value("note", "another server has taken this volume over")));
+  if (status.value("mode", "") == "repair-only") return printable_text(status.value("note", ""));
   const Json& stripes = status["stripes"];
   auto lost = stripes.value("lost", std::uint64_t{0}), at_risk = stripes.value("at_risk", std::uint64_t{0});
   if (status.value("servers_total", 1u) <= 1)
@@ -41,7 +42,7 @@ void print_status(const Json& s) {
   fmt::print("servers      {} up of {}{}\n", s.value("servers_up", 0u), s.value("servers_total", 0u),
              s.value("view_complete", true) ? "" : " known here; the network has more");
   fmt::print("mode         {}\n", s.value("mode", ""));
-  if (auto note = s.value("note", ""); !note.empty() && s.value("mode", "") != "fenced")
+  if (auto note = s.value("note", ""); !note.empty() && s.value("mode", "") != "fenced" && s.value("mode", "") != "repair-only")
     fmt::print("note         {}\n", printable_text(note));
   if (s.value("reach", "") == "relayed")
     fmt::print("reached      through {} members, not directly\n", s["relays"].size());
@@ -114,8 +115,12 @@ Result<void> run_invite(const Context& context, const InviteOptions& options) {
   TRY(auto client, context.connect());
   TRY(auto reply, client.request({{"op", "invite"}, {"valid_seconds", static_cast<std::int64_t>(options.hours * 3600)}}));
   reply.erase("ok");
-  if (context.json) context.print(reply);
-  else fmt::print("{}\n", reply.value("link", ""));
+  if (context.json) {
+    context.print(reply);
+    return {};
+  }
+  fmt::print("{}\n", reply.value("link", ""));
+  if (const auto help = reply.value("help", ""); !help.empty()) fmt::print(stderr, "{}\n", printable_text(help));
   return {};
 }
 

@@ -8,7 +8,8 @@
 //
 // A conversation: the caller sends {"op": name, ...}; the server answers any number of
 // {"event": ...} messages and data frames, then one {"ok": true, ...} or {"ok": false, "code": n,
-// "error": text}. One request at a time on a connection.
+// "error": text}. One request at a time on a connection. While the network only mends, a final answer has
+// also a "notice": a line for whoever asked.
 #pragma once
 
 #include <cstdint>
@@ -84,6 +85,8 @@ class ControlClient {
                        const std::function<Result<void>(Frame)>& on_event = {});
   /// True when the last request got no final answer: this connection is of no use any more.
   bool is_lost() const { return lost_; }
+  /// Called with the notice of a final answer, if it has one; the answer comes without it.
+  std::function<void(std::string)> on_notice;
 
  private:
   explicit ControlClient(Descriptor socket) : socket_(std::move(socket)) {}
