@@ -59,7 +59,7 @@ struct ModeDesk::State {
   std::vector<ModeReportFacts> reports_of(std::uint64_t number) const;
   Task<void> judge(std::uint64_t last);
   Task<void> load();
-  Task<Result<void>> save();
+  Task<Result<void>> save(ModeState state);
 
   using Handle = Task<Result<RpcReply>> (State::*)(Caller, RpcRequest);
   static Task<Result<RpcReply>> serve_while_there(std::shared_ptr<State> state, Handle handle, Caller caller,
@@ -306,7 +306,6 @@ Task<void> ModeDesk::State::judge(std::uint64_t last) {
   // A clock that was set back, or a file from another one.
   if (settled.epoch > last + 1) settled.epoch = last - std::min<std::uint64_t>(last, 1);
   if (now.epoch > last) co_return;
-  const bool before = now.repair_only;
   ModeState state = settled;
   const auto first = std::max(settled.epoch + 1, last - std::min(last, epochs_kept - 1));
   for (auto number = first; number <= last; ++number) {
@@ -314,14 +313,15 @@ Task<void> ModeDesk::State::judge(std::uint64_t last) {
     state = step(state, last_tally, parts.genesis.mend);
     if (number + 1 == last) settled = state;
   }
-  now = state;
-  if (now.repair_only != before) since_ms = parts.runtime.wall_ms();
+  const bool turned = state.repair_only != now.repair_only;
   const auto waiting = last_tally.sum.due + last_tally.sum.urgent;
-  waiting_most = now.repair_only ? std::max(now.repair_only == before ? waiting_most : 0, waiting) : 0;
+  if (turned) since_ms = parts.runtime.wall_ms();
+  waiting_most = state.repair_only ? std::max(turned ? 0 : waiting_most, waiting) : 0;
   while (!epochs.empty() && epochs.begin()->first + epochs_kept < last) epochs.erase(epochs.begin());
-  if (const auto saved = co_await save(); !saved)
+  if (const auto saved = co_await save(state); !saved)
     parts.runtime.log().warning("the network's mode could not be saved: {}", saved.error().message);
-  if (now.repair_only == before) co_return;
+  now = state;
+  if (!turned) co_return;
   ++changes;
   changed.wake_all();
   if (on_change && *on_change) (*on_change)();
@@ -343,13 +343,13 @@ Task<void> ModeDesk::State::load() {
   waiting_most = file.waiting_most();
 }
 
-Task<Result<void>> ModeDesk::State::save() {
+Task<Result<void>> ModeDesk::State::save(ModeState state) {
   wire::ModeFile file;
-  file.set_epoch(now.epoch);
-  file.set_repair_only(now.repair_only);
-  file.set_since_epoch(now.since_epoch);
+  file.set_epoch(state.epoch);
+  file.set_repair_only(state.repair_only);
+  file.set_since_epoch(state.since_epoch);
   file.set_since_ms(static_cast<std::uint64_t>(since_ms));
-  file.set_calm_run(now.calm_run);
+  file.set_calm_run(state.calm_run);
   file.set_waiting_most(waiting_most);
   const auto bytes = file.SerializeAsString();
   co_return co_await parts.runtime.blocking(
