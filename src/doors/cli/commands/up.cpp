@@ -7,6 +7,7 @@
 
 #include "base/sync.h"
 #include "cli/machine.h"
+#include "doors/announcer.h"
 #include "doors/control_server.h"
 #include "doors/dht_process.h"
 #include "net/multicast.h"
@@ -90,7 +91,12 @@ Task<Result<void>> serve(Runtime& runtime, Transport& transport, Drive drive, co
   }
   if (!drive.config.rendezvous.empty())
     server_options.public_dht = make_dht_process(runtime, dht_program(), drive.config.rendezvous);
+  Announcer announcer(runtime.log(), {.command = drive.config.notify_command, .popups = drive.config.popups});
   Server server(runtime, transport, std::move(drive), std::move(server_options));
+  server.on_mode_change = [&announcer](bool repair_only, const std::string& text) {
+    announcer.announce({std::string(repair_only ? event_repair_only : event_serving),
+                        repair_only ? "Spatter only mends now" : "Spatter serves again", text});
+  };
   StopSignal stop(runtime);
   stop.task.spawn(stop.wait(server));
   auto started = co_await server.start();
