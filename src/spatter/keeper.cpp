@@ -215,12 +215,12 @@ void Keeper::poke() {
   state_->poke();
 }
 
-SafetyReport Keeper::report() const {
+SafetyReport Keeper::report(double each_gone) const {
   auto& state = *state_;
   auto report = judge_all(
       state.context.table.all(), state.context.identity.server,
       [&](const ServerId& server) { return state.context.members.is_up(server); },
-      state.view().width);
+      state.view().width, each_gone);
   report.backlog_bytes = state.backlog();
   if (report.backlog_bytes > 0) {
     report.can_lose = 0;  // some of it is with nobody else
@@ -230,6 +230,14 @@ SafetyReport Keeper::report() const {
                                  : std::numeric_limits<double>::infinity();
   }
   return report;
+}
+
+std::optional<FileSafety> Keeper::safety_of(std::span<const PackPiece> pieces, double each_gone) const {
+  auto& state = *state_;
+  return judge_file(
+      pieces, [&](const PackId& pack) -> const std::vector<StripePtr>& { return state.context.table.of_pack(pack); },
+      state.context.identity.server,
+      [&](const ServerId& server) { return state.context.members.is_up(server); }, state.view().width, each_gone);
 }
 
 bool Keeper::is_full(const PackId& pack) const {

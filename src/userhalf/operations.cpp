@@ -146,6 +146,30 @@ Task<Result<Node>> VolumeImpl::stat(std::string path) {
   co_return co_await database_.read_for<Node>(std::move(work));
 }
 
+Task<Result<std::vector<PackPiece>>> VolumeImpl::pieces_of(std::string path) {
+  using Pieces = std::vector<PackPiece>;
+  std::function<Result<Pieces>(Connected&)> work = [path](Connected& db) -> Result<Pieces> {
+    TRY(auto row, TreeView(db).resolve(path));
+    TRY(auto select, db.prepare("SELECT DISTINCT packs.id, chunks.offset, chunks.body FROM extents "
+                                "JOIN chunks ON chunks.chunk = extents.chunk "
+                                "JOIN packs ON packs.sequence = chunks.sequence "
+                                "WHERE extents.content = ? ORDER BY chunks.sequence, chunks.offset"));
+    select.bind(1, i64(row.content()));
+    Pieces pieces;
+    while (true) {
+      TRY(const bool more, select.step());
+      if (!more) return pieces;
+      TRY(const auto pack, PackId::from(as_text(select.blob_view(0))));
+      const PackPiece piece{pack, u64(select.integer(1)), pack_header_bytes + u64(select.integer(2))};
+      if (!pieces.empty() && pieces.back().pack == pack && pieces.back().offset + pieces.back().length == piece.offset)
+        pieces.back().length += piece.length;
+      else
+        pieces.push_back(piece);
+    }
+  };
+  co_return co_await database_.read_for<Pieces>(std::move(work));
+}
+
 Task<Result<Followed>> VolumeImpl::follow(std::string path, LastLink last) {
   std::function<Result<Followed>(Connected&)> work = [path, last](Connected& db) {
     return TreeView(db).follow(path, last);

@@ -66,6 +66,7 @@ class VolumeImpl final : public Volume {
   VolumeId id() const override { return options_.volume; }
   Task<Result<VolumeStats>> stats() override;
   Task<Result<Node>> stat(std::string path) override;
+  Task<Result<std::vector<PackPiece>>> pieces_of(std::string path) override;
   Task<Result<Followed>> follow(std::string path, LastLink last) override;
   Task<Result<std::vector<DirectoryEntry>>> list(std::string path, std::string after,
                                                  std::size_t limit) override;

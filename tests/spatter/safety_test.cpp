@@ -120,6 +120,107 @@ TEST(Safety, ReportCountsEveryStripeOnce) {
   EXPECT_EQ(judge_all({}, server(0), all, 4).copies_min, 0);
 }
 
+TEST(Safety, TheChanceOfLossIsThatOfAllTheWaysInWhichItCanHappen) {
+  EXPECT_TRUE(rc::check("it equals the sum over all sets of holders that may go", [] {
+    const auto holders = *rc::gen::inRange(1u, 11u);
+    std::vector<unsigned> shards;
+    unsigned total = 0;
+    for (unsigned i = 0; i < holders; ++i) {
+      shards.push_back(*rc::gen::inRange(0u, 5u));
+      total += shards.back();
+    }
+    const auto k = *rc::gen::inRange(1u, 13u);
+    const double gone = *rc::gen::inRange(0u, 101u) / 100.0;
+    double sum = 0;
+    for (unsigned mask = 0; mask < 1u << holders; ++mask) {
+      unsigned left = total;
+      double chance = 1;
+      for (unsigned i = 0; i < holders; ++i) {
+        const bool goes = mask >> i & 1;
+        chance *= goes ? gone : 1 - gone;
+        if (goes) left -= shards[i];
+      }
+      if (left < k) sum += chance;
+    }
+    RC_ASSERT(std::abs(chance_of_loss(shards, k, gone) - sum) < 1e-9);
+  }));
+  EXPECT_EQ(chance_of_loss({}, 1, 0), 1);
+  EXPECT_EQ(chance_of_loss(std::vector<unsigned>{3, 3}, 4, 0), 0);
+  // Small chances are not rounded to nothing: five of seven must go.
+  const std::vector<unsigned> seven(7, 1);
+  EXPECT_NEAR(chance_of_loss(seven, 3, 1e-3) / (21 * 1e-15), 1, 0.01);
+}
+
+TEST(Safety, DeparturesAreExpectedUntilTheyAreMeasured) {
+  EXPECT_NEAR(30 * departures_per_server_day(0, 12, 0), 0.02, 1e-6);
+  EXPECT_LT(departures_per_server_day(0, 100, 365), 1e-4);
+  EXPECT_NEAR(departures_per_server_day(100, 1000, 30), 100.0 / 30'000, 2e-4);
+  EXPECT_EQ(departures_per_server_day(0, 5, -1), departures_per_server_day(0, 5, 0)) << "a clock that was set back";
+}
+
+TEST(Safety, StripesWithTheSameSharesAreLostTogether) {
+  const auto make = [](std::uint8_t id, std::vector<unsigned> holders) {
+    auto stripe = std::make_shared<Stripe>();
+    stripe->id.bytes.fill(id);
+    stripe->k = 2;
+    stripe->n = 6;
+    for (std::size_t i = 0; i < holders.size(); ++i)
+      stripe->shards.push_back({.index = static_cast<std::uint16_t>(i), .holder = server(holders[i])});
+    return StripePtr(stripe);
+  };
+  const auto all = [](const ServerId&) { return true; };
+  const double gone = 0.01;
+  const std::vector<unsigned> ones(6, 1);
+  const double of_one = chance_of_loss(ones, 2, gone);
+  std::vector<StripePtr> stripes;
+  for (std::uint8_t i = 0; i < 50; ++i) stripes.push_back(make(i, {1, 2, 3, 4, 5, 6}));
+  EXPECT_DOUBLE_EQ(judge_all(stripes, server(0), all, 6, gone).loss_per_day, of_one);
+  EXPECT_EQ(judge_all(stripes, server(0), all, 6).loss_per_day, 0);
+  stripes.push_back(make(60, {1, 2, 3, 4, 5, 7}));
+  EXPECT_DOUBLE_EQ(judge_all(stripes, server(0), all, 7, gone).loss_per_day, 2 * of_one);
+}
+
+TEST(Safety, AFileIsAsSafeAsItsWorstByteInTheBestStripeThatHasIt) {
+  PackId pack;
+  pack.bytes.fill(1);
+  const auto make = [&](std::uint8_t id, std::uint64_t from, std::uint64_t to, std::vector<unsigned> holders) {
+    auto stripe = std::make_shared<Stripe>();
+    stripe->id.bytes.fill(id);
+    stripe->pack = pack;
+    stripe->offset = from;
+    stripe->length = to - from;
+    stripe->k = 2;
+    stripe->n = 6;
+    for (std::size_t i = 0; i < holders.size(); ++i)
+      stripe->shards.push_back({.index = static_cast<std::uint16_t>(i), .holder = server(holders[i])});
+    return StripePtr(stripe);
+  };
+  const std::vector<StripePtr> stripes{make(1, 0, 100, {1, 2, 3, 4, 5, 6}), make(2, 100, 200, {1, 2, 3, 4}),
+                                       make(3, 150, 300, {1, 2, 3, 4, 5}), make(4, 400, 500, {1})};
+  const auto judged = [&](std::vector<PackPiece> pieces) {
+    return judge_file(pieces, [&](const PackId&) -> const std::vector<StripePtr>& { return stripes; }, server(0),
+                      [](const ServerId&) { return true; }, 6, 0.01);
+  };
+  EXPECT_FALSE(judged({}));
+  EXPECT_EQ(judged({{pack, 10, 50}})->can_lose, 4u);
+  EXPECT_EQ(judged({{pack, 10, 50}})->health, StripeHealth::full);
+  EXPECT_EQ(judged({{pack, 10, 50}})->stripes, 1u);
+  EXPECT_DOUBLE_EQ(judged({{pack, 10, 50}})->loss_per_day, chance_of_loss(std::vector<unsigned>(6, 1), 2, 0.01));
+  EXPECT_EQ(judged({{pack, 10, 50}, {pack, 120, 10}})->can_lose, 2u) << "the worst of the two";
+  EXPECT_EQ(judged({{pack, 160, 40}})->can_lose, 3u) << "the better of the two that have it";
+  EXPECT_EQ(judged({{pack, 50, 250}})->can_lose, 2u) << "the stretch that only one has";
+  EXPECT_EQ(judged({{pack, 50, 250}})->stripes, 3u);
+  EXPECT_DOUBLE_EQ(judged({{pack, 50, 100}})->copies, 2);
+  const auto open = judged({{pack, 250, 100}});
+  EXPECT_FALSE(open->everywhere) << "from 300 on it is nowhere yet";
+  EXPECT_EQ(open->can_lose, 0u);
+  EXPECT_EQ(open->copies, 0);
+  EXPECT_GE(open->loss_per_day, 0.01);
+  const auto lost = judged({{pack, 420, 10}});
+  EXPECT_EQ(lost->health, StripeHealth::lost);
+  EXPECT_EQ(lost->loss_per_day, 1);
+}
+
 TEST(Safety, TheFirstMachinesAreFullWithWhatTheyCanHave) {
   Stripe alone;
   alone.shards = {{.index = 2, .holder = server(0)}};

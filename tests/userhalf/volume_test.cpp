@@ -43,6 +43,40 @@ TEST_F(VolumeTest, ReadsAnyRange) {
   }
 }
 
+TEST_F(VolumeTest, PiecesAreAllThatAFileNeedsOfThePacks) {
+  const auto one = random_bytes(5 << 20, 1);
+  put("one", one);
+  put("two", random_bytes(3 << 20, 2));
+  put("the same", one);
+  put("empty", Buffer());
+  const auto pieces = must(volume().pieces_of("one"));
+  std::uint64_t length = 0;
+  for (const auto& piece : pieces) length += piece.length;
+  EXPECT_GE(length, one.size());
+  EXPECT_LT(length, one.size() + one.size() / 50);
+  EXPECT_EQ(must(volume().pieces_of("the same")).size(), pieces.size());
+  EXPECT_TRUE(must(volume().pieces_of("empty")).empty());
+  EXPECT_TRUE(must(volume().pieces_of("")).empty());
+  EXPECT_EQ(error_of(volume().pieces_of("nowhere")), Errc::not_found);
+
+  // Everything else of the packs is wiped out.
+  copy_packs();
+  for (auto& [pack, bytes] : remote.packs) {
+    Bytes left(bytes.size());
+    for (const auto& piece : pieces)
+      if (piece.pack == pack) {
+        ASSERT_LE(piece.offset + piece.length, bytes.size());
+        std::copy_n(bytes.begin() + static_cast<std::ptrdiff_t>(piece.offset), piece.length,
+                    left.begin() + static_cast<std::ptrdiff_t>(piece.offset));
+      }
+    bytes = left;
+  }
+  EXPECT_EQ(get("one", ReadFrom::network), to_bytes(one));
+  EXPECT_EQ(get("the same", ReadFrom::network), to_bytes(one));
+  auto reader = must(volume().read_file("two", ReadFrom::network));
+  EXPECT_FALSE(run(reader->read(0, 1 << 20)));
+}
+
 TEST_F(VolumeTest, SparseFilesKeepTheirHoles) {
   auto writer = must(volume().write_file("sparse", {}));
   must(writer->write_hole(1ull << 40));

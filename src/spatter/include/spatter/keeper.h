@@ -54,7 +54,10 @@ class Keeper {
   /// (too few servers reachable, all full), naming what is missing.
   Task<Result<void>> wait_for(PackPosition position, Level level);
 
-  SafetyReport report() const;
+  /// `each_gone`: the chance that a server goes for good within a day; 0: chances are not asked for.
+  SafetyReport report(double each_gone = 0) const;
+  /// nullopt: nothing that could be lost.
+  std::optional<FileSafety> safety_of(std::span<const PackPiece> pieces, double each_gone) const;
   /// True for a pack whose every byte is full in the network, by stripes whose rows are durable: it
   /// may be evicted.
   bool is_full(const PackId& pack) const;

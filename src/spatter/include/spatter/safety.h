@@ -6,6 +6,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -13,6 +15,7 @@
 #include "base/ids.h"
 #include "spatter/placement.h"
 #include "spatter/stripe_table.h"
+#include "userhalf/pack_store.h"
 
 namespace spatter {
 
@@ -23,7 +26,16 @@ struct StripeSafety {
   unsigned reachable = 0;  ///< distinct shards at reachable holders (k = 1: distinct holders)
   unsigned can_lose = 0;   ///< so many of these holders may die, whichever, and k shards remain
   StripeHealth health = StripeHealth::lost;
+  std::vector<unsigned> shards;  ///< of each of these holders, most first; the sum is `reachable`
 };
+
+/// The chance that fewer than k shards are left when each of the holders goes for good with the chance
+/// `each_gone`, independently of the others. 1 when there are fewer already. Exact but for rounding.
+double chance_of_loss(std::span<const unsigned> shards, unsigned k, double each_gone);
+
+/// The chance that a server goes for good within a day, from `departed` of `servers` in `days`. Begins with what
+/// may be expected (2 % a month, as if 1,500 server days had been seen) and goes over to what was measured.
+double departures_per_server_day(std::uint64_t departed, std::uint64_t servers, double days);
 
 /// full: all n shards (or all that the shape, see standing_shape, asks for); safe: at least 2k, or
 /// full; at_risk: k or more; lost: fewer than k reachable now. What `own` holds (its server half) makes
@@ -50,6 +62,9 @@ struct SafetyReport {
   double copies_min = 0;   ///< the least (reachable shards / k) over all stripes; 0 without stripes
   std::uint32_t can_lose = 0;   ///< the least over all stripes; 0 while there is a backlog
   unsigned widest_k = 0;
+  /// The chance that anything is lost within a day if nothing is mended meanwhile: at most this, for stripes
+  /// whose holders are not all the same are taken to be lost independently. 0 when no rate was given.
+  double loss_per_day = 0;
   std::uint64_t backlog_bytes = 0;   ///< pack bytes not yet safe in the network
   double backlog_seconds = 0;        ///< estimate; 0 when idle, infinity while nothing moves
   std::vector<Held> held;            ///< by server id
@@ -58,6 +73,22 @@ struct SafetyReport {
 };
 
 SafetyReport judge_all(const std::vector<StripePtr>& stripes, const ServerId& own,
-                       const std::function<bool(const ServerId&)>& reachable, unsigned width);
+                       const std::function<bool(const ServerId&)>& reachable, unsigned width,
+                       double each_gone = 0);
+
+/// Of a file: that of its worst byte, which is as safe as the safest stripe it is in.
+struct FileSafety {
+  StripeHealth health = StripeHealth::full;
+  bool everywhere = true;  ///< each byte is in some stripe; else some are not with others yet, and can_lose is 0
+  unsigned can_lose = 0;
+  double copies = 0;       ///< reachable shards / k
+  double loss_per_day = 0; ///< at most, as of SafetyReport; without `everywhere`: that this machine goes
+  std::uint64_t stripes = 0;
+};
+/// nullopt: no pieces. `stripes_of` gives the stripes of a pack.
+std::optional<FileSafety> judge_file(
+    std::span<const PackPiece> pieces,
+    const std::function<const std::vector<StripePtr>&(const PackId&)>& stripes_of, const ServerId& own,
+    const std::function<bool(const ServerId&)>& reachable, unsigned width, double each_gone);
 
 }  // namespace spatter

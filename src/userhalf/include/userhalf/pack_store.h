@@ -21,6 +21,13 @@
 
 namespace spatter {
 
+/// A stretch of a pack that something lies in.
+struct PackPiece {
+  PackId pack;
+  std::uint64_t offset = 0;
+  std::uint64_t length = 0;
+};
+
 /// A place in the log that all packs together are. Everything before it is durable where the call
 /// that returned it says so.
 struct PackPosition {

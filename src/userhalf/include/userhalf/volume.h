@@ -211,6 +211,9 @@ class Volume {
   /// Up to `limit` entries in byte order of their names, after `after` (empty: from the start).
   virtual Task<Result<std::vector<DirectoryEntry>>> list(std::string path, std::string after = {},
                                                          std::size_t limit = 1000) = 0;
+  /// Where in packs the content of something lies, in order; what lies side by side is one. Empty for what has
+  /// no content.
+  virtual Task<Result<std::vector<PackPiece>>> pieces_of(std::string path) = 0;
 
   // Changing it. Existing things are never replaced unless said; directories never are by these.
   virtual Task<Result<PackPosition>> make_directory(std::string path, Attributes attributes,
