@@ -134,6 +134,20 @@ Result<void> read_repair_rate(const Setting& setting, Config& config) {
   return {};
 }
 
+Result<void> read_repair_hours(const Setting& setting, Config& config) {
+  const auto* list = setting.node.as_array();
+  if (!list) return fail(setting.wrong("must be a list of texts, as in [\"08:00-23:00 2M\"]"));
+  if (list->size() > repair_hours_max) return fail(setting.wrong("at most 24 stretches of a day"));
+  for (const auto& item : *list) {
+    const auto text = item.value_exact<std::string>();
+    if (!text) return fail(setting.wrong("must be a list of texts, as in [\"08:00-23:00 2M\"]"));
+    auto hours = parse_repair_hours(*text);
+    if (!hours) return fail(setting.wrong(hours.error().message));
+    config.repair_hours.push_back(*hours);
+  }
+  return {};
+}
+
 Result<void> read_name(const Setting& setting, Config& config) {
   TRY(config.name, setting.text());
   if (config.name.size() > 255) return fail(setting.wrong("a name has at most 255 bytes"));
@@ -163,7 +177,8 @@ struct KnownKey {
 constexpr KnownKey known_keys[] = {
     {"size", read_size}, {"listen", read_listen}, {"advertise", read_advertise},
     {"name", read_name}, {"log", read_log}, {"relay", read_relay}, {"relay_rate", read_relay_rate},
-    {"repair_rate", read_repair_rate}, {"port_mapping", read_port_mapping}, {"lan", read_lan}, {"rendezvous", read_rendezvous},
+    {"repair_rate", read_repair_rate}, {"repair_hours", read_repair_hours},
+    {"port_mapping", read_port_mapping}, {"lan", read_lan}, {"rendezvous", read_rendezvous},
     {"popups", read_popups}, {"notify_command", read_notify_command},
 };
 
@@ -253,6 +268,14 @@ std::string config_text(const Config& config) {
           "# not urgent; \"none\" for no bound.\n";
   text += config.repair_bytes_per_s == 0 ? "repair_rate = \"none\"\n\n"
                                          : fmt::format("repair_rate = \"{}K\"\n\n", config.repair_bytes_per_s >> 10);
+  text += "# Other rates for hours of the day, by this machine's clock; the first that fit count.\n";
+  if (config.repair_hours.empty()) {
+    text += "# repair_hours = [\"08:00-23:00 2M\", \"23:00-08:00 none\"]\n\n";
+  } else {
+    std::vector<std::string> hours;
+    for (const auto& one : config.repair_hours) hours.push_back(quoted(to_text(one)));
+    text += fmt::format("repair_hours = [{}]\n\n", fmt::join(hours, ", "));
+  }
   text += "# Whether to ask the router (UPnP, NAT-PMP) to let others in.\n";
   text += fmt::format("port_mapping = {}\n\n", config.port_mapping);
   text += "# Whether to look for members on the local network, without any server's help.\n";

@@ -17,6 +17,8 @@ TEST(Config, EveryKeyIsRead) {
                                    "listen = \"[::]:5000\"\n"
                                    "advertise = [\"example.org:4840\", \"192.0.2.1:1\"]\n"
                                    "name = \"attic\"\n"
+                                   "repair_rate = \"4M\"\n"
+                                   "repair_hours = [\"08:00-23:30 500K\", \"23:30-08:00 none\"]\n"
                                    "popups = false\n"
                                    "notify_command = 'mail -s \"$SPATTER_TITLE\" me'\n"
                                    "log = \"warning\"\n").value().config;
@@ -25,9 +27,32 @@ TEST(Config, EveryKeyIsRead) {
   ASSERT_EQ(config.advertise.size(), 2u);
   EXPECT_EQ(config.advertise[0].host, "example.org");
   EXPECT_EQ(config.name, "attic");
+  EXPECT_EQ(config.repair_bytes_per_s, 4u << 20);
+  EXPECT_EQ(config.repair_hours, (std::vector<RepairHours>{{480, 1410, 500 << 10}, {1410, 480, 0}}));
   EXPECT_FALSE(config.popups);
   EXPECT_EQ(config.notify_command, "mail -s \"$SPATTER_TITLE\" me");
   EXPECT_EQ(config.log_level, LogLevel::warning);
+}
+
+TEST(Config, HoursOfMendingFollowTheClock) {
+  const std::vector<RepairHours> hours{parse_repair_hours("22:00-06:30 none").value(),
+                                       parse_repair_hours("18:00-23:00 1M").value()};
+  for (const auto& [minute, rate] : {std::pair(0u, 0u), std::pair(389u, 0u), std::pair(390u, 9u), std::pair(1079u, 9u),
+                                     std::pair(1080u, 1u << 20), std::pair(1319u, 1u << 20), std::pair(1320u, 0u),
+                                     std::pair(1439u, 0u)})
+    EXPECT_EQ(repair_rate_at(hours, 9, minute), rate) << minute;
+  EXPECT_EQ(parse_repair_hours("18:00-24:00 1M")->until, 0u);
+  for (const auto* text : {"", "2M", "08:00-09:00", "8:00-09:00 2M", "08:00-25:00 2M", "08:60-09:00 2M", "08:00-08:00 2M",
+                           "08:00 09:00 2M", "08:00-09:00 fast", "08:00-09:00 1K", "0x:00-09:00 2M"}) {
+    const auto parsed = parse_repair_hours(text);
+    ASSERT_FALSE(parsed) << text;
+    EXPECT_TRUE(parsed.error().message.contains(text)) << parsed.error().message;
+  }
+  Config config;
+  config.repair_hours = hours;
+  EXPECT_EQ(parse_config(config_text(config)).value().config.repair_hours, hours);
+  EXPECT_FALSE(parse_config("repair_hours = \"08:00-09:00 2M\"\n"));
+  EXPECT_FALSE(parse_config("repair_hours = [8]\n"));
 }
 
 TEST(Config, UnknownKeysAreNamedAndIgnored) {

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/transport.h"
+#include "node/repair_dial.h"
 
 namespace spatter {
 
@@ -23,6 +24,7 @@ struct Config {
   bool relay = true;               ///< carry connections for members who cannot be dialled
   std::uint64_t relay_bytes_per_s = 8 << 20;
   std::uint64_t repair_bytes_per_s = 32 << 20;  ///< read and sent to mend what is not urgent; 0: no bound
+  std::vector<RepairHours> repair_hours;        ///< other rates for hours of the day; at most repair_hours_max
   bool port_mapping = true;        ///< ask the router for a way in
   bool lan = true;                 ///< tell, and listen to, members on the same local network
   std::vector<Address> rendezvous; ///< nodes of the public DHT; none: not used
