@@ -241,10 +241,18 @@ bool TrustExchange::was_key_of(const PersonId& key, const PersonId& person, std:
   return at ? had_key(found->second.keys, key, genesis_.epoch_of(*at)) : found->second.has_had(key);
 }
 
+bool TrustExchange::was_had(const PersonId& key, const PersonId& person, std::uint64_t epoch) const {
+  const auto found = weighed_.persons.find(person);
+  return found != weighed_.persons.end() && had_key(found->second.keys, key, epoch);
+}
+
 std::optional<PersonId> TrustExchange::person_with(const PersonId& key, std::uint64_t epoch) const {
-  for (const auto& [person, current] : keys_seen_)
-    if (had_key(standings().of(person).keys, key, epoch)) return person;
-  return keys_seen_.contains(key) ? std::nullopt : std::optional(key);
+  if (!keys_seen_.contains(key)) {  // else it is the first key of somebody who has others since
+    const auto owner = owner_of_.find(key);
+    if (owner == owner_of_.end()) return key;
+    return was_had(key, owner->second, epoch) ? std::optional(owner->second) : std::nullopt;
+  }
+  return was_had(key, key, epoch) ? std::optional(key) : std::nullopt;
 }
 
 std::vector<wire::Signed> TrustExchange::rotations_of(const PersonId& person) const {
@@ -268,22 +276,14 @@ void TrustExchange::take_rotations(const google::protobuf::RepeatedPtrField<wire
     rotation.set_kind(static_cast<std::uint32_t>(TrustKind::rotation));
     *rotation.mutable_record() = record;
     const auto id = id_of(rotation);
-    if (!find(id)) {
-      if (refused_.contains(id)) continue;
-      const auto added = book_.add(rotation);
-      if (added) fresh |= *added;
-      if (!added && added.error().code == Errc::not_found) continue;
-      if (!added || !*added) {
-        if (refused_.size() >= refused_max) refused_.clear();
-        refused_.insert(id);
-      }
-      if (!added)
-        parts_.runtime.log().warning("trust: a rotation from {} is refused: {}", from, added.error().message);
-    }
-    // What keys its person has is all that a server with an old one is told.
-    const auto* known = find(id);
-    const auto* what = known ? std::get_if<Rotation>(&known->what) : nullptr;
-    if (what && what->person == parts_.identity.person) compared_.set();
+    if (find(id) || refused_.contains(id)) continue;
+    const auto added = book_.add(rotation);
+    if (added) fresh |= *added;
+    if ((added && *added) || (!added && added.error().code == Errc::not_found)) continue;
+    if (refused_.size() >= refused_max) refused_.clear();
+    refused_.insert(id);
+    if (!added)
+      parts_.runtime.log().warning("trust: a rotation from {} is refused: {}", from, added.error().message);
   }
   if (!fresh) return;
   changed();
@@ -303,6 +303,10 @@ void TrustExchange::look_at_keys() {
     if (standing.key_number > 0) keys.emplace(person, standing.key);
   if (keys == keys_seen_) return;
   keys_seen_ = std::move(keys);
+  owner_of_.clear();
+  for (const auto& [person, current] : keys_seen_)
+    for (const auto& one : standings().of(person).keys)
+      if (one.key != person) owner_of_.emplace(one.key, person);
   parts_.members.keys_changed();
   if (on_keys_changed) on_keys_changed();
 }
@@ -315,7 +319,13 @@ bool TrustExchange::knows_own_records() const {
 
 Task<Result<void>> TrustExchange::know_own_records(Duration within) {
   using namespace asio::experimental::awaitable_operators;
-  if (!knows_own_records()) co_await (compared_.wait() || parts_.runtime.sleep(within));
+  // Whoever refused before may know this server by now.
+  const auto until = parts_.runtime.now() + within;
+  while (!knows_own_records() && parts_.runtime.now() < until) {
+    for (const auto& member : parts_.members.others())
+      if (member.up) tasks_.spawn(compare_soon(member.id));
+    co_await (compared_.wait() || parts_.runtime.sleep(std::chrono::seconds(1)));
+  }
   if (knows_own_records()) co_return Result<void>{};
   co_return fail(Errc::unavailable, "no other server has said since this one started what it knows of your own "
                  "records: start others first");

@@ -24,7 +24,8 @@ Task<Result<Json>> answer_key(Server& server, const Json& request) {
   if (!words) co_return fail(std::move(words).error());
   std::optional<std::string> passphrase;
   if (request.contains("passphrase")) passphrase = text_at(request, "passphrase");
-  CO_TRY(const auto state, what == "change" ? co_await server.change_key(*words, std::move(passphrase))
+  CO_TRY(const auto state, what == "change" ? co_await server.change_key(*words, std::move(passphrase),
+                                                                           flag_at(request, "disown_older"))
                                             : co_await server.take_key(*words, std::move(passphrase),
                                                                          flag_at(request, "disown_older")));
   co_return state_json(state);

@@ -26,6 +26,9 @@ Result<void> check_index(const wire::RootRecord& root, const OwnIndex& own,
                 "others: {}", what_to_do);
   }
   if (root.number() < own.number) return {};
+  if (!by_this_server)
+    return fail(Errc::fenced, "another server writes this volume with the same writer number {}: it was taken over "
+                "twice; here it can only be read", own.number);
   const auto plain = metadata.open(own.volume.view(), as_bytes(root.sealed()));
   wire::RootContent content;
   if (!plain || !content.ParseFromArray(plain->data(), static_cast<int>(plain->size())))

@@ -70,12 +70,22 @@ void RootKeeper::changed() {
   wanted_.set();
 }
 
-void RootKeeper::disown(std::set<PersonId> keys) {
-  if (keys == disowned_) return;
+Task<Result<void>> RootKeeper::compare_all() {
+  for (const auto& id : servers_up()) {
+    told_[id].compared = false;
+    if (auto compared = co_await compare(id); !compared)
+      context_.runtime.log().debug("root record of server {}: {}", id, compared.error().message);
+  }
+  co_return may_write();
+}
+
+bool RootKeeper::disown(std::set<PersonId> keys) {
+  if (keys == disowned_) return false;
   disowned_ = std::move(keys);
   refused_.reset();
   for (auto& [id, told] : told_) told.compared = told.knows = false;
   changed();
+  return true;
 }
 
 Result<void> RootKeeper::may_write() const {

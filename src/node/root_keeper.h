@@ -50,12 +50,16 @@ class RootKeeper {
   /// what root records they have, and none says more than the index here.
   Task<Result<void>> may_release(ServerId holder);
 
+  /// Looks at what all others that are up have, again. Errors as of may_write; who does not answer is passed over.
+  Task<Result<void>> compare_all();
+
   /// After a snapshot: what the root says has changed.
   void changed();
 
   /// What root records by these keys of the person say counts no more: they were in wrong hands. A refusal is
   /// looked into anew.
-  void disown(std::set<PersonId> keys);
+  /// False: they counted for nothing before.
+  bool disown(std::set<PersonId> keys);
 
  private:
   struct Told {

@@ -375,8 +375,8 @@ Task<Result<void>> Server::start() {
                           }});
     state.loss_notice->start();
     state.directory->set_own_data(state.own_data());
-    // Interrupted when the change was made and not everything was signed anew.
-    if (state.drive.keyring.changing && state.members->own_key_counts()) CO_TRY_VOID(co_await state.key_is_new());
+    // The key may have become another while this server was off, or when it was interrupted.
+    if (key_state().number > 1 && state.members->own_key_counts()) CO_TRY_VOID(co_await state.key_is_new());
     CO_TRY_VOID(co_await state.start_mending());
     co_return co_await state.start_mode(on_mode_change);
   };

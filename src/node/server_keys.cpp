@@ -56,17 +56,18 @@ Task<Result<void>> Server::State::put_keyring(Keyring keyring, std::optional<std
   co_return Result<void>{};
 }
 
+/// Never the one that the person has now: noted before a change that was not made in the end.
 std::set<PersonId> Server::State::disowned_keys() const {
   std::set<PersonId> keys;
   for (std::uint32_t number = 1; number <= drive.keyring.disowned; ++number)
     keys.insert(drive.keyring.person.numbered(number).person());
+  keys.erase(person_id(identity->person_key.public_key()));
   return keys;
 }
 
 /// Until others have the root by the new key, those who were told of another writer would refuse this one.
 Task<void> Server::State::disown_keys() {
-  if (!roots) co_return;
-  roots->disown(disowned_keys());
+  if (!roots || !roots->disown(disowned_keys())) co_return;
   if (auto known = co_await roots->ensure_known(Level::full); !known)
     runtime.log().warning("root record: {}", known.error().message);
   keeper->ask_all_again();
@@ -88,7 +89,18 @@ PersonKeyState Server::key_state() const {
   return result;
 }
 
-Task<Result<PersonKeyState>> Server::change_key(PersonSecret words, std::optional<std::string> passphrase) {
+/// What is known only now and then of who writes the volume: asked of all that are up.
+Task<Result<void>> Server::State::check_fence() {
+  if (!roots) co_return Result<void>{};
+  auto fenced = co_await roots->compare_all();
+  if (!fenced)
+    co_return fail(fenced.error().code, "{}. If that was you, change the key there; if it was whoever has stolen your key, "
+                   "say so: --disown-older", fenced.error().message);
+  co_return Result<void>{};
+}
+
+Task<Result<PersonKeyState>> Server::change_key(PersonSecret words, std::optional<std::string> passphrase,
+                                                bool disown_older) {
   auto& state = *state_;
   const auto alone = co_await state.key_work.lock();
   CO_TRY_VOID(state.check_words(words));
@@ -97,6 +109,9 @@ Task<Result<PersonKeyState>> Server::change_key(PersonSecret words, std::optiona
   if (state.members->retired_by(state.identity->server))
     co_return fail(Errc::denied, "this server was retired: change the key on another, or on one that `spatter "
                    "recover` makes");
+  if (!state.members->own_key_counts())
+    co_return fail(Errc::denied, "your key was changed on another machine already: take that one first, with `spatter "
+                   "key take`");
   // Whoever does not know of a change that was made elsewhere would make the same one again.
   CO_TRY_VOID(co_await state.trust->know_own_records(std::chrono::seconds(10)));
   const auto standing = state.trust->standings().of(person);
@@ -108,6 +123,7 @@ Task<Result<PersonKeyState>> Server::change_key(PersonSecret words, std::optiona
     co_return fail(Errc::denied, "this network knows a recovery key of yours that these words do not make");
 
   const bool done_already = keyring.changing && standing.key == keyring.person.newest().person();
+  if (!done_already && !disown_older) CO_TRY_VOID(co_await state.check_fence());
   if (!done_already) {
     const auto next = standing.key_number + 2;  // numbers of keys begin with 1
     if (next > PersonKeys::count_max)
@@ -115,6 +131,7 @@ Task<Result<PersonKeyState>> Server::change_key(PersonSecret words, std::optiona
                      standing.key_number);
     keyring.person.extend(words, next);
     keyring.changing = true;
+    if (disown_older) keyring.disowned = next - 1;
     CO_TRY_VOID(co_await state.put_keyring(keyring, passphrase));
     struct Changing {
       bool& flag;
@@ -128,8 +145,6 @@ Task<Result<PersonKeyState>> Server::change_key(PersonSecret words, std::optiona
         TrustExchange::Send::later));
   }
   state.settle_key();
-  keyring.disowned = keyring.person.count() - 1;
-  CO_TRY_VOID(co_await state.put_keyring(keyring, passphrase));
   CO_TRY_VOID(co_await state.key_is_new());
   co_await state.disown_keys();
   keyring.changing = false;

@@ -147,7 +147,11 @@ Task<Result<std::uint64_t>> Server::State::recover_from_network(Recovery recover
     co_return 0;
   }
   const auto& known = *choice.take_over;
-  const auto number = known.root.number() + 1;
+  const auto number = known.number_max + 1;
+  if (number > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
+    co_return fail(Errc::corrupt, "the root record of volume {} has writer number {}, which leaves none for this server: "
+                   "copy what can be read into a new volume, `spatter recover --copy` on a new drive", known.volume,
+                   known.number_max);
   keys = keys_of_volume(drive.keyring.person, known.root);
   if (!keys)
     co_return fail(Errc::corrupt, "volume {} was made under a secret that this machine does not have: run `spatter "

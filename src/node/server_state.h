@@ -114,6 +114,7 @@ struct Server::State {
   Task<Result<void>> key_is_new();
   Result<void> check_words(const PersonSecret& words) const;
   Task<Result<void>> put_keyring(Keyring keyring, std::optional<std::string> passphrase);
+  Task<Result<void>> check_fence();
   Task<void> disown_keys();
   std::set<PersonId> disowned_keys() const;  ///< of the person, as the keyring says
   const PersonSecret& signing_secret() const;  ///< that of the identity's key

@@ -507,44 +507,69 @@ Result<void> check_fence(Connected& db, const PersonId& person, const VolumeId& 
 
 namespace {
 
-Result<std::string> signer_of(const Root& root) {
+struct Signer {
+  std::string key;
+  std::string writer;  ///< the server that the root names
+};
+Result<Signer> signer_of(const Root& root) {
   wire::Signed record;
-  if (!record.ParseFromString(root.record))
+  wire::RootRecord body;
+  if (!record.ParseFromString(root.record) || !body.ParseFromString(record.body()))
     return fail(Errc::corrupt, "the root record of volume {} cannot be read", root.volume);
-  return record.key();
+  return Signer{record.key(), body.writer()};
+}
+
+bool has_room(const std::vector<Root>& others, const Root& root) {
+  std::size_t bytes = root.record.size();
+  for (const Root& one : others) bytes += one.record.size();
+  return others.size() < volumes_per_person_max && bytes <= root_bytes_per_person_max;
+}
+
+/// Those by older keys, largest first, until there is room. Whoever has stolen a key may have filled it.
+Result<std::vector<Root>> make_room(Connected& db, std::vector<Root> others, const Root& root, const Signer& signer) {
+  std::vector<Root> gone;
+  std::ranges::sort(others, std::greater{}, [](const Root& one) { return one.record.size(); });
+  while (!has_room(others, root)) {
+    auto old = others.begin();
+    for (; old != others.end(); ++old) {
+      TRY(const auto his, signer_of(*old));
+      if (his.key != signer.key) break;
+    }
+    if (old == others.end())
+      return fail(Errc::no_space, "person {} has root records of {} volumes here already, this one has {} bytes",
+                  root.person, others.size(), root.record.size());
+    TRY(auto row, db.prepare("DELETE FROM roots WHERE person = ?1 AND volume = ?2"));
+    TRY_VOID(row.bind_blob(1, old->person.view()).bind_blob(2, old->volume.view()).run());
+    gone.push_back(std::move(*old));
+    others.erase(old);
+  }
+  return gone;
 }
 
 }  // namespace
 
-Result<std::optional<Root>> put_root(Connected& db, const Root& root) {
+Result<std::vector<Root>> put_root(Connected& db, const Root& root) {
   TRY(auto known, roots(db, root.person));
-  std::optional<Root> before;
-  std::size_t bytes = root.record.size();
-  for (Root& one : known) {
-    if (one.volume == root.volume)
-      before = std::move(one);
-    else
-      bytes += one.record.size();
+  TRY(const auto signer, signer_of(root));
+  std::vector<Root> replaced;
+  const auto before = std::ranges::find(known, root.volume, &Root::volume);
+  if (before != known.end()) {
+    if (before->record == root.record) return std::vector{std::move(*before)};
+    TRY(const auto his, signer_of(*before));
+    // What an older key has said, perhaps in wrong hands, does not stand against the one of now.
+    const bool counts = his.key == signer.key;
+    if (counts && (root.number < before->number || (root.number == before->number && his.writer != signer.writer)))
+      return fail(Errc::fenced,
+                  "volume {} has been taken over by writer number {}; this one has number {}",
+                  root.volume, before->number, root.number);
+    if (counts && root.number == before->number && root.version <= before->version)
+      return fail(Errc::exists, "volume {} has root record {}.{} already, this one is {}.{}",
+                  root.volume, before->number, before->version, root.number, root.version);
+    replaced.push_back(std::move(*before));
+    known.erase(before);
   }
-  if ((!before && known.size() >= volumes_per_person_max) || bytes > root_bytes_per_person_max)
-    return fail(Errc::no_space, "person {} has root records of {} volumes here already, this one "
-                "makes {} bytes", root.person, known.size(), bytes);
-  if (before && before->record == root.record) return before;
-  // The caller has seen to it that this one is by the key that the person has now. What an older key has
-  // said, perhaps in wrong hands, does not stand against it.
-  bool outbids = !before;
-  if (before) {
-    TRY(const auto key_before, signer_of(*before));
-    TRY(const auto key_now, signer_of(root));
-    outbids = key_before != key_now;
-  }
-  if (!outbids && root.number < before->number)
-    return fail(Errc::fenced,
-                "volume {} has been taken over by writer number {}; this one has number {}",
-                root.volume, before->number, root.number);
-  if (!outbids && root.number == before->number && root.version <= before->version)
-    return fail(Errc::exists, "volume {} has root record {}.{} already, this one is {}.{}",
-                root.volume, before->number, before->version, root.number, root.version);
+  TRY(auto gone, make_room(db, std::move(known), root, signer));
+  std::ranges::move(gone, std::back_inserter(replaced));
   TRY(auto row, db.prepare("INSERT OR REPLACE INTO roots(person, volume, number, version, record) "
                            "VALUES(?1, ?2, ?3, ?4, ?5)"));
   TRY_VOID(row.bind_blob(1, root.person.view())
@@ -553,7 +578,7 @@ Result<std::optional<Root>> put_root(Connected& db, const Root& root) {
                .bind(4, as_integer(root.version))
                .bind_blob(5, as_bytes(root.record))
                .run());
-  return before;
+  return replaced;
 }
 
 Result<std::vector<Root>> roots(Connected& db, const std::optional<PersonId>& person) {

@@ -124,9 +124,10 @@ struct Root {
   std::uint64_t version = 0;
   std::string record;
 };
-/// The record replaced, if any; nothing is written when it is the same one again. `root` is by the key that
-/// its person has now: one that was signed with another gives way to it whatever its number.
-Result<std::optional<Root>> put_root(Connected& db, const Root& root);
+/// The records that went for it, that of the same volume first; nothing is written when it is the same one
+/// again. `root` is by the key that its person has now: one of its volume that was signed with another gives
+/// way to it whatever its number, and others of his by other keys when there would be too many.
+Result<std::vector<Root>> put_root(Connected& db, const Root& root);
 Result<std::vector<Root>> roots(Connected& db, const std::optional<PersonId>& person);
 
 inline constexpr std::size_t volumes_per_person_max = 64;

@@ -358,15 +358,15 @@ Task<Result<void>> ShardStore::Impl::put_root(Asker asker, wire::Signed record) 
   // Root records are small, few, and what a person needs most: policy has no say in them.
   CO_TRY_VOID(co_await look(charge, false));
   auto room = ledger_.reserve(person, charge, everyone(), {});
-  auto before = co_await database_->write_for<std::optional<index::Root>>(
-      [&](Connected& db) -> Result<std::optional<index::Root>> {
+  auto before = co_await database_->write_for<std::vector<index::Root>>(
+      [&](Connected& db) -> Result<std::vector<index::Root>> {
         TRY(auto replaced, index::put_root(db, root));
-        if (!room && !replaced) return fail(room.error());
+        if (!room && replaced.empty()) return fail(room.error());
         return replaced;
       });
   if (!before) co_return fail(before.error());
   // A newer record takes the place of the old one, also when the half is full.
-  if (*before) ledger_.gone(person, serverhalf::charge_for_root((*before)->record.size()));
+  for (const auto& gone : *before) ledger_.gone(person, serverhalf::charge_for_root(gone.record.size()));
   if (room)
     ledger_.settle(std::move(*room), charge);
   else

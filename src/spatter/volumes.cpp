@@ -15,6 +15,9 @@ namespace {
 
 constexpr unsigned list_page = 96;  ///< descriptors are up to 5 KiB each
 
+/// More than anybody will ever have.
+constexpr std::uint64_t writers_max = std::uint64_t{1} << 32;
+
 struct Candidate {
   KnownVolume volume;
   bool current = false;  ///< its root is by the key that the person has now
@@ -28,6 +31,8 @@ void take(Volumes& volumes, const KnownRoot& found, const PersonId& key) {
   const auto writer = ServerId::from(root.writer());
   if (!volume || !writer) return;
   auto& [known, known_current] = volumes[*volume];
+  // Nobody takes a volume over so often; a thief may say so.
+  if (current || root.number() < writers_max) known.number_max = std::max(known.number_max, root.number());
   if (!known.volume.is_zero() && std::tuple(current, root.number(), root.version()) <=
                                      std::tuple(known_current, known.root.number(), known.root.version()))
     return;

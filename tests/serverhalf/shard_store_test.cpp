@@ -435,6 +435,39 @@ TEST_F(ShardStoreTest, ARootByTheKeyThatAPersonHasNowTakesThePlaceOfOneByAnOlder
   EXPECT_TRUE(fsck(true).clean());
 }
 
+TEST_F(ShardStoreTest, OfTwoWritersWithOneNumberTheFirstStays) {
+  EXPECT_TRUE(runtime.wait_for(store->put_root(alice.asker(), root(alice, 2, 1))));
+  wire::RootRecord other;
+  ASSERT_TRUE(other.ParseFromString(root(alice, 2, 9).body()));
+  other.set_writer(std::string(32, 'x'));
+  const auto second = runtime.wait_for(store->put_root(alice.asker(), sign_message(alice.person_key, kind::root, other)));
+  EXPECT_EQ(second.error().code, Errc::fenced);
+}
+
+TEST_F(ShardStoreTest, RootsByAnOlderKeyMakeRoomForOneByTheKeyOfNow) {
+  const auto of_volume = [&](std::uint8_t volume, const SigningKey& key) {
+    wire::RootRecord record;
+    EXPECT_TRUE(record.ParseFromString(root(alice, 1, 1).body()));
+    record.set_volume(std::string(32, static_cast<char>(volume)));
+    record.set_sealed(std::string(8 << 10, 's'));
+    return sign_message(key, kind::root, record);
+  };
+  std::size_t put = 0;
+  for (std::uint8_t volume = 1; volume < 100; ++volume)
+    put += runtime.wait_for(store->put_root(alice.asker(), of_volume(volume, alice.person_key))).has_value();
+  EXPECT_GE(put, 40u);
+  EXPECT_LT(put, 64u) << "then it is full";
+  const auto key = SigningKey::generate(random);
+  auto asker = alice.asker();
+  asker.key = person_id(key.public_key());
+  EXPECT_TRUE(runtime.wait_for(store->put_root(asker, of_volume(200, key))));
+  EXPECT_TRUE(runtime.wait_for(store->put_root(asker, of_volume(201, key))));
+  const auto roots = runtime.wait_for(store->roots(alice.person)).value();
+  EXPECT_EQ(roots.size(), put);
+  EXPECT_EQ(std::ranges::count_if(roots, [&](const auto& one) { return one.key() == as_text(key.public_key()); }), 2);
+  EXPECT_TRUE(fsck(true).clean()) << "and what they took up is given back";
+}
+
 TEST_F(ShardStoreTest, TheHighestRootRecordWinsAndFencesEarlierWriters) {
   const auto put_root = [&](const Owner& who, const wire::Signed& record) {
     auto done = runtime.wait_for(store->put_root(who.asker(), record));

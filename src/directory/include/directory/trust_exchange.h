@@ -112,6 +112,7 @@ class TrustExchange {
   Task<Result<void>> save();
   void changed();
   void look_at_keys();
+  bool was_had(const PersonId& key, const PersonId& person, std::uint64_t epoch) const;
   std::vector<wire::Signed> rotations_of(const PersonId& person) const;
   void take_rotations(const google::protobuf::RepeatedPtrField<wire::Signed>& records, const ServerId& from);
   Task<void> save_soon();
@@ -157,6 +158,7 @@ class TrustExchange {
     bool operator==(const Weighed&) const = default;
   };
   std::map<PersonId, PersonId> keys_seen_;      ///< of those who have changed theirs
+  std::map<PersonId, PersonId> owner_of_;       ///< of all of their keys but the first ones
   mutable Weighed weighed_as_;
   mutable Standings weighed_;
   TaskGroup tasks_;

@@ -121,10 +121,12 @@ void add_key(CLI::App& app, Context& context) {
     add_json_flag(one, context);
     return std::pair(one, options);
   };
-  with_words("change", "Change your key, everywhere and for good: whoever has stolen the old one can speak for you no more");
-  const auto [take, options] = with_words("take", "Take the key that was changed on another machine of yours; also while the server is stopped");
-  take->add_flag("--disown-older", options->disown_older,
-                 "The keys before it were stolen: if somebody has taken this server's volume over with one of them, that counts for nothing");
+  const auto stolen = [](const auto& made) {
+    made.first->add_flag("--disown-older", made.second->disown_older,
+                         "The keys before it were stolen: if somebody has taken this server's volume over with one of them, that counts for nothing");
+  };
+  stolen(with_words("change", "Change your key, everywhere and for good: whoever has stolen the old one can speak for you no more"));
+  stolen(with_words("take", "Take the key that was changed on another machine of yours; also while the server is stopped"));
 }
 
 }  // namespace spatter::doors

@@ -216,10 +216,12 @@ class Server {
   /// completes, and on its way to all others. Ends a change that was interrupted, if one was, instead of
   /// beginning another. `passphrase`: of a sealed keyring. Errors: denied (words of another person, nothing
   /// committed to, wrong passphrase), no_space (no more numbers).
-  Task<Result<PersonKeyState>> change_key(PersonSecret words, std::optional<std::string> passphrase);
+  /// `disown_older`: the keys before were in wrong hands, and root records that they have signed say nothing
+  /// about who writes this server's volume. Without it a server whose volume somebody has taken over, or whose
+  /// index is behind what it told the others, changes nothing (fenced, corrupt): it may have been its owner.
+  Task<Result<PersonKeyState>> change_key(PersonSecret words, std::optional<std::string> passphrase,
+                                          bool disown_older = false);
   /// Takes the key that the person has changed to on another machine. Likewise.
-  /// `disown_older`: the keys before it were in wrong hands, and root records that they have signed say nothing
-  /// about who writes this server's volume (change_key implies it).
   Task<Result<PersonKeyState>> take_key(PersonSecret words, std::optional<std::string> passphrase,
                                         bool disown_older = false);
 

@@ -18,6 +18,7 @@ struct KnownVolume {
   /// The newest that anybody has: by the key that the person has now, if one is; then the highest number,
   /// then version. Who has stolen a key that was changed since cannot outbid those who have the new one.
   wire::RootRecord root;
+  std::uint64_t number_max = 0;  ///< the highest that a writer has had, as any root says that can be true
   ServerId writer;           ///< the server the root names
   bool writer_up = false;    ///< it is a member and reached from here; never for the own server
   bool writer_seen = false;  ///< another member says that it has a connection with it
