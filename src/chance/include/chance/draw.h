@@ -7,10 +7,12 @@
 // core. A draw therefore counts only when its key was fixed before the occasion could be known.
 // Epochs and most subjects can be known for ever, so the rule has to be kept by the subject:
 //
-//   - Where it pays to be drawn or not (report, review, procedure, admit), the subject must hold
+//   - Where it pays to be drawn or not (review, procedure, admit), the subject must hold
 //     something from others that is younger than the key: seeded_subject() mixes it in. For a server that
 //     is the draw others made over its key when they admitted it; for a person the head of his seed
 //     chain after the first link with contributions of others.
+//   - Reports are drawn with the first key that a person ever had: one key and one voice, chosen once, before
+//     others let him in. What that leaves open is in docs/SECURITY.md.
 //   - Where others look at the draw against the drawer's will (audit: which leaves must be shown), the
 //     drawer is the examiner, and the examined can't choose the examiner's key.
 //   - A holder can always withhold a draw. So no draw may be worth more to him withheld than
