@@ -1,5 +1,6 @@
 #include "control_requests.h"
 
+#include <cmath>
 #include <ctime>
 
 #include <set>
@@ -64,6 +65,24 @@ Json node_json(const Node& node) {
   return one;
 }
 
+Json safety_json(const FileSafety& safety) {
+  const char* level = !safety.everywhere                     ? "here"
+                      : safety.health == StripeHealth::full    ? "full"
+                      : safety.health == StripeHealth::safe    ? "safe"
+                      : safety.health == StripeHealth::at_risk ? "at_risk"
+                                                               : "lost";
+  return {{"level", level}, {"can_lose", safety.can_lose}, {"copies", safety.copies},
+          {"loss_per_day", safety.loss_per_day}, {"stripes", safety.stripes}};
+}
+
+/// Puts in how safe the file is; nothing for what has no content.
+Task<Result<void>> add_safety(Asked& asked, std::string path, Json& one) {
+  if (!flag_at(asked.request, "safety")) co_return Result<void>{};
+  CO_TRY(const auto safety, co_await asked.server.safety_of(std::move(path)));
+  if (safety) one["safety"] = safety_json(*safety);
+  co_return Result<void>{};
+}
+
 Answer status(Asked& asked) {
   CO_TRY(auto status, co_await asked.server.status());
   co_return status_json(status, asked.server.members());
@@ -77,6 +96,7 @@ Answer resolve(Asked& asked) {
   answer["path"] = to_binary(found.path);
   answer["missing"] = found.missing;
   answer["dangling"] = found.dangling;
+  if (found.node) CO_TRY_VOID(co_await add_safety(asked, found.path, answer));
   co_return answer;
 }
 
@@ -91,6 +111,10 @@ Answer list(Asked& asked) {
     for (auto& entry : entries) {
       Json one = node_json(entry.node);
       one["name"] = to_binary(entry.name);
+      if (auto added = co_await add_safety(asked, path.empty() ? entry.name : path + "/" + entry.name, one); !added) {
+        // It may have gone meanwhile.
+        if (added.error().code != Errc::not_found) co_return fail(std::move(added).error());
+      }
       event["entries"].push_back(std::move(one));
     }
     CO_TRY_VOID(co_await asked.connection.send(std::move(event)));
@@ -496,6 +520,10 @@ Json status_json(const ServerStatus& status, const Members& members) {
           {"copies_min", safety.copies_min},
           {"can_lose", safety.can_lose},
           {"widest_k", safety.widest_k},
+          {"loss_per_day", safety.loss_per_day},
+          {"departures_per_server_day", status.departures_per_server_day},
+          {"repair", {{"waiting", status.repairs_waiting},
+                      {"seconds_left", std::isfinite(status.repair_seconds_left) ? Json(status.repair_seconds_left) : Json()}}},
           {"mode", status.mode},
           {"note", status.note},
           {"reach", status.reach},

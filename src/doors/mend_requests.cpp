@@ -21,19 +21,34 @@ Json counts_json(const AuditCounts& counts) {
 Task<Result<Json>> answer_repair(Server& server, const Json& request) {
   if (const auto rate = text_at(request, "rate"); !rate.empty()) {
     CO_TRY(const auto bytes_per_s, parse_rate(rate));
-    server.set_repair_rate(bytes_per_s);
+    if (const auto hours = text_at(request, "hours"); !hours.empty()) {
+      CO_TRY(const auto one, parse_repair_hours(hours + " " + rate));
+      auto all = server.repair_hours();
+      std::erase_if(all, [&](const RepairHours& other) { return other.from == one.from && other.until == one.until; });
+      if (all.size() >= repair_hours_max)
+        co_return fail(Errc::no_space, "there are {} stretches of a day with rates of their own already", all.size());
+      all.insert(all.begin(), one);
+      server.set_repair_hours(std::move(all));
+    } else {
+      server.set_repair_rate(bytes_per_s);
+    }
+  } else if (request.contains("hours")) {
+    co_return fail(Errc::invalid, "hours need a rate that goes for them");
   }
+  if (flag_at(request, "no_hours")) server.set_repair_hours({});
   const MendReport report = server.mender().report();
   CO_TRY(const auto status, co_await server.status());
   Json gone = Json::array();
   for (const ServerId& holder : report.gone) gone.push_back(holder.hex());
+  Json hours = Json::array();
+  for (const RepairHours& one : server.repair_hours()) hours.push_back(to_text(one));
   co_return Json{
       {"stripes", report.stripes}, {"none", report.none}, {"tidy", report.tidy}, {"due", report.due},
       {"urgent", report.urgent}, {"lost", report.lost}, {"untold", report.untold}, {"waiting", report.waiting},
       {"running", report.running}, {"rebuilt_stripes", report.rebuilt_stripes},
       {"rebuilt_shards", report.rebuilt_shards}, {"rebuilt_bytes", report.rebuilt_bytes},
       {"moved_bytes", report.moved_bytes}, {"taken_back", report.taken_back}, {"let_go", report.let_go},
-      {"rate", report.rate_bytes_per_s}, {"bytes_per_s", report.bytes_per_s},
+      {"rate", report.rate_bytes_per_s}, {"rate_otherwise", server.repair_rate()}, {"hours", std::move(hours)}, {"bytes_per_s", report.bytes_per_s},
       {"seconds_left", finite(report.seconds_left)}, {"gone", std::move(gone)}, {"trouble", report.trouble},
       {"own", {{"total", status.safety.total}, {"full", status.safety.full}, {"safe", status.safety.safe},
                {"at_risk", status.safety.at_risk}, {"lost", status.safety.lost}, {"idle", status.idle},

@@ -286,6 +286,7 @@ Task<void> Server::State::watch_loop() {
   TimePoint last{};
   for (;;) {
     co_await runtime.sleep(options.housekeeping_every);
+    turn_dial();
     // Looking through all stripes takes its time; where all servers are known it is not urgent.
     const bool changed = stripes->version() != seen && !members->is_complete();
     if (!changed && runtime.now() - last < at_the_latest) continue;

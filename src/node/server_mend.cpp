@@ -7,7 +7,8 @@ namespace spatter {
 /// From here on others are told who keeps what with them, and asked to show it.
 Task<Result<void>> Server::State::start_mending() {
   auto timing = mend_timing(genesis);
-  timing.mend.bytes_per_s = repair_bytes_per_s = drive.config.repair_bytes_per_s;
+  timing.mend.bytes_per_s = dial = repair_bytes_per_s = drive.config.repair_bytes_per_s;
+  repair_hours = drive.config.repair_hours;
   mender = std::make_unique<Mender>(Mender::Parts{runtime, *rpc, *members, *shards, *identity}, timing.mend);
   owner_lists = std::make_unique<OwnerLists>(
       OwnerLists::Parts{runtime, *rpc, *members, *identity, *stripes, *mender}, timing.lists);

@@ -41,10 +41,22 @@ Task<Result<void>> Server::State::start_mode(std::function<void(bool, const std:
   co_return Result<void>{};
 }
 
+/// Sets the mender to the rate of now.
+void Server::State::turn_dial() {
+  if (!mender) return;
+  const auto now = runtime.wall_ms();
+  const auto minute = options.minute_of_day ? options.minute_of_day(now)
+                                            : static_cast<unsigned>(std::max<WallMs>(now, 0) / 60'000 % 1440);
+  const bool alone = mode && mode->repair_only();
+  const auto rate = alone ? 0 : repair_rate_at(repair_hours, repair_bytes_per_s, minute);
+  if (rate == std::exchange(dial, rate)) return;
+  mender->set_rate(rate);
+}
+
 /// While the network only mends, nothing holds that back.
 void Server::State::mode_changed() {
   const bool on = mode->repair_only();
-  mender->set_rate(on ? 0 : repair_bytes_per_s);
+  turn_dial();
   mender->set_at_once(on ? repairs_at_once_alone : repairs_at_once);
   if (on && keeper) keeper->poke();
 }
@@ -125,7 +137,15 @@ Task<void> Server::wait_mode_change(std::uint64_t seen) { return state_->mode->w
 
 void Server::set_repair_rate(std::uint64_t bytes_per_s) {
   state_->repair_bytes_per_s = bytes_per_s;
-  if (!is_repair_only()) state_->mender->set_rate(bytes_per_s);
+  state_->turn_dial();
 }
+
+void Server::set_repair_hours(std::vector<RepairHours> hours) {
+  state_->repair_hours = std::move(hours);
+  state_->turn_dial();
+}
+
+std::uint64_t Server::repair_rate() const { return state_->repair_bytes_per_s; }
+const std::vector<RepairHours>& Server::repair_hours() const { return state_->repair_hours; }
 
 }  // namespace spatter

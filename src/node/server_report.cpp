@@ -39,7 +39,14 @@ Task<Result<ServerStatus>> Server::status() {
     ++status.packs_total;
     status.packs_local += pack.local;
   }
-  status.safety = state.keeper->report();
+  status.departures_per_server_day = state.departures_per_server_day();
+  status.safety = state.keeper->report(status.departures_per_server_day);
+  if (state.mender) {
+    const auto mending = state.mender->report();
+    status.repairs_waiting = mending.waiting;
+    status.repair_seconds_left = mending.seconds_left;
+  }
+  status.repair_seconds_left = std::max(status.repair_seconds_left, status.safety.backlog_seconds);
   status.idle = state.keeper->idle();
   status.settled = status.idle && status.safety.at_risk == 0 && status.safety.lost == 0;
   status.note = state.note;
@@ -68,6 +75,29 @@ Task<Result<ServerStatus>> Server::status() {
     status.note = writes.error().message;
   }
   co_return status;
+}
+
+/// Of those that were members in the last month, as far as this machine has been there to see it.
+double Server::State::departures_per_server_day() const {
+  if (!mender) return spatter::departures_per_server_day(0, 0, 0);
+  constexpr auto month = std::chrono::days(30);
+  const Duration absent = std::chrono::seconds(genesis.epoch_seconds) * genesis.mend.absent_epochs;
+  std::uint64_t departed = 0, servers = 0;
+  for (const auto& member : members->others()) {
+    const auto away = member.up ? std::nullopt : mender->away(member.id);
+    const bool gone = away && *away > absent;
+    if (gone && *away > absent + month) continue;  // that was before
+    ++servers;
+    departed += gone;
+  }
+  const auto seen = std::chrono::milliseconds(std::max<WallMs>(runtime.wall_ms() - drive.keyring.created_ms, 0));
+  const double days = std::chrono::duration<double, std::ratio<86400>>(std::min<Duration>(seen, month)).count();
+  return spatter::departures_per_server_day(departed, servers, days);
+}
+
+Task<Result<std::optional<FileSafety>>> Server::safety_of(std::string path) {
+  CO_TRY(const auto pieces, co_await state_->volume->pieces_of(std::move(path)));
+  co_return state_->keeper->safety_of(pieces, state_->departures_per_server_day());
 }
 
 Server::HoldersCheck Server::check_holders(const StripeHoldersFacts& stripe) const {

@@ -64,6 +64,10 @@ struct Server::State {
   std::unique_ptr<Auditor> auditor;
   std::unique_ptr<ModeDesk> mode;
   std::uint64_t repair_bytes_per_s = 0;  ///< the dial, whether it counts now or not
+  std::vector<RepairHours> repair_hours;
+  std::uint64_t dial = 0;  ///< the rate that the mender has
+  void turn_dial();
+  double departures_per_server_day() const;
   std::unique_ptr<RootKeeper> roots;
   std::unique_ptr<Housekeeper> housekeeper;
   std::unique_ptr<Salvage> salvage;

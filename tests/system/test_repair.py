@@ -105,6 +105,78 @@ class Repair(NetworkTest):
         self.wait_for("nothing is missing any more", lambda: (lambda n: n["asked"] == n["right"])(
             owner.json("audit", "--now")["now"]), 60)
 
+    def metrics(self, server):
+        lines = server.run("metrics").out.splitlines()
+        values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        for line in lines:
+            self.assertRegex(line, r"^(# (HELP|TYPE) spatter_|spatter_[a-z_]+(\{[a-z]+=\"[a-z_]+\"\})? [-+0-9.e]+$)")
+        return {name: float(value) for name, value in values.items()}
+
+    def test_how_safe_a_file_is(self):
+        servers = self.network(8)
+        owner, holders = servers[0], servers[1:]
+        self.file("big", 5_000_000)
+        self.file("small", 30_000)
+        self.file("empty", 0)
+        owner.run("put", self.path("big"), self.path("small"), self.path("empty"), "/", "--wait", "full")
+        self.wait_settled(owner)
+
+        def entries():
+            return {one["name"]: one.get("safety") for one in owner.json("ls", "--safety")}
+        whole = entries()
+        self.assertIsNone(whole["empty"])
+        self.assertNotIn("safety", owner.json("ls")[0])
+        for name in ("big", "small"):
+            self.assertEqual(whole[name]["level"], "full", whole)
+            self.assertGreaterEqual(whole[name]["can_lose"], 4)  # two thirds of seven
+            self.assertGreater(whole[name]["loss_per_day"], 0)
+            self.assertLess(whole[name]["loss_per_day"], 1e-10)
+        status = owner.status()
+        self.assertLessEqual(whole["big"]["loss_per_day"], status["loss_per_day"] * 1.001)
+        self.assertAlmostEqual(status["departures_per_server_day"], 1 / 1500, delta=1e-4)
+        self.assertEqual(status["repair"]["waiting"], 0)
+        self.assertRegex(owner.run("ls", "-l", "--safety").out, r" any [4-7] +\S+ big\n")
+        self.assertRegex(owner.run("ls", "-l", "--safety", "/small").out, r" any [4-7] +\S+ small\n")
+        self.assertIn("that anything is lost within a day", owner.run("status").out)
+        before = self.metrics(owner)
+        self.assertEqual(before["spatter_repair_only"], 0)
+        self.assertEqual(before["spatter_can_lose_servers"], status["can_lose"])
+        self.assertEqual(before['spatter_stripes{state="full"}'], status["stripes"]["full"])
+
+        for dead in holders[:3]:
+            dead.kill()
+        self.wait_for("three are off", lambda: owner.status()["servers_up"] == 5)
+        after = entries()
+        for name in ("big", "small"):
+            self.assertLess(after[name]["can_lose"], whole[name]["can_lose"])
+            self.assertGreater(after[name]["loss_per_day"], whole[name]["loss_per_day"])
+        self.assertGreater(self.metrics(owner)["spatter_loss_probability_per_day"], before["spatter_loss_probability_per_day"])
+
+    def test_hours_of_the_dial(self):
+        owner = self.first()
+        day = owner.json("repair", "--rate", "5M", "--hours", "00:00-12:00")
+        self.assertEqual(day["hours"], ["00:00-12:00 5120K"])
+        both = owner.json("repair", "--rate", "7M", "--hours", "12:00-00:00")
+        self.assertEqual(sorted(both["hours"]), ["00:00-12:00 5120K", "12:00-00:00 7168K"])
+        self.assertIn(both["rate"], (5 << 20, 7 << 20))
+        self.assertEqual(both["rate_otherwise"], 32 << 20)
+        owner.run("repair", "--rate", "1M", "--hours", "00:00-12:00")
+        owner.run("repair", "--rate", "1M", "--hours", "12:00-00:00")
+        self.assertEqual(owner.json("repair")["rate"], 1 << 20)
+        self.assertIn("at most 1.0 MiB/s", owner.run("repair").out)
+        self.assertEqual(owner.json("repair", "--no-hours")["rate"], 32 << 20)
+        self.assertEqual(owner.run("repair", "--hours", "08:00-09:00", ok=False).returncode, 2)
+        for hours in ("8-9", "08:00-08:00", "08:00-24:30"):
+            refused = owner.run("repair", "--rate", "5M", "--hours", hours, ok=False)
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn(hours, refused.err)
+
+        owner.stop()
+        with open(os.path.join(owner.drive, "spatter.toml"), "a") as f:
+            f.write('repair_hours = ["00:00-12:00 2M", "12:00-24:00 2M"]\n')
+        owner.up()
+        self.assertEqual(owner.json("repair")["rate"], 2 << 20)
+
     def test_wrong_input(self):
         owner = self.first()
         for rate, why in (("fast", "is no rate"), ("1K", "at least 64K"), ("", "")):

@@ -52,6 +52,11 @@ std::string bytes_text(std::uint64_t bytes) {
   return fmt::format("{:.{}f} {}", value, value < 10 ? 1 : 0, units[unit]);
 }
 
+std::string chance_text(double chance) {
+  if (chance < 1e-12) return "<1e-12";
+  return fmt::format("{:.1g}", chance);
+}
+
 std::string duration_text(double seconds) {
   auto whole = static_cast<std::int64_t>(seconds + 0.5);
   if (whole < 60) return fmt::format("{} s", whole);

@@ -38,6 +38,8 @@ void add_json_flag(CLI::App* command, Context& context);
 /// "1.5 GiB", "312 KiB", "17 B".
 std::string bytes_text(std::uint64_t bytes);
 std::string duration_text(double seconds);
+/// "3e-05", "<1e-12", "0.2".
+std::string chance_text(double chance);
 
 /// A name for people: bytes that aren't valid UTF-8, control characters and '\' become \xNN, so that
 /// no two names look alike.
@@ -104,6 +106,7 @@ void add_rm(CLI::App&, Context&);
 void add_mv(CLI::App&, Context&);
 void add_mkdir(CLI::App&, Context&);
 void add_status(CLI::App&, Context&);
+void add_metrics(CLI::App&, Context&);
 void add_contracts(CLI::App&, Context&);
 void add_repair(CLI::App&, Context&);
 void add_mode(CLI::App&, Context&);

@@ -35,6 +35,7 @@ VolumeStat stat_from(const Json& message) {
   stat.inode = message.value("inode", std::uint64_t{0});
   stat.links = message.value("links", 1u);
   stat.device = message.value("device", std::uint64_t{0});
+  if (message.contains("safety")) stat.safety = message["safety"];
   if (message.contains("target")) stat.target = binary_at(message, "target").value_or("");
   return stat;
 }
@@ -57,7 +58,7 @@ Result<VolumePlace> find_volume(ControlClient& client, const std::string& text, 
   return place;
 }
 
-Result<std::vector<VolumeEntry>> list_volume(ControlClient& client, const std::string& path, bool local) {
+Result<std::vector<VolumeEntry>> list_volume(ControlClient& client, const std::string& path, bool local, bool safety) {
   std::vector<VolumeEntry> entries;
   auto collect = [&](ControlClient::Frame frame) -> Result<void> {
     for (const Json& one : frame.message["entries"]) {
@@ -66,7 +67,7 @@ Result<std::vector<VolumeEntry>> list_volume(ControlClient& client, const std::s
     }
     return {};
   };
-  TRY(auto done, client.request({{"op", "list"}, {"path", to_binary(path)}, {"local", local}}, {}, collect));
+  TRY(auto done, client.request({{"op", "list"}, {"path", to_binary(path)}, {"local", local}, {"safety", safety}}, {}, collect));
   (void)done;
   return entries;
 }

@@ -28,6 +28,7 @@ struct VolumeStat {
   std::uint32_t links = 1;
   std::uint64_t device = 0;
   std::string target;
+  Json safety;  ///< when asked for and there is any
   bool is_directory() const { return type == "directory"; }
   bool is_symlink() const { return type == "symlink"; }
   bool is_file() const { return type == "file"; }
@@ -52,6 +53,6 @@ struct VolumeEntry {
   VolumeStat stat;
 };
 /// Sorted by name.
-Result<std::vector<VolumeEntry>> list_volume(ControlClient& client, const std::string& path, bool local = false);
+Result<std::vector<VolumeEntry>> list_volume(ControlClient& client, const std::string& path, bool local = false, bool safety = false);
 
 }  // namespace spatter::doors

@@ -37,6 +37,7 @@ void print_repair(const Json& reply) {
   if (number(reply, "taken_back") + number(reply, "let_go") > 0)
     fmt::print("after absence  {} shards taken back, {} let go\n", number(reply, "taken_back"), number(reply, "let_go"));
   fmt::print("speed          {}\n", rate_text(number(reply, "rate")));
+  for (const Json& hours : reply["hours"]) fmt::print("               {} each day\n", hours.get<std::string>());
   if (number(reply, "waiting") > 0) {
     const Json& left = reply["seconds_left"];
     fmt::print("left           {} stripes, {}\n", number(reply, "waiting"),
@@ -53,11 +54,19 @@ void print_repair(const Json& reply) {
     fmt::print("               the holders of {} do not know each other yet\n", open);
 }
 
-Result<void> run_repair(const Context& context, const std::string& rate) {
+struct RepairOptions {
+  std::string rate;
+  std::string hours;
+  bool no_hours = false;
+};
+
+Result<void> run_repair(const Context& context, const RepairOptions& options) {
   stop_when_output_closes();
   TRY(auto client, context.connect());
   Json request = {{"op", "repair"}};
-  if (!rate.empty()) request["rate"] = rate;
+  if (!options.rate.empty()) request["rate"] = options.rate;
+  if (!options.hours.empty()) request["hours"] = options.hours;
+  if (options.no_hours) request["no_hours"] = true;
   TRY(auto reply, client.request(request));
   reply.erase("ok");
   if (context.json) context.print(reply);
@@ -102,11 +111,14 @@ Result<void> run_audit(const Context& context, bool now) {
 }  // namespace
 
 void add_repair(CLI::App& app, Context& context) {
-  auto rate = std::make_shared<std::string>();
+  auto options = std::make_shared<RepairOptions>();
   auto* command = add_command(app, context, "repair", "What is being mended, how fast, and what is left",
-                              [&context, rate] { return run_repair(context, *rate); });
-  command->add_option("--rate", *rate, "From now on mend at most so many bytes a second, as in 20M; none: no bound")
+                              [&context, options] { return run_repair(context, *options); });
+  auto* rate = command->add_option("--rate", options->rate, "From now on, until the next start, mend at most so many bytes a second, as in 20M; none: no bound")
       ->type_name("RATE");
+  command->add_option("--hours", options->hours, "The rate goes for these hours of each day only, as in 08:00-23:00")
+      ->type_name("FROM-UNTIL")->needs(rate);
+  command->add_flag("--no-hours", options->no_hours, "No hours have rates of their own any more");
   add_json_flag(command, context);
 }
 

@@ -55,6 +55,14 @@ void print_status(const Json& s) {
              stripes.value("safe", std::uint64_t{0}), stripes.value("at_risk", std::uint64_t{0}),
              stripes.value("lost", std::uint64_t{0}), s.value("widest_k", 0u), 3 * s.value("widest_k", 0u));
   fmt::print("copies       {:.2f} at the least\n", s.value("copies_min", 0.0));
+  if (stripes.value("total", std::uint64_t{0}) > 0)
+    fmt::print("risk         {} that anything is lost within a day, at most; of 1000 servers {:.1f} go for good in a month\n",
+               chance_text(s.value("loss_per_day", 0.0)), 30'000 * s.value("departures_per_server_day", 0.0));
+  const Json& repair = s["repair"];
+  if (const auto waiting = repair.value("waiting", std::uint64_t{0}); waiting > 0)
+    fmt::print("repair       {} stripes are to be rebuilt, {}\n", waiting,
+               repair["seconds_left"].is_null() ? std::string("nothing moves yet")
+                                                : "done in about " + duration_text(repair["seconds_left"].get<double>()));
   auto backlog = s.value("backlog_bytes", std::uint64_t{0});
   fmt::print("backlog      {}\n", backlog == 0 ? "none" : bytes_text(backlog));
   for (const Json& held : s["held"])

@@ -49,12 +49,23 @@ Json entry_json(const VolumeEntry& entry, const std::string& path) {
   put_name(one, "name", entry.name);
   put_name(one, "path", path);
   if (entry.stat.is_symlink()) put_name(one, "target", entry.stat.target);
+  if (entry.stat.safety.is_object()) one["safety"] = entry.stat.safety;
   if (entry.stat.device != 0)
     one["device"] = {{"major", major(entry.stat.device)}, {"minor", minor(entry.stat.device)}};
   return one;
 }
 
-void print_entry(const VolumeEntry& entry, bool long_form) {
+/// "any 4  < 1e-12" : so many more servers may die, and how likely it is that it is lost within a day.
+std::string safety_text(const Json& safety) {
+  if (!safety.is_object()) return fmt::format("{:>9} {:>8}", "-", "-");
+  const auto level = safety.value("level", "");
+  if (level == "here") return fmt::format("{:>9} {:>8}", "here only", chance_text(safety.value("loss_per_day", 1.0)));
+  if (level == "lost") return fmt::format("{:>9} {:>8}", "lost", "-");
+  return fmt::format("{:>9} {:>8}", fmt::format("any {}", safety.value("can_lose", 0u)),
+                     chance_text(safety.value("loss_per_day", 1.0)));
+}
+
+void print_entry(const VolumeEntry& entry, bool long_form, bool safety) {
   std::string name = printable(entry.name) + (entry.stat.is_directory() ? "/" : "");
   if (!long_form) {
     fmt::print("{}\n", name);
@@ -64,13 +75,14 @@ void print_entry(const VolumeEntry& entry, bool long_form) {
   const std::string size = entry.stat.device == 0
                                ? std::to_string(entry.stat.size)
                                : fmt::format("{}, {}", major(entry.stat.device), minor(entry.stat.device));
-  fmt::print("{} {:>3} {:>12} {} {}\n", mode_text(entry.stat), entry.stat.links, size,
-             time_text(entry.stat.mtime_ns), name);
+  fmt::print("{} {:>3} {:>12} {} {}{}\n", mode_text(entry.stat), entry.stat.links, size,
+             time_text(entry.stat.mtime_ns), safety ? safety_text(entry.stat.safety) + " " : "", name);
 }
 
 struct LsOptions {
   std::vector<std::string> paths = {"/"};
   bool long_form = false;
+  bool safety = false;
 };
 
 /// Prints the document of a command that looked at several paths; what it found is in it even when
@@ -96,13 +108,14 @@ struct Listed {
   std::vector<VolumeEntry> entries;
 };
 
-void print_listed(const std::vector<VolumeEntry>& single, const std::vector<Listed>& folders, bool headers, bool long_form) {
-  for (auto& entry : single) print_entry(entry, long_form);
+void print_listed(const std::vector<VolumeEntry>& single, const std::vector<Listed>& folders, bool headers,
+                  const LsOptions& options) {
+  for (auto& entry : single) print_entry(entry, options.long_form, options.safety);
   bool first = single.empty();
   for (auto& folder : folders) {
     if (headers) fmt::print("{}{}:\n", first ? "" : "\n", printable(folder.path));
     first = false;
-    for (auto& entry : folder.entries) print_entry(entry, long_form);
+    for (auto& entry : folder.entries) print_entry(entry, options.long_form, options.safety);
   }
 }
 
@@ -115,20 +128,24 @@ Result<void> run_ls(const Context& context, const LsOptions& options) {
   std::vector<Listed> folders;
   for (auto& text : options.paths) {
     auto place = find_listed(client, text, options.long_form);
-    auto entries = place && place->is_directory() ? list_volume(client, place->path) : std::vector<VolumeEntry>();
+    auto entries = place && place->is_directory() ? list_volume(client, place->path, false, options.safety) : std::vector<VolumeEntry>();
     if (!place || !entries) {
       failures.add(!place ? place.error() : entries.error().during(text));
     } else if (place->is_directory()) {
       for (auto& entry : *entries) all.push_back(entry_json(entry, join_path(place->path, entry.name)));
       folders.push_back({text, std::move(*entries)});
     } else {
+      if (options.safety) {
+        const auto asked = client.request({{"op", "resolve"}, {"path", to_binary(place->path)}, {"safety", true}});
+        if (asked && asked->contains("safety")) place->stat->safety = (*asked)["safety"];
+      }
       VolumeEntry entry{options.paths.size() > 1 ? text : base_name(place->path), *place->stat};
       all.push_back(entry_json({base_name(place->path), *place->stat}, place->path));
       single.push_back(std::move(entry));
     }
   }
   if (context.json) print_found(context, std::move(all), failures);
-  else print_listed(single, folders, options.paths.size() > 1, options.long_form);
+  else print_listed(single, folders, options.paths.size() > 1, options);
   return failures.result();
 }
 
@@ -279,6 +296,7 @@ void add_ls(CLI::App& app, Context& context) {
                               [&context, options] { return run_ls(context, *options); });
   command->add_option("paths", options->paths, "Paths in the volume; default: its top")->type_name("PATH");
   command->add_flag("-l,--long", options->long_form, "With mode, links, size and time");
+  command->add_flag("--safety", options->safety, "With -l or --json also how many more servers may die before a file is lost, and how likely that is within a day");
   add_json_flag(command, context);
 }
 

@@ -3,6 +3,7 @@
 
 #include <asio/signal_set.hpp>
 #include <csignal>
+#include <ctime>
 #include <iostream>
 
 #include "base/sync.h"
@@ -69,6 +70,14 @@ void keep_heap_small() {
   ::mallopt(M_TRIM_THRESHOLD, 1 << 20);
 }
 
+/// Local time, also across changes of it.
+unsigned minute_of_day(WallMs wall_ms) {
+  const std::time_t seconds = wall_ms / 1000;
+  std::tm local{};
+  ::localtime_r(&seconds, &local);
+  return static_cast<unsigned>(60 * local.tm_hour + local.tm_min);
+}
+
 Task<void> trim_pool(Runtime& runtime) {
   for (;;) {
     co_await runtime.sleep(std::chrono::seconds(2));
@@ -80,6 +89,7 @@ Task<Result<void>> serve(Runtime& runtime, Transport& transport, Drive drive, co
                          const UpOptions& options) {
   ServerOptions server_options;
   server_options.local_hosts = local_hosts();
+  server_options.minute_of_day = minute_of_day;
   server_options.port_mapping = make_port_mapping(runtime);
   const std::string& host = drive.config.listen.host;
   const bool only_here = host.starts_with("127.") || host == "::1" || host == "localhost";

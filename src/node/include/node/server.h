@@ -49,6 +49,8 @@ struct ServerOptions {
   std::shared_ptr<Datagrams> lan;
   std::shared_ptr<PublicDht> public_dht;
   RendezvousOptions rendezvous;
+  /// Minutes since midnight by the machine's local time; unset: UTC.
+  std::function<unsigned(WallMs)> minute_of_day;
   /// Opens the halves only: no connections, no background work. For fsck and the like.
   bool offline = false;
   /// Not even those: what is known of the network alone, for key_state and take_key. With `offline`.
@@ -79,6 +81,9 @@ struct ServerStatus {
   SafetyReport safety;            ///< stripes, copies_min, can_lose, widest_k, backlog, held
   std::string mode;               ///< "serving", "repair-only", "fenced", "retired", "outdated", "behind", "offline"
   std::string note;               ///< why, for people; may be empty
+  double departures_per_server_day = 0;  ///< the chance that a server goes for good within a day, as measured
+  std::uint64_t repairs_waiting = 0;     ///< stripes that this server helps to keep and somebody has to rebuild
+  double repair_seconds_left = 0;        ///< for them and what is to be shipped; 0: nothing; infinity: not known
   bool idle = false;              ///< nothing left to ship, move or release, as far as can be done now
   bool settled = false;           ///< idle, and no stripe is at risk or lost
   std::string reach;              ///< "unknown", "direct" or "relayed": how others get here
@@ -182,14 +187,20 @@ class Server {
   std::function<void(bool repair_only, const std::string& text)> on_mode_change;
   std::uint64_t mode_changes() const;  ///< since the start
   Task<void> wait_mode_change(std::uint64_t seen);  ///< until there are more
-  /// The speed dial of repair; while the network only mends it counts for nothing, and again afterwards.
+  /// The speed dial of repair; while the network only mends it counts for nothing, and again afterwards. The
+  /// hours have a rate of their own.
   void set_repair_rate(std::uint64_t bytes_per_s);
+  void set_repair_hours(std::vector<RepairHours> hours);
+  std::uint64_t repair_rate() const;  ///< outside of the hours
+  const std::vector<RepairHours>& repair_hours() const;
 
   /// Completes when everything before `position` has reached `level`. For safe and full, what a new
   /// machine needs to find the volume is at the others too.
   Task<Result<void>> wait_for(PackPosition position, Level level);
 
   Task<Result<ServerStatus>> status();
+  /// How safe a file's content is with the others; nullopt for what has none. Errors as of Volume::stat.
+  Task<Result<std::optional<FileSafety>>> safety_of(std::string path);
   /// An invite link, valid for so long.
   Task<Result<std::string>> invite(Duration valid_for = std::chrono::hours(72));
   /// Both sides, by stripe and index; at most `limit` of each.
