@@ -40,12 +40,13 @@ EPOCH_SECONDS, GRACE_EPOCHS = 2, 5
 OPERATIONS = ["heal", "foreground", "alone", "audit", "mass"]
 
 
-def wait(what, condition, seconds=600):
-    """Polls a state that only a command can tell; returns when it was first seen."""
+def wait(what, condition, seconds=600, every=0.1):
+    """Polls a state that only a command can tell, seldom enough not to be what is measured; returns when it was first
+    seen."""
     until = time.monotonic() + seconds
     while not condition():
         demand(time.monotonic() < until, "not in %d s: %s" % (seconds, what))
-        time.sleep(0.02)
+        time.sleep(every)
     return time.monotonic()
 
 

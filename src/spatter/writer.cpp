@@ -522,9 +522,12 @@ Task<Result<void>> StripeWriter::stream(std::shared_ptr<Job> job,
   auto stream = std::make_shared<Stream>(context_.runtime.executor());
   stream->segments.resize((layout.rows() + rows_per_segment - 1) / rows_per_segment);
 
+  std::vector<bool> wanted(n);
   std::vector<unsigned> parity;  // coded columns wanted in a later pass
-  for (const auto& target : targets)
+  for (const auto& target : targets) {
+    wanted[target->index] = true;
     if (target->index >= job->shape.k) parity.push_back(target->index);
+  }
   std::sort(parity.begin(), parity.end());
   parity.erase(std::unique(parity.begin(), parity.end()), parity.end());
   std::optional<Rebuild> rebuild;
@@ -574,7 +577,9 @@ Task<Result<void>> StripeWriter::stream(std::shared_ptr<Job> job,
       }
       std::vector<ByteView> pieces;
       std::vector<std::vector<Digest>*> into;
+      // What is sent proves itself by its root; of the others a later pass needs none.
       for (const unsigned index : made) {
+        if (!first_pass && !wanted[index]) continue;
         pieces.push_back(column_of[index]);
         into.push_back(&leaves[index]);
       }

@@ -220,7 +220,7 @@ TEST(Transfer, ExtendSendsTheSameShardsToOthers) {
     EXPECT_EQ(fresh.store->usage().shards, 2u);
     // Bytes that are no longer what was signed are never sent.
     const_cast<Bytes&>(t.owner->packs.bytes(t.pack))[5] ^= 1;
-    const auto refused = t.wait(t.writer->extend(stripe, {{1, fresh.id()}}));
+    const auto refused = t.wait(t.writer->extend(stripe, {{8, fresh.id()}}));  // it comes of all plain ones
     ASSERT_FALSE(refused.has_value());
     EXPECT_EQ(refused.error().code, Errc::corrupt);
     EXPECT_EQ(fresh.store->usage().shards, 2u);
