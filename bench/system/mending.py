@@ -142,9 +142,8 @@ class Measurement:
             k = owner.status()["widest_k"]
             victim.kill()
             before = {one: cpu_seconds(one.process.pid) for one in network.servers if one.process}
-            wait("its shards are missed", lambda: not owner.status()["settled"])
-            # What is away and not given up yet is at risk already: the moving itself is what counts.
-            begin = wait("the mending begins", lambda: self.rebuilt_of(owner, network, victim) > lost // 50 or owner.status()["settled"])
+            # Its shards count as lost when the grace has passed; what was at risk before has only waited.
+            begin = time.monotonic() + EPOCH_SECONDS * GRACE_EPOCHS
             end = wait("all is full again", lambda: self.is_healed(owner, network, victim), 3600)
             after = {one: cpu_seconds(one.process.pid) for one in before}
             self.same(owner, "/heal", path)
@@ -158,17 +157,6 @@ class Measurement:
         self.keep("heal_limit_s", limit)
         self.keep("heal_times_the_limit", (end - begin) / limit)
         self.keep("heal_cpu_s", sum(after[one] - before[one] for one in before))
-
-    @staticmethod
-    def rebuilt_of(owner, network, victim):
-        """Bytes that others keep for the owner beyond what they kept before."""
-        held = {one["server"]: one["bytes"] for one in owner.status()["held"]}
-        total = sum(size for server, size in held.items() if server != victim.id)
-        before = getattr(network, "held_before", None)
-        if before is None:
-            network.held_before = total
-            return 0
-        return total - before
 
     @staticmethod
     def is_healed(owner, network, victim):
