@@ -154,7 +154,7 @@ std::uint64_t Ledger::free_in_budget(std::uint64_t rows_wanted) const {
   // The log is moved at its limit, but one commit may come on top: all rows that are on their way.
   const std::uint64_t log = std::max({log_allowance(budget_), look_.log,
                                       log_limit(budget_) + reserved_.rows + rows_wanted});
-  const std::uint64_t taken = used_.files + reserved_.files + look_.strays + empty_database_bytes +
+  const std::uint64_t taken = used_.files + reserved_.files + look_.strays + aside_ + empty_database_bytes +
                               std::max(rows, look_.database) + log;
   return minus(budget_ + reusable, taken);
 }

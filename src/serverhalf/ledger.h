@@ -96,6 +96,7 @@ class Ledger {
   bool look_is_stale(Charge need) const;
 
   void set_budget(std::uint64_t bytes) { budget_ = bytes; }
+  void set_aside(std::uint64_t bytes) { aside_ = bytes; }
   std::uint64_t budget() const { return budget_; }
   std::uint64_t used() const { return used_.total(); }
   std::uint64_t reserved() const { return reserved_.total(); }
@@ -115,6 +116,7 @@ class Ledger {
   };
   std::uint64_t budget_;
   std::uint64_t disk_reserve_;
+  std::uint64_t aside_ = 0;  ///< files of others in the half
   Charge used_;
   Charge reserved_;
   DiskLook look_;

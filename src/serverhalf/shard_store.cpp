@@ -133,6 +133,7 @@ std::uint64_t ShardStore::kept_for(PersonId person) const {
   return impl_->ledger().kept_for(person);
 }
 void ShardStore::set_budget(std::uint64_t bytes) { impl_->ledger().set_budget(bytes); }
+void ShardStore::set_aside(std::uint64_t bytes) { impl_->ledger().set_aside(bytes); }
 void ShardStore::set_reciprocity(std::function<Reciprocity(PersonId)> reciprocity) {
   impl_->options().reciprocity = std::move(reciprocity);
 }

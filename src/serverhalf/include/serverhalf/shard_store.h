@@ -253,6 +253,8 @@ class ShardStore {
   std::uint64_t kept_for(PersonId person) const;  ///< bytes of shards, without overhead
   /// From now on; what is already kept stays even if it is more.
   void set_budget(std::uint64_t bytes);
+  /// So many bytes of the budget are taken by files that others keep beside the shards.
+  void set_aside(std::uint64_t bytes);
   void set_reciprocity(std::function<Reciprocity(PersonId)> reciprocity);
   /// Called when a shard was found damaged or missing: its owner should know.
   void on_lost(std::function<void()> call);
