@@ -18,6 +18,8 @@ constexpr std::size_t look_stretch = 512;  ///< stripes judged before others get
 Mender::State::State(Parts parts, MendOptions options)
     : parts(parts),
       options(options),
+      gathered(parts.runtime, parts.shards, {.folder = options.gathered_folder, .bytes_max = options.gathered_bytes_max,
+                                             .stay = options.grace, .age_max = 14 * options.grace}),
       wanted(parts.runtime.executor()),
       groups(parts.runtime.executor()),
       tasks(parts.runtime.executor()) {}
@@ -84,6 +86,7 @@ void Mender::State::note(const KeptFacts& facts) {
   if (!facts.facts) return;
   auto& stripe = stripes[id];
   const bool newer = stripe.list.version != facts.facts->newest.version;
+  const bool replaced = newer && stripe.list.version != 0;
   stripe.person = facts.kept.person;
   stripe.k = facts.descriptor.k;
   stripe.n = facts.descriptor.n;
@@ -109,8 +112,10 @@ void Mender::State::note(const KeptFacts& facts) {
   if (newer) {
     stripe.since.reset();
     stripe.again_at = {};
+    stripe.tried.reset();
   }
   judge(id, stripe);
+  if (replaced && stripe.danger < Danger::due) needless.insert(id);
 }
 
 Task<Result<void>> Mender::State::load() {
@@ -210,6 +215,7 @@ Task<void> Mender::State::look_at_released() {
     failed.erase(id);
     promises.erase(id);
     claims.erase(id);
+    gathering.erase(id);
     trials.erase(id);
     surplus.erase(id);
   }
@@ -321,6 +327,8 @@ Task<void> Mender::State::look() {
     if (at != stripes.end()) judge(id, at->second);
   }
   co_await look_at_released();
+  co_await tidy_gathered();
+  co_await tell_returned();
   co_await save_seen();
   co_await catch_up_with_returned();
   for (const auto& id : std::vector(surplus.begin(), surplus.end())) co_await settle_surplus(id);
@@ -397,8 +405,7 @@ void Mender::State::start_repairs() {
   };
   std::vector<Waiting> due;
   for (auto& [id, stripe] : stripes) {
-    if (stripe.danger != Danger::due && stripe.danger != Danger::urgent) continue;
-    if (repairing.contains(id) || !stripe.since || stripe.again_at > now) continue;
+    if (stripe.danger < Danger::due || repairing.contains(id) || !stripe.since || !may_try(id, stripe)) continue;
     std::vector<ServerId> up;
     for (const auto& holder : stripe.list.holders)
       if (holder.server == parts.identity.server || parts.members.is_up(holder.server)) up.push_back(holder.server);
@@ -441,6 +448,7 @@ Task<Result<void>> Mender::start() {
     for (const auto& key : keys) state.released.insert(key.stripe);
     state.wanted.set();
   });
+  co_await state.gathered.scan();
   CO_TRY_VOID(co_await state.load());
   const auto serve = [&](std::uint16_t number, State::Handle handle) {
     state.parts.rpc.serve(number, [weak = std::weak_ptr(state_), handle](Caller caller, RpcRequest request) {
@@ -534,6 +542,8 @@ MendReport Mender::report() const {
   auto& state = *state_;
   MendReport report = state.done;
   report.untold = state.untold;
+  report.gathered_bytes = state.gathered.bytes();
+  report.gathered_stripes = state.gathered.stripes().size();
   for (const auto& [id, stripe] : state.stripes) {
     ++report.stripes;
     switch (stripe.danger) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/task_groups.h"
+#include "gathered.h"
 #include "mend/mender.h"
 #include "net/methods.h"
 
@@ -19,6 +20,8 @@ struct MendedStripe {
   Danger danger = Danger::none;
   std::optional<TimePoint> since; ///< when the danger was first seen under this list
   TimePoint again_at{};           ///< not before, after a failure
+  /// The holders that were up when they were too few: another one that comes up is reason to try at once.
+  std::optional<std::set<ServerId>> tried;
 };
 
 /// What the store has of a stripe, checked.
@@ -67,21 +70,46 @@ struct Mender::State {
   using StepPtr = std::shared_ptr<Step>;
   Task<void> repair(StripeId id);
   Task<Result<void>> try_repair(StripeId id, std::shared_ptr<Job> job);
+  void reckon(Job& job);
   Result<void> plan(Job& job);
   Result<void> can_agree(Job& job);
   Task<Result<void>> fetch(std::shared_ptr<Job> job);
+  using Sources = std::vector<std::pair<unsigned, ServerId>>;
+  Task<void> ask_for(std::shared_ptr<Job> job, Sources sources);
   Task<void> fetch_one(std::shared_ptr<Job> job, StepPtr step, unsigned index, ServerId holder);
   Result<void> rebuild(Job& job) const;  ///< any thread
   Task<Result<void>> place_all(std::shared_ptr<Job> job);
   Task<void> place_one(std::shared_ptr<Job> job, StepPtr step, unsigned index, ServerId holder);
   Task<void> pace(std::uint64_t bytes, Danger danger);
 
-  // Lists (sign.cpp)
-  Task<Result<void>> claim(std::shared_ptr<Job> job);
-  Task<void> ask_claim(std::shared_ptr<Job> job, StepPtr step, ServerId holder);
+  // Gathering what cannot be had all at once (gather.cpp)
+  bool may_try(const StripeId& id, MendedStripe& stripe);
+  std::bitset<256> at_hand(const StripeId& id) const;
+  bool in_reach(const Job& job) const;
+  Task<Result<void>> gather(std::shared_ptr<Job> job);
+  Task<void> take_gathered(std::shared_ptr<Job> job);
+  Task<void> keep_fetched(std::shared_ptr<Job> job);
+  Result<void> grant_gathering(const KeptFacts& kept, const ServerId& coordinator);
+  Task<void> tidy_gathered();
+
+  // Claims (claim.cpp)
+  enum class ClaimTo { rebuild, gather };
+  Task<Result<void>> claim(std::shared_ptr<Job> job, ClaimTo what);
+  Task<void> ask_claim(std::shared_ptr<Job> job, StepPtr step, ServerId holder, ClaimTo what);
   Result<void> grant(const KeptFacts& kept, const ServerId& coordinator);
+  void learn_from(const Job& job, const ServerId& holder, const Error& refusal);
+  void prolong_claim(const StripeId& stripe, const ServerId& coordinator);
+
+  // Lists (sign.cpp)
   Task<bool> shows(ServerId holder, StripeId stripe, unsigned index);
   Task<Result<void>> agree(std::shared_ptr<Job> job);
+  Result<void> propose(Job& job);
+  Task<Result<void>> collect(std::shared_ptr<Job> job);
+  struct Proposal;
+  Proposal* open_proposal(const KeptFacts& kept);
+  void take_over_receipts(Job& job);
+  Task<Result<void>> sign_on(std::shared_ptr<Job> job);
+  Task<void> finish(std::shared_ptr<Job> job);
   Task<void> ask_signature(std::shared_ptr<Job> job, StepPtr step, ServerId holder);
   Task<Result<RpcReply>> handle_sign(Caller caller, RpcRequest request);
   Task<Result<void>> check_removed(const KeptFacts& kept, const HolderList& next);
@@ -93,9 +121,11 @@ struct Mender::State {
   Task<Result<bool>> adopt(wire::HolderChain chain);
   Task<void> tell_all(std::shared_ptr<Job> job);
   Task<void> tell(ServerId server, wire::HolderChain chain);
+  Task<void> tell_returned();
   Task<void> catch_up();  ///< asks others for lists that came while this server was away
   Task<Result<void>> catch_up_with(ServerId server, std::vector<std::pair<StripeId, std::uint64_t>> known);
   Task<void> catch_up_with_returned();
+  Task<void> ask_what_followed(ServerId server, StripeId stripe, std::uint64_t version);
   Task<void> settle_surplus(StripeId id);
   Task<Result<RpcReply>> handle_tell(Caller caller, RpcRequest request);
   Task<Result<RpcReply>> handle_get(Caller caller, RpcRequest request);
@@ -135,6 +165,27 @@ struct Mender::State {
     std::set<ServerId> had;     ///< who has had his time with that one
   };
   std::map<StripeId, Claim> claims;
+  /// Who gathers the shards of a stripe that nobody can rebuild yet, likewise. He keeps that for as long as he is up, so
+  /// that it comes to those who are always on.
+  struct GatheringClaim {
+    ServerId coordinator;
+    TimePoint since{}, until{};
+    std::optional<TimePoint> free_since;  ///< nobody has had it
+    std::uint64_t version = 0;
+    std::set<ServerId> had;
+  };
+  std::map<StripeId, GatheringClaim> gathering;
+  Gathered gathered;
+  std::set<StripeId> needless;  ///< a new list has come and they are in no danger: what was gathered goes
+  /// A list that was proposed and that too few have signed so far. Its new holders keep their shards for as long
+  /// as their trial lasts.
+  struct Proposal {
+    std::shared_ptr<Job> job;
+    TimePoint until{};
+    bool stale = false;  ///< nobody will sign it any more; its receipts are as good as they were
+  };
+  std::map<StripeId, Proposal> proposals;
+  std::set<std::pair<ServerId, StripeId>> off_when_told;  ///< of a new list, by this server
   std::set<StripeId> surplus;                   ///< lists have left this server out
   MendReport done;                              ///< the sums since the start
   TimePoint busy_since{};
@@ -177,6 +228,10 @@ struct Mender::State::Job {
   KeptFacts kept;
   Danger danger = Danger::none;
   std::vector<std::optional<ServerId>> present;   ///< by index: who keeps it and counts
+  std::set<ServerId> up;                          ///< of the holders, when it began
+  bool gathering = false;                         ///< what comes is for the drive, not for now
+  bool over_time = false;                         ///< those who have to agree are there one after another
+  TimePoint placed_at{};                          ///< the first of the receipts
   std::vector<std::pair<unsigned, ServerId>> wanted;  ///< to be rebuilt, and for whom
   std::map<unsigned, Buffer> columns;             ///< verified
   std::map<unsigned, Buffer> rebuilt;

@@ -14,14 +14,6 @@ constexpr Duration fetch_timeout = std::chrono::seconds(60);
 constexpr Duration hedge_after = std::chrono::seconds(10);  ///< of no further shard, another is asked for
 constexpr CallOptions put_options{.timeout = std::chrono::seconds(120), .priority = Priority::bulk};
 
-Result<void> check_whole(const Buffer& shard, const Descriptor& descriptor, unsigned index) {
-  if (shard.size() == descriptor.shard_size &&
-      merkle_root(leaf_hashes(shard)) == descriptor.shard_roots[index])
-    return {};
-  return fail(Errc::corrupt, "shard {} of stripe {} does not have the root that its owner signed", index,
-              descriptor.stripe);
-}
-
 /// Indices for which nobody counts, or for k = 1 those that make up the three copies.
 std::vector<unsigned> missing(const std::vector<std::optional<ServerId>>& present) {
   std::vector<unsigned> result;
@@ -32,18 +24,23 @@ std::vector<unsigned> missing(const std::vector<std::optional<ServerId>>& presen
 
 }  // namespace
 
-/// Who counts for what, and who gets what is missing. Errc::unavailable: nothing can be done now.
-Result<void> Mender::State::plan(Job& job) {
+/// Who counts for what.
+void Mender::State::reckon(Job& job) {
   const auto& descriptor = job.kept.descriptor;
-  const auto& list = job.kept.facts->newest;
   job.present.assign(descriptor.n, std::nullopt);
   std::set<ServerId> copies;
-  for (const auto& holder : list.holders)
+  for (const auto& holder : job.kept.facts->newest.holders)
     for (const auto index : holder.indices) {
       if (!counts(job.id, index, holder.server)) continue;
       if (descriptor.k == 1 && !copies.insert(holder.server).second) continue;
       job.present[index] = holder.server;
     }
+}
+
+/// Who counts, and who gets what is missing. Errc::unavailable: nothing can be done now.
+Result<void> Mender::State::plan(Job& job) {
+  reckon(job);
+  const auto& descriptor = job.kept.descriptor;
   std::vector<Candidate> candidates;
   for (const auto& member : parts.members.all()) {
     const bool holds = std::ranges::find(job.present, std::optional(member.id)) != job.present.end();
@@ -67,7 +64,7 @@ Result<void> Mender::State::plan(Job& job) {
 
 Task<void> Mender::State::pace(std::uint64_t bytes, Danger danger) {
   done.moved_bytes += bytes;
-  if (!rate || danger == Danger::urgent) co_return;
+  if (!rate || danger >= Danger::urgent) co_return;
   const auto wait = rate->take(bytes, parts.runtime.now());
   if (wait > Duration{}) co_await parts.runtime.sleep(wait);
 }
@@ -92,8 +89,13 @@ Task<void> Mender::State::fetch_one(std::shared_ptr<Job> job, StepPtr step, unsi
     const auto whole = co_await parts.runtime.blocking([&] { return check_whole(*shard, descriptor, index); });
     if (!whole) shard = fail(whole.error());
   }
-  if (step->over) co_return;
-  if (shard) {
+  if (shard && job->gathering) {
+    if (const auto kept = co_await gathered.keep(descriptor, index, *shard); !kept)
+      parts.runtime.log().info("mending: {}", kept.error().message);
+    if (step->over) co_return;
+  } else if (step->over) {
+    co_return;
+  } else if (shard) {
     job->columns.emplace(index, std::move(*shard));
   } else {
     const auto code = shard.error().code;
@@ -106,16 +108,11 @@ Task<void> Mender::State::fetch_one(std::shared_ptr<Job> job, StepPtr step, unsi
   step->ended();
 }
 
-/// Own shards first, then whoever answers; another is asked whenever one fails or all lag.
-Task<Result<void>> Mender::State::fetch(std::shared_ptr<Job> job) {
+/// Until k are there (of a job that gathers: at hand) or nobody is left: another is asked whenever one fails or
+/// all lag.
+Task<void> Mender::State::ask_for(std::shared_ptr<Job> job, Sources sources) {
   const unsigned k = job->kept.descriptor.k;
-  std::vector<std::pair<unsigned, ServerId>> sources;
-  for (const bool own : {true, false})
-    for (unsigned index = 0; index < job->present.size(); ++index) {
-      const auto& holder = job->present[index];
-      if (!holder || own != (*holder == parts.identity.server)) continue;
-      if (own || parts.members.is_up(*holder)) sources.emplace_back(index, *holder);
-    }
+  const auto there = [&] { return job->gathering ? at_hand(job->id).count() : job->columns.size(); };
   const auto step = std::make_shared<Step>(parts.runtime.executor());
   const StepEnd end{*step};
   TaskGroups::Scope scope(groups);
@@ -125,15 +122,32 @@ Task<Result<void>> Mender::State::fetch(std::shared_ptr<Job> job) {
     ++step->running;
     scope.spawn(fetch_one(job, step, index, holder));
   };
-  while (job->columns.size() < k) {
-    while (next < sources.size() && job->columns.size() + step->running < k) ask();
-    if (step->running == 0)
-      co_return fail(Errc::unavailable, "stripe {}: {} of the {} shards that are needed could be had", job->id,
-                     job->columns.size(), k);
-    const auto before = job->columns.size() + (sources.size() - next);
+  while (there() < k) {
+    while (next < sources.size() && there() + step->running < k) ask();
+    if (step->running == 0) co_return;
+    const auto before = there() + (sources.size() - next);
     co_await wait_until(parts.runtime, step->changed, parts.runtime.now() + hedge_after);
-    if (job->columns.size() + (sources.size() - next) == before && next < sources.size()) ask();
+    if (there() + (sources.size() - next) == before && next < sources.size()) ask();
   }
+}
+
+/// Own shards first, then what was gathered, then whoever answers.
+Task<Result<void>> Mender::State::fetch(std::shared_ptr<Job> job) {
+  const unsigned k = job->kept.descriptor.k;
+  Sources own, others;
+  for (unsigned index = 0; index < job->present.size(); ++index)
+    if (job->present[index] == parts.identity.server) own.emplace_back(index, parts.identity.server);
+  co_await ask_for(job, std::move(own));
+  co_await take_gathered(job);
+  for (unsigned index = 0; index < job->present.size(); ++index) {
+    const auto& holder = job->present[index];
+    if (holder && *holder != parts.identity.server && !job->columns.contains(index) && parts.members.is_up(*holder))
+      others.emplace_back(index, *holder);
+  }
+  co_await ask_for(job, std::move(others));
+  if (job->columns.size() < k)
+    co_return fail(Errc::unavailable, "stripe {}: {} of the {} shards that are needed could be had", job->id,
+                   job->columns.size(), k);
   co_return Result<void>{};
 }
 
@@ -206,6 +220,7 @@ Task<void> Mender::State::place_one(std::shared_ptr<Job> job, StepPtr step, unsi
 }
 
 Task<Result<void>> Mender::State::place_all(std::shared_ptr<Job> job) {
+  if (job->placed_at == TimePoint{}) job->placed_at = parts.runtime.now();
   const auto step = std::make_shared<Step>(parts.runtime.executor());
   const StepEnd end{*step};
   TaskGroups::Scope scope(groups);
@@ -218,6 +233,7 @@ Task<Result<void>> Mender::State::place_all(std::shared_ptr<Job> job) {
   co_return Result<void>{};
 }
 
+/// All in one go where that can be; else what can be had by now is kept, and the next try goes on with it.
 Task<Result<void>> Mender::State::try_repair(StripeId id, std::shared_ptr<Job> job) {
   CO_TRY(auto facts, co_await kept(id));
   if (!facts || !facts->facts) {
@@ -227,22 +243,26 @@ Task<Result<void>> Mender::State::try_repair(StripeId id, std::shared_ptr<Job> j
   note(*facts);
   job->kept = std::move(*facts);
   job->danger = stripes.at(id).danger;
-  if (job->danger != Danger::due && job->danger != Danger::urgent) co_return Result<void>{};
-  CO_TRY_VOID(plan(*job));
+  if (job->danger < Danger::due) co_return Result<void>{};
+  for (const auto& holder : job->kept.facts->newest.holders)
+    if (parts.members.is_up(holder.server)) job->up.insert(holder.server);
+  if (const auto* open = open_proposal(job->kept); open && !open->stale) co_return co_await sign_on(open->job);
+  reckon(*job);
+  if (!can_agree(*job) || !in_reach(*job)) CO_TRY_VOID(co_await gather(job));
   CO_TRY_VOID(can_agree(*job));
-  CO_TRY_VOID(co_await claim(job));
-  CO_TRY_VOID(co_await fetch(job));
-  auto built = co_await parts.runtime.blocking([&] { return rebuild(*job); });
-  if (!built) co_return built;
-  job->columns.clear();
-  CO_TRY_VOID(co_await place_all(job));
-  CO_TRY_VOID(co_await agree(job));
-  ++done.rebuilt_stripes;
-  done.rebuilt_shards += job->receipts.size();
-  done.rebuilt_bytes += job->receipts.size() * job->kept.descriptor.shard_size;
-  parts.runtime.log().info("stripe {}: {} shards are rebuilt and have new holders", id, job->receipts.size());
-  co_await tell_all(job);
-  co_return Result<void>{};
+  CO_TRY_VOID(plan(*job));
+  CO_TRY_VOID(co_await claim(job, ClaimTo::rebuild));
+  take_over_receipts(*job);
+  if (!job->wanted.empty()) {
+    CO_TRY_VOID(co_await fetch(job));
+    auto built = co_await parts.runtime.blocking([&] { return rebuild(*job); });
+    if (!built) co_return built;
+    CO_TRY_VOID(co_await place_all(job));
+    job->columns.clear();
+    job->rebuilt.clear();
+  }
+  CO_TRY_VOID(propose(*job));
+  co_return co_await sign_on(job);
 }
 
 Task<void> Mender::State::repair(StripeId id) {
@@ -264,9 +284,13 @@ Task<void> Mender::State::repair(StripeId id) {
   }
   done.trouble = tried.error().message;
   parts.runtime.log().info("mending: {}", tried.error().message);
-  if (const auto at = stripes.find(id); at != stripes.end())
-    at->second.again_at = parts.runtime.now() + options.again_after +
-                          options.again_after * (parts.runtime.chance().next_u64() % 8) / 8;
+  co_await keep_fetched(job);
+  const auto at = stripes.find(id);
+  if (at == stripes.end()) co_return;
+  at->second.again_at = parts.runtime.now() + options.again_after +
+                        options.again_after * (parts.runtime.chance().next_u64() % 8) / 8;
+  at->second.tried.reset();
+  if (tried.error().code == Errc::unavailable && !job->up.empty()) at->second.tried = job->up;
 }
 
 /// What this server itself has lost it gets back from the others, and nothing else changes.

@@ -22,91 +22,32 @@ HolderList next_list(const HolderList& now, const std::string& body, std::uint64
 }  // namespace
 
 /// Whether enough of the old holders can be asked. Holders that have been away for very long are named
-/// as absent if it takes that.
+/// as absent if it takes that. Of what is in danger it is enough that they will be there one after another: all of
+/// them at once is what a network of home PCs may never see.
 Result<void> Mender::State::can_agree(Job& job) {
   const auto& now = job.kept.facts->newest;
   const auto promised = promises.find(job.id);
   job.next = next_list(now, job.kept.facts->body, promised == promises.end() ? 0 : promised->second.version,
                        parts.runtime.wall_ms());
-  std::vector<ServerId> up;
-  for (const auto& holder : now.holders)
+  std::vector<ServerId> up, expected, absent;
+  for (const auto& holder : now.holders) {
     if (holder.server == parts.identity.server || parts.members.is_up(holder.server)) up.push_back(holder.server);
-  const auto met = [&] {
-    return is_met(holder_quorum(now, job.next, job.kept.descriptor.k), now, up);
+    if (is_absent(holder.server)) absent.push_back(holder.server);
+    if (!is_gone(holder.server)) expected.push_back(holder.server);
+  }
+  const auto met = [&](const std::vector<ServerId>& signers) {
+    for (const auto& without : {std::vector<ServerId>(), absent}) {
+      job.next.absent = without;
+      if (is_met(holder_quorum(now, job.next, job.kept.descriptor.k), now, signers)) return true;
+    }
+    return false;
   };
-  if (met()) return {};
-  for (const auto& holder : now.holders)
-    if (is_absent(holder.server)) job.next.absent.push_back(holder.server);
-  if (met()) return {};
+  job.over_time = false;
+  if (met(up)) return {};
+  job.over_time = job.danger >= Danger::urgent && met(expected);
+  if (job.over_time) return {};
   return fail(Errc::unavailable, "stripe {}: {} of its {} holders are up, too few to agree on new ones", job.id,
               up.size(), now.holders.size());
-}
-
-/// Whoever comes first in the draw has it while he is up: a later one makes way, so that two do not both
-/// fetch and send what one of them will throw away.
-Result<void> Mender::State::grant(const KeptFacts& facts, const ServerId& coordinator) {
-  const auto& now = facts.facts->newest;
-  auto& claim = claims[now.stripe];
-  if (claim.version != now.version) claim = {.coordinator = {}, .until = {}, .version = now.version, .had = {}};
-  const bool held = claim.until > parts.runtime.now() &&
-                    (claim.coordinator == parts.identity.server || parts.members.is_up(claim.coordinator));
-  if (held && claim.coordinator == coordinator) return {};
-  // Each has his time once, so that nobody keeps others off by asking again and again; when all had theirs
-  // it begins anew.
-  if (claim.had.contains(coordinator)) {
-    if (held) return fail(Errc::busy, "stripe {}: server {} is rebuilding it", now.stripe, claim.coordinator);
-    const bool another = std::ranges::any_of(now.holders, [&](const HolderEntry& holder) {
-      return !claim.had.contains(holder.server) && parts.members.is_up(holder.server);
-    });
-    if (another && claim.until + options.claim > parts.runtime.now())
-      return fail(Errc::busy, "stripe {}: it is for others to rebuild it", now.stripe);
-    claim.had.clear();
-  }
-  if (held) {
-    const ServerId both[] = {claim.coordinator, coordinator};
-    if (coordinators(now.stripe, now.version, both).front() != coordinator)
-      return fail(Errc::busy, "stripe {}: server {} is rebuilding it", now.stripe, claim.coordinator);
-  }
-  claim.coordinator = coordinator;
-  claim.until = parts.runtime.now() + options.claim;
-  claim.had.insert(coordinator);
-  return {};
-}
-
-Task<void> Mender::State::ask_claim(std::shared_ptr<Job> job, StepPtr step, ServerId holder) {
-  wire::MendSignRequest request;
-  *request.mutable_chain() = job->kept.chain;
-  const auto reply = co_await parts.rpc.call(
-      holder, {.method = method::mend_sign, .body = request.SerializeAsString(), .payload = {}}, check_options);
-  if (step->over) co_return;
-  if (reply) {
-    job->signers.push_back(holder);
-  } else {
-    job->refusals.push_back(reply.error());
-  }
-  step->ended();
-}
-
-/// Before a byte is moved: as many holders as have to agree in the end know who is at it.
-Task<Result<void>> Mender::State::claim(std::shared_ptr<Job> job) {
-  const auto& now = job->kept.facts->newest;
-  CO_TRY_VOID(grant(job->kept, parts.identity.server));
-  if (now.find(parts.identity.server)) job->signers.push_back(parts.identity.server);
-  const auto quorum = holder_quorum(now, job->next, job->kept.descriptor.k);
-  const auto step = std::make_shared<Step>(parts.runtime.executor());
-  const StepEnd end{*step};
-  TaskGroups::Scope scope(groups);
-  for (const auto& voter : quorum.voters) {
-    if (voter == parts.identity.server || !parts.members.is_up(voter)) continue;
-    ++step->running;
-    scope.spawn(ask_claim(job, step, voter));
-  }
-  while (step->running > 0 && !is_met(quorum, now, job->signers)) co_await step->changed.wait();
-  const bool met = is_met(quorum, now, job->signers);
-  job->signers.clear();
-  if (met) co_return Result<void>{};
-  co_return fail(Errc::busy, "{}", job->refusals.empty() ? fmt::format("stripe {}: its holders do not answer", job->id)
-                                                          : job->refusals.front().message);
 }
 
 Task<void> Mender::State::ask_signature(std::shared_ptr<Job> job, StepPtr step, ServerId holder) {
@@ -131,31 +72,46 @@ Task<void> Mender::State::ask_signature(std::shared_ptr<Job> job, StepPtr step, 
       job->signers.push_back(holder);
     }
   }
-  if (!signer) job->refusals.push_back(signer.error());
+  if (!signer) {
+    job->refusals.push_back(signer.error());
+    learn_from(*job, holder, signer.error());
+  }
   step->ended();
 }
 
 Task<Result<void>> Mender::State::agree(std::shared_ptr<Job> job) {
-  const auto& now = job->kept.facts->newest;
+  CO_TRY_VOID(propose(*job));
+  co_return co_await collect(job);
+}
+
+/// The next list, with the own signature.
+Result<void> Mender::State::propose(Job& job) {
+  const auto& now = job.kept.facts->newest;
   std::map<ServerId, std::set<std::uint8_t>> holders;
   for (const auto& holder : now.holders)
     for (const auto index : holder.indices)
-      if (counts(job->id, index, holder.server)) holders[holder.server].insert(index);
-  for (const auto& [key, receipt] : job->receipts) holders[key.second].insert(static_cast<std::uint8_t>(key.first));
-  for (const auto& [server, indices] : holders) job->next.holders.push_back({server, {indices.begin(), indices.end()}});
-  job->body = holder_list_body(job->next);
-  CO_TRY_VOID(promise(job->id, job->next, job->body));
+      if (counts(job.id, index, holder.server)) holders[holder.server].insert(index);
+  for (const auto& [key, receipt] : job.receipts) holders[key.second].insert(static_cast<std::uint8_t>(key.first));
+  for (const auto& [server, indices] : holders) job.next.holders.push_back({server, {indices.begin(), indices.end()}});
+  job.body = holder_list_body(job.next);
+  TRY_VOID(promise(job.id, job.next, job.body));
   if (now.find(parts.identity.server)) {
-    job->signatures.push_back(sign_holder_list(parts.identity.server_key, job->body));
-    job->signers.push_back(parts.identity.server);
+    job.signatures.push_back(sign_holder_list(parts.identity.server_key, job.body));
+    job.signers.push_back(parts.identity.server);
   }
+  return {};
+}
+
+/// Asks those who have not signed yet, until they are enough.
+Task<Result<void>> Mender::State::collect(std::shared_ptr<Job> job) {
+  const auto& now = job->kept.facts->newest;
   job->refusals.clear();
   const auto quorum = holder_quorum(now, job->next, job->kept.descriptor.k);
   const auto step = std::make_shared<Step>(parts.runtime.executor());
   const StepEnd end{*step};
   TaskGroups::Scope scope(groups);
   for (const auto& voter : quorum.voters) {
-    if (voter == parts.identity.server || !parts.members.is_up(voter)) continue;
+    if (std::ranges::find(job->signers, voter) != job->signers.end() || !parts.members.is_up(voter)) continue;
     ++step->running;
     scope.spawn(ask_signature(job, step, voter));
   }
@@ -174,13 +130,64 @@ Task<Result<void>> Mender::State::agree(std::shared_ptr<Job> job) {
   co_return Result<void>{};
 }
 
+/// The list of this server's that waits for signatures, if it may still come to something.
+Mender::State::Proposal* Mender::State::open_proposal(const KeptFacts& facts) {
+  const auto at = proposals.find(facts.kept.stripe);
+  if (at == proposals.end()) return nullptr;
+  auto& proposal = at->second;
+  const auto& job = *proposal.job;
+  if (proposal.until <= parts.runtime.now() || job.kept.facts->body != facts.facts->body) {
+    proposals.erase(at);
+    return nullptr;
+  }
+  // Who was to be relieved of shards has come back with them: that list would be refused.
+  for (const auto& holder : facts.facts->newest.holders)
+    for (const auto index : holder.indices)
+      proposal.stale |= !job.next.names(holder.server, index) && counts(job.id, index, holder.server);
+  proposal.stale |= !promise(job.id, job.next, job.body);
+  return &proposal;
+}
+
+/// What was placed for a list that came to nothing is not placed again.
+void Mender::State::take_over_receipts(Job& job) {
+  const auto at = proposals.find(job.id);
+  if (at == proposals.end()) return;
+  for (const auto& [key, receipt] : at->second.job->receipts)
+    if (std::erase(job.wanted, key) > 0) {
+      job.receipts.emplace(key, receipt);
+      job.placed_at = at->second.job->placed_at;
+    }
+}
+
+/// What too few have signed by now stays for the next try.
+Task<Result<void>> Mender::State::sign_on(std::shared_ptr<Job> job) {
+  if (const auto signed_by = co_await collect(job); !signed_by) {
+    const bool overtaken = std::ranges::find(job->refusals, Errc::exists, &Error::code) != job->refusals.end();
+    if (signed_by.error().code == Errc::unavailable)
+      proposals[job->id] = {.job = job, .until = job->placed_at + options.trial, .stale = overtaken};
+    co_return signed_by;
+  }
+  co_await finish(job);
+  co_return Result<void>{};
+}
+
+Task<void> Mender::State::finish(std::shared_ptr<Job> job) {
+  ++done.rebuilt_stripes;
+  done.rebuilt_shards += job->receipts.size();
+  done.rebuilt_bytes += job->receipts.size() * job->kept.descriptor.shard_size;
+  parts.runtime.log().info("stripe {}: {} shards are rebuilt and have new holders", job->id, job->receipts.size());
+  co_await tell_all(job);
+  proposals.erase(job->id);
+  co_await gathered.drop(job->id);
+}
+
 /// One list at a time may follow another, so that two coordinators do not both get what both need; a
 /// higher version may take its place, for a coordinator may die.
 Result<void> Mender::State::promise(const StripeId& stripe, const HolderList& next, const std::string& body) {
   const Digest id = holder_list_id(body);
   auto& last = promises[stripe];
   if (last.previous == *next.previous && last.version >= next.version && last.body != id)
-    return fail(Errc::busy, "stripe {}: another list of its holders is being signed", stripe);
+    return fail(Errc::exists, "stripe {}: another list of its holders is being signed", stripe);
   last = {*next.previous, next.version, id};
   return {};
 }
@@ -275,7 +282,9 @@ Task<Result<RpcReply>> Mender::State::handle_sign(Caller caller, RpcRequest requ
   if (told.version < now.version)
     co_return fail(Errc::exists, "stripe {}: the holders have changed: list {} is known here", now.stripe, now.version);
   const bool holds = now.find(caller.server) != nullptr;
-  if (holds) CO_TRY_VOID(grant(*facts, caller.server));
+  if (holds)
+    CO_TRY_VOID(message.body().empty() && message.gathering() ? grant_gathering(*facts, caller.server)
+                                                              : grant(*facts, caller.server));
   if (message.body().empty() && !holds)
     co_return fail(Errc::denied, "stripe {}: server {} does not hold it", now.stripe, caller.server);
   if (message.body().empty()) co_return RpcReply{wire::MendSignReply().SerializeAsString(), {}};
@@ -295,6 +304,7 @@ Task<Result<RpcReply>> Mender::State::handle_sign(Caller caller, RpcRequest requ
       !stored || !*stored || (*stored)->holders_version != now.version)
     co_return fail(Errc::exists, "stripe {}: the holders have changed", next.stripe);
   CO_TRY_VOID(promise(next.stripe, next, message.body()));
+  prolong_claim(next.stripe, caller.server);
   const auto signature = sign_holder_list(parts.identity.server_key, message.body());
   wire::MendSignReply reply;
   reply.set_key(signature.key());

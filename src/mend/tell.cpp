@@ -12,6 +12,7 @@ constexpr std::size_t chains_per_call = 64;
 constexpr std::size_t reply_bytes_max = 256 << 10;
 constexpr int known_per_call = 2048;
 constexpr unsigned versions_max = 2048;
+constexpr std::size_t off_when_told_max = 65'536;
 /// A receipt is for ninety days; a request with more is no repair.
 constexpr WallMs term_max_ms = 2 * contract_term_ms;
 
@@ -88,9 +89,27 @@ Task<void> Mender::State::tell_all(std::shared_ptr<Job> job) {
   for (const auto& member : parts.members.others())
     if (member.person == job->kept.kept.person) servers.insert(member.id);
   servers.erase(parts.identity.server);
-  for (const auto& server : servers)
-    if (parts.members.is_up(server)) tasks.spawn(tell(server, job->chain));
+  for (const auto& server : servers) {
+    if (parts.members.is_up(server)) {
+      tasks.spawn(tell(server, job->chain));
+    } else if (off_when_told.size() < off_when_told_max && !is_gone(server)) {
+      off_when_told.emplace(server, job->id);
+    }
+  }
   co_return;
+}
+
+/// Who was off for less than the grace, and perhaps was not started anew, does not ask.
+Task<void> Mender::State::tell_returned() {
+  std::vector<std::pair<ServerId, StripeId>> returned;
+  std::erase_if(off_when_told, [&](const auto& entry) {
+    if (parts.members.is_up(entry.first)) returned.push_back(entry);
+    return is_gone(entry.first) || parts.members.is_up(entry.first);
+  });
+  for (const auto& [server, id] : returned) {
+    const auto facts = co_await kept(id);
+    if (facts && *facts && (*facts)->facts) tasks.spawn(tell(server, (*facts)->chain));
+  }
 }
 
 /// A server that was off asks for each stripe one of its co-holders what has become of it.

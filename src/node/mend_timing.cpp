@@ -17,7 +17,7 @@ MendTiming mend_timing(const GenesisFacts& genesis) {
   timing.mend.absent_after = epoch * genesis.mend.absent_epochs;
   timing.mend.look_every = part(60, milliseconds(500), minutes(1));
   timing.mend.again_after = part(60, seconds(2), minutes(1));
-  timing.mend.trial = std::max<Duration>(epoch, minutes(10));
+  timing.mend.trial = std::max<Duration>({epoch, minutes(10), timing.mend.grace});
   timing.mend.turns.takeover = part(60, seconds(3), minutes(1));
   timing.mend.claim = part(6, seconds(10), minutes(10));
   timing.mend.turns.owner_first = part(6, seconds(2), minutes(10));

@@ -158,6 +158,7 @@ inline MendOptions quick() {
   MendOptions options;
   options.grace = 10min;
   options.absent_after = 40min;
+  options.trial = 1h;
   return options;
 }
 

@@ -35,10 +35,12 @@ struct MendOptions {
   Duration absent_after = std::chrono::hours(72);  ///< away longer: it no longer has a voice
   Duration look_every = std::chrono::seconds(60);
   Duration claim = std::chrono::minutes(10);       ///< that a coordinator has for a rebuilding, while it is up
-  Duration trial = std::chrono::hours(1);          ///< that a rebuilt shard is kept without a list
+  Duration trial = std::chrono::hours(24);         ///< that a rebuilt shard is kept without a list
   Duration again_after = std::chrono::seconds(60); ///< a rebuilding that did not come off
   Turns turns;
   std::string seen_path = "network/seen";          ///< on the Runtime's disk: when others were last there
+  std::string gathered_folder = "server/gathered"; ///< likewise: fetched, of stripes that lack more yet
+  std::uint64_t gathered_bytes_max = 0;            ///< of these; 0: a sixteenth of the server half
   unsigned at_once = 1;                            ///< stripes being rebuilt
   std::uint64_t bytes_per_s = 0;                   ///< read and sent for `due` ones; 0: as fast as it goes
 };
@@ -52,6 +54,7 @@ struct MendReport {
   std::uint64_t waiting = 0;   ///< to be rebuilt by somebody
   std::uint64_t left_bytes = 0;  ///< to be moved for these
   std::uint64_t running = 0;   ///< being rebuilt here
+  std::uint64_t gathered_bytes = 0, gathered_stripes = 0;  ///< kept here for when more of their holders come
   std::uint64_t rebuilt_stripes = 0, rebuilt_shards = 0;  ///< here, since the start
   std::uint64_t rebuilt_bytes = 0, moved_bytes = 0;       ///< likewise: of new shards; read and sent for them
   std::uint64_t taken_back = 0, let_go = 0;               ///< shards of the own half, after an absence
