@@ -45,7 +45,8 @@ Task<Result<Json>> answer_repair(Server& server, const Json& request) {
   co_return Json{
       {"stripes", report.stripes}, {"none", report.none}, {"tidy", report.tidy}, {"due", report.due},
       {"urgent", report.urgent}, {"lost", report.lost}, {"untold", report.untold}, {"waiting", report.waiting},
-      {"running", report.running}, {"rebuilt_stripes", report.rebuilt_stripes},
+      {"running", report.running}, {"gathered_bytes", report.gathered_bytes},
+      {"gathered_stripes", report.gathered_stripes}, {"rebuilt_stripes", report.rebuilt_stripes},
       {"rebuilt_shards", report.rebuilt_shards}, {"rebuilt_bytes", report.rebuilt_bytes},
       {"moved_bytes", report.moved_bytes}, {"taken_back", report.taken_back}, {"let_go", report.let_go},
       {"rate", report.rate_bytes_per_s}, {"rate_otherwise", server.repair_rate()}, {"hours", std::move(hours)}, {"bytes_per_s", report.bytes_per_s},

@@ -43,6 +43,9 @@ void print_repair(const Json& reply) {
     fmt::print("left           {} stripes, {}\n", number(reply, "waiting"),
                left.is_null() ? "nothing moves yet" : "about " + duration_text(left.get<double>()));
   }
+  if (const auto waiting = number(reply, "gathered_stripes"); waiting > 0)
+    fmt::print("gathered       {} of {} stripes are kept here for when more of their holders are on\n",
+               bytes_text(number(reply, "gathered_bytes")), waiting);
   if (const auto trouble = reply.value("trouble", ""); !trouble.empty())
     fmt::print("trouble        {}\n", printable_text(trouble));
   for (const Json& one : reply["gone"]) fmt::print("  gone: server {}\n", one.get<std::string>().substr(0, 12));

@@ -60,6 +60,7 @@ void print_mending(Page& page, const Json& status, const Json& repair, const Jso
   page.one("repair_seconds_left", "gauge", "Until they are and the backlog is gone; left out while it is not known.",
            status["repair"]["seconds_left"]);
   page.one("repair_moved_bytes_total", "counter", "Read and sent by this server to rebuild shards.", repair["moved_bytes"]);
+  page.one("repair_gathered_bytes", "gauge", "Fetched and kept until more of their stripes' holders are on.", repair["gathered_bytes"]);
   page.one("repair_rebuilt_bytes_total", "counter", "Of shards that this server has rebuilt.", repair["rebuilt_bytes"]);
   page.begin("audit_leaves_total", "counter", "Leaves that this server has asked others for, by what came.");
   for (const char* result : {"right", "wrong", "missing", "late"}) page.value(audit[result], "result", result);
