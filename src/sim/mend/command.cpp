@@ -15,6 +15,7 @@ struct Arguments {
   std::string scheme = "spatter";
   unsigned repair_at = 0;
   double grace_hours = 24;
+  bool gather = false, no_gather = false;
   bool no_newcomers = false, json = false;
 };
 
@@ -78,7 +79,9 @@ CLI::App* add_mend_command(CLI::App& app) {
   command->add_option("--dial", scenario.dial, "Share of the upload for what is not urgent")->check(CLI::Range(0.001, 1.0));
   command->add_option("--fill", scenario.fill, "Share of all room that is used")->check(CLI::Range(0.01, 0.99));
   command->add_option("--stored-gb-per-server", scenario.stored_gb_per_server, "User data")->check(CLI::Range(0.001, 1e6));
-  command->add_flag("--gather", scenario.gather, "Rebuilds fetch each shard when its holder is on, not all at once");
+  auto* gather = command->add_flag("--gather", given.gather,
+                                   "Rebuilds fetch each shard when its holder is on, not all at once: spatter's way");
+  command->add_flag("--no-gather", given.no_gather, "All at once, as the other schemes do")->excludes(gather);
   command->add_flag("--no-newcomers", given.no_newcomers, "Nobody comes for those that leave");
   command->add_option("--always", machines.always_share, "Share of servers that are always on")->check(share);
   command->add_option("--evenings", machines.evenings_share, "Share of servers on in the evening; the rest is erratic")
@@ -113,6 +116,7 @@ Result<void> complete(Arguments& given) {
   if (scenario.machines.always_share + scenario.machines.evenings_share > 1)
     return fail(Errc::invalid, "--always {} and --evenings {} are more than all", scenario.machines.always_share,
                 scenario.machines.evenings_share);
+  scenario.gather = given.gather || (scheme.gathers && !given.no_gather);
   scenario.grace = static_cast<Seconds>(given.grace_hours * hour);
   scenario.newcomers = !given.no_newcomers;
   return {};

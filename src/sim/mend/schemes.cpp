@@ -17,7 +17,7 @@ Danger Scheme::danger(unsigned standing) const {
 Result<Scheme> parse_scheme(const std::string& name) {
   if (name == "spatter") {
     const Shape shape = shape_for(stripe_k_max);  // or wider
-    return Scheme{name, shape.k, shape.n, 2 * shape.k, shape.k, true};
+    return Scheme{name, shape.k, shape.n, 2 * shape.k, shape.k, true, true};
   }
   if (name == "copies") return Scheme{name, 1, 3, 2, 0, false};
   if (name == "rs-10-30") return Scheme{name, 10, 30, 25, 10, false};

@@ -14,6 +14,7 @@ struct Scheme {
   unsigned repair_at = 2;   ///< rebuilt, up to n, when so many shards stand or fewer
   unsigned fetched = 1;     ///< shards that a rebuild fetches: k; of plain copies none, one is just sent
   bool repair_only = false; ///< stops serving when threatened
+  bool gathers = false;     ///< fetches each shard when its holder is on and keeps it; else k at once
 
   /// Spatter's classes; with another `repair_at` they differ from the product's in what is due.
   Danger danger(unsigned standing) const;
