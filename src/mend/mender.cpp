@@ -113,6 +113,7 @@ void Mender::State::note(const KeptFacts& facts) {
     stripe.since.reset();
     stripe.again_at = {};
     stripe.tried.reset();
+    stripe.no_takers = false;
   }
   judge(id, stripe);
   if (replaced && stripe.danger < Danger::due) needless.insert(id);
@@ -552,7 +553,10 @@ MendReport Mender::report() const {
       case Danger::due: ++report.due; break;
       case Danger::urgent:
         ++report.urgent;
-        report.stuck += !state.can_be_read(id, stripe);
+        if (stripe.no_takers || !state.can_be_read(id, stripe)) {
+          ++report.stuck;
+          report.stuck_bytes += 2 * stripe.k * stripe.shard_size;
+        }
         break;
       case Danger::lost: ++report.lost; break;
     }

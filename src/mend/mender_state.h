@@ -22,6 +22,7 @@ struct MendedStripe {
   TimePoint again_at{};           ///< not before, after a failure
   /// The holders that were up when they were too few: another one that comes up is reason to try at once.
   std::optional<std::set<ServerId>> tried;
+  bool no_takers = false;         ///< when it was last tried, nobody had room for what is missing
 };
 
 /// What the store has of a stripe, checked.
@@ -80,6 +81,7 @@ struct Mender::State {
   Result<void> rebuild(Job& job) const;  ///< any thread
   Task<Result<void>> place_all(std::shared_ptr<Job> job);
   Task<void> place_one(std::shared_ptr<Job> job, StepPtr step, unsigned index, ServerId holder);
+  void note_takers(const StripeId& id, bool any);
   Task<void> pace(std::uint64_t bytes, Danger danger);
 
   // Gathering what cannot be had all at once (gather.cpp)

@@ -56,10 +56,15 @@ Result<void> Mender::State::plan(Job& job) {
   const auto wanted = place(job.id, descriptor.n, descriptor.n, candidates, job.present);
   for (const unsigned index : missing(job.present))
     if (wanted[index]) job.wanted.emplace_back(index, *wanted[index]);
+  if (job.wanted.empty()) note_takers(job.id, false);
   if (job.wanted.empty())
     return fail(Errc::unavailable, "stripe {}: no other server can take its {} missing shards: more servers would help",
                 job.id, missing(job.present).size());
   return {};
+}
+
+void Mender::State::note_takers(const StripeId& id, bool any) {
+  if (const auto at = stripes.find(id); at != stripes.end()) at->second.no_takers = !any;
 }
 
 Task<void> Mender::State::pace(std::uint64_t bytes, Danger danger) {
@@ -227,6 +232,7 @@ Task<Result<void>> Mender::State::place_all(std::shared_ptr<Job> job) {
   step->running = job->wanted.size();
   for (const auto& [index, holder] : job->wanted) scope.spawn(place_one(job, step, index, holder));
   while (step->running > 0) co_await step->changed.wait();
+  note_takers(job->id, !job->receipts.empty());
   if (job->receipts.empty())
     co_return fail(Errc::unavailable, "stripe {}: nobody takes its rebuilt shards: {}", job->id,
                    job->refusals.front().message);

@@ -106,6 +106,27 @@ TEST(Mender, WithoutAMajorityNobodyRebuildsBeforeTheOthersAreLongGone) {
   ASSERT_TRUE(m.until_standing(id, 30, 60min));
 }
 
+TEST(Mender, WhatNobodyHasRoomForIsStuckUntilSomebodyHas) {
+  Mended m(10, quick());
+  m.owner->packs.add_sealed(3 << 20);
+  m.settle_written();
+  const auto id = m.only_stripe();
+  m.kill_owner();
+  const auto set_free = [&](std::uint64_t bytes) {
+    for (auto& server : m.servers)
+      if (server->running)
+        for (auto& other : m.servers) server->members->set_free(other->id(), bytes);
+  };
+  set_free(1);
+  for (unsigned i = 1; i <= 6; ++i) m.kill_one(*m.servers[i]);
+  ASSERT_TRUE(m.run_until([&] { return m.sum(&MendReport::urgent) == 4 && m.sum(&MendReport::stuck) == 4; }, 60min));
+  for (auto& [server, mender] : m.menders) EXPECT_EQ(mender->report().stuck_bytes, mender->report().left_bytes);
+  set_free(1 << 30);
+  ASSERT_TRUE(m.until_standing(id, 30, 90min));
+  ASSERT_TRUE(m.run_until([&] { return m.sum(&MendReport::none) == 4; }, 10min));
+  EXPECT_EQ(m.sum(&MendReport::stuck) + m.sum(&MendReport::stuck_bytes), 0u);
+}
+
 TEST(Mender, TheOwnerTakesInWhatHoldersDid) {
   Mended m(10, quick());
   const auto position = m.owner->packs.add_sealed(3 << 20);

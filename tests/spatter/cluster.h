@@ -68,6 +68,11 @@ class TestMembers final : public Members {
     at->second.since = now;
     tell();
   }
+  void set_free(const ServerId& id, std::uint64_t bytes) {
+    if (id == own_.id) own_.free_bytes = bytes;
+    else if (const auto at = others_.find(id); at != others_.end()) at->second.free_bytes = bytes;
+    tell();
+  }
   /// As after a restart of this server: somebody who is down is so since now.
   void forget_since(const ServerId& id, TimePoint now) {
     if (const auto at = others_.find(id); at != others_.end() && !at->second.up) at->second.since = now;

@@ -50,9 +50,11 @@ struct MendReport {
   std::uint64_t stripes = 0;   ///< with a list; each is counted once below
   std::uint64_t none = 0, tidy = 0, due = 0, urgent = 0, lost = 0;
   std::uint64_t untold = 0;    ///< with shards here and no list yet: only their owners can mend them
-  std::uint64_t stuck = 0;     ///< of the urgent ones: fewer than k of their shards are at servers that are up
+  std::uint64_t stuck = 0;     ///< of the urgent ones: fewer than k of their shards are at servers that are up, or
+                               ///< nobody had room for what is missing when it was last tried here
   std::uint64_t waiting = 0;   ///< to be rebuilt by somebody
   std::uint64_t left_bytes = 0;  ///< to be moved for these
+  std::uint64_t stuck_bytes = 0; ///< of that, for those that are stuck
   std::uint64_t running = 0;   ///< being rebuilt here
   std::uint64_t gathered_bytes = 0, gathered_stripes = 0;  ///< kept here for when more of their holders come
   std::uint64_t rebuilt_stripes = 0, rebuilt_shards = 0;  ///< here, since the start
