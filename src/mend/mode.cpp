@@ -34,7 +34,7 @@ ModeVerdict judge_facts(const ModeFacts& facts, const MendRules& rules, Duration
   if (facts.stripes == 0) return {.calm = true};
   if (const auto left = facts.seconds_left(); left && facts.departed > 0) {
     const double window = std::chrono::duration<double>(epoch).count() * departure_epochs;
-    const double third = static_cast<double>(facts.servers) / 3 / static_cast<double>(facts.departed) * window;
+    const double third = static_cast<double>(facts.partners) / 3 / static_cast<double>(facts.departed) * window;
     verdict.race = *left > third;
   }
   const auto danger = endangered(facts);
@@ -62,7 +62,7 @@ wire::Signed make_mode_report(const SigningKey& server_key, const NetworkId& net
   body.set_left_bytes(report.facts.left_bytes);
   body.set_repair_bytes_per_s(report.facts.repair_bytes_per_s);
   body.set_helpers(report.facts.helpers);
-  body.set_servers(report.facts.servers);
+  body.set_partners(report.facts.partners);
   body.set_departed(report.facts.departed);
   body.set_threatened(report.threatened);
   body.set_calm(report.calm);
@@ -73,7 +73,9 @@ wire::Signed make_mode_report(const SigningKey& server_key, const NetworkId& net
 
 Result<ModeReport> read_mode_report(std::string_view body, const NetworkId& network) {
   wire::ModeReport message;
-  if (body.size() > record_bytes_max || !message.ParseFromArray(body.data(), static_cast<int>(body.size())))
+  if (body.size() > mode_report_bytes_max)
+    return fail(Errc::invalid, "a mode report of {} bytes: {} are allowed", body.size(), mode_report_bytes_max);
+  if (!message.ParseFromArray(body.data(), static_cast<int>(body.size())))
     return fail(Errc::invalid, "a mode report that cannot be read");
   ModeReport report;
   TRY(report.reporter, ServerId::from(message.reporter()));
@@ -91,13 +93,13 @@ Result<ModeReport> read_mode_report(std::string_view body, const NetworkId& netw
   report.facts = {.stripes = message.stripes(), .tidy = message.tidy(), .due = message.due(), .urgent = message.urgent(),
                   .lost = message.lost(), .stuck = message.stuck(), .fresh = message.fresh(),
                   .left_bytes = message.left_bytes(), .repair_bytes_per_s = message.repair_bytes_per_s(),
-                  .helpers = message.helpers(), .servers = message.servers(), .departed = message.departed()};
+                  .helpers = message.helpers(), .partners = message.partners(), .departed = message.departed()};
   const auto& facts = report.facts;
   for (const auto figure : {facts.stripes, facts.tidy, facts.due, facts.urgent, facts.lost, facts.left_bytes,
-                            facts.repair_bytes_per_s, facts.helpers, facts.servers, report.epoch, message.made_ms()})
+                            facts.repair_bytes_per_s, facts.helpers, facts.partners, report.epoch, message.made_ms()})
     if (figure > mode_figure_max) return wrong("a figure is beyond all bounds");
   if (facts.tidy + facts.due + facts.urgent + facts.lost > facts.stripes) return wrong("more stripes in danger than there are");
-  if (facts.stuck > facts.urgent || facts.fresh > facts.stuck + facts.lost || facts.departed > facts.servers)
+  if (facts.stuck > facts.urgent || facts.fresh > facts.stuck + facts.lost || facts.departed > facts.partners)
     return wrong("its figures contradict each other");
   report.threatened = message.threatened();
   report.calm = message.calm();
@@ -108,6 +110,8 @@ Result<ModeReport> read_mode_report(std::string_view body, const NetworkId& netw
 }
 
 Result<ModeReportFacts> check_mode_report(const wire::Signed& record, const NetworkId& network) {
+  if (const auto bytes = record.ByteSizeLong(); bytes > mode_report_bytes_max)
+    return fail(Errc::invalid, "a mode report of {} bytes: {} are allowed", bytes, mode_report_bytes_max);
   ModeReportFacts facts;
   TRY(facts.report, read_mode_report(record.body(), network));
   const auto& report = facts.report;
@@ -135,11 +139,7 @@ bool is_reporter(const VrfOutput& output, const MendRules& rules, std::uint64_t 
 }
 
 bool may_report(const VrfOutput& output, const MendRules& rules, std::uint64_t persons) {
-  return is_reporter(output, rules, persons - persons / 4);
-}
-
-double ModeTally::share_in_danger() const {
-  return sum.stripes == 0 ? 0 : static_cast<double>(sum.urgent + sum.lost) / static_cast<double>(sum.stripes);
+  return is_reporter(output, rules, persons - std::min(persons, persons / 20 + 1));
 }
 
 std::vector<const ModeReportFacts*> counted(std::span<const ModeReportFacts> reports, std::uint64_t epoch,
@@ -156,45 +156,86 @@ std::vector<const ModeReportFacts*> counted(std::span<const ModeReportFacts> rep
   return result;
 }
 
+namespace {
+
+/// Of an even number the lower one; of none, nothing.
+template <class T>
+std::optional<T> median(std::vector<T> values) {
+  if (values.empty()) return std::nullopt;
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>((values.size() - 1) / 2);
+  std::ranges::nth_element(values, middle);
+  return *middle;
+}
+
+std::uint64_t divide_up(std::uint64_t part, std::uint64_t by) { return (part + by - 1) / by; }
+
+/// What people are shown: whatever one reporter says, it is not he who decides what they read.
+void sum_up(ModeTally& sum, std::span<const ModeReportFacts* const> reports) {
+  std::vector<double> shares, left;
+  std::vector<std::uint64_t> stripes, partners, departed;
+  for (const auto* one : reports) {
+    const auto& facts = one->report.facts;
+    shares.push_back(static_cast<double>(facts.urgent + facts.lost) / static_cast<double>(facts.stripes));
+    if (const auto seconds = facts.seconds_left()) left.push_back(*seconds);
+    stripes.push_back(facts.stripes);
+    partners.push_back(facts.partners);
+    departed.push_back(facts.departed);
+  }
+  sum.share_in_danger = median(shares).value_or(0);
+  sum.seconds_left = median(left);
+  sum.sum.partners = median(partners).value_or(0);
+  sum.sum.departed = median(departed).value_or(0);
+  const auto most = 4 * median(stripes).value_or(0);
+  for (const auto* one : reports) {
+    const auto& facts = one->report.facts;
+    const auto add = [&](std::uint64_t ModeFacts::*figure) {
+      sum.sum.*figure += facts.stripes <= most ? facts.*figure
+                                               : static_cast<std::uint64_t>(Wide{facts.*figure} * most / facts.stripes);
+    };
+    for (const auto figure : {&ModeFacts::stripes, &ModeFacts::tidy, &ModeFacts::due, &ModeFacts::urgent, &ModeFacts::lost,
+                              &ModeFacts::stuck, &ModeFacts::fresh, &ModeFacts::left_bytes})
+      add(figure);
+  }
+}
+
+}  // namespace
+
 ModeTally tally(std::span<const ModeReportFacts> reports, std::uint64_t epoch, const Electorate& electorate,
                 const MendRules& rules) {
   ModeTally sum{.epoch = epoch};
-  for (const auto* one : counted(reports, epoch, electorate.by_server)) {
-    const auto& report = one->report;
-    ++sum.reports;
-    sum.threatened += report.threatened;
-    sum.calm += report.calm;
-    sum.repair_only += report.repair_only;
-    sum.sum.stripes += report.facts.stripes;
-    sum.sum.tidy += report.facts.tidy;
-    sum.sum.due += report.facts.due;
-    sum.sum.urgent += report.facts.urgent;
-    sum.sum.lost += report.facts.lost;
-    sum.sum.stuck += report.facts.stuck;
-    sum.sum.fresh += report.facts.fresh;
-    sum.sum.left_bytes += report.facts.left_bytes;
-    sum.sum.departed = std::max(sum.sum.departed, report.facts.departed);
-    sum.sum.servers = std::max(sum.sum.servers, report.facts.servers);
-    if (const auto left = report.facts.seconds_left())
-      sum.seconds_left = std::max(sum.seconds_left.value_or(0), *left);
+  auto votes = counted(reports, epoch, electorate.by_server);
+  sum.abstained = std::erase_if(votes, [](const auto* one) { return one->report.facts.stripes == 0; });
+  sum.reports = votes.size();
+  for (const auto* one : votes) {
+    sum.threatened += one->report.threatened;
+    sum.calm += one->report.calm;
+    sum.repair_only += one->report.repair_only;
   }
+  sum_up(sum, votes);
   const auto voices = std::max<std::uint64_t>(1, electorate.voices);
-  const auto drawn = std::min<std::uint64_t>(rules.reporters, electorate.persons);
-  sum.needed = std::max<std::uint64_t>(1, (drawn * electorate.present + 2 * voices - 1) / (2 * voices));
-  sum.quorum = electorate.present >= 2 && 2 * electorate.present >= electorate.voices && sum.reports >= sum.needed;
+  const auto drawn = electorate.by_server ? voices : std::min<std::uint64_t>(rules.reporters, electorate.persons);
+  // In parts of a voice: what can be expected, and that without those who abstained.
+  const auto expected = drawn * electorate.present;
+  const auto rest = expected - std::min(expected, sum.abstained * voices);
+  sum.needed = divide_up(rest, 2 * voices);
+  sum.needed_to_begin = std::max({std::uint64_t{1}, sum.needed, divide_up(expected, 4 * voices)});
+  sum.quorum = 2 * electorate.present >= voices && (electorate.present >= 2 || voices == 1) && sum.reports >= sum.needed &&
+               sum.reports + sum.abstained > 0;
+  sum.majority = electorate.present >= 2 && 2 * electorate.present > std::max(electorate.known, voices);
   return sum;
 }
 
 ModeState step(ModeState state, const ModeTally& tally, const MendRules& rules) {
+  if (!tally.quorum) return state;
+  state.epoch = tally.epoch;
   const auto turn = [&](bool repair_only) {
     state.repair_only = repair_only;
     state.since_epoch = tally.epoch;
     state.calm_run = 0;
   };
-  state.epoch = tally.epoch;
-  if (!tally.quorum) return state;
   const auto others = state.repair_only ? tally.reports - tally.repair_only : tally.repair_only;
-  if (3 * others >= 2 * tally.reports) turn(!state.repair_only);
+  const auto enough = state.repair_only ? std::max<std::uint64_t>(1, tally.needed) : tally.needed_to_begin;
+  if (tally.reports >= std::max<std::uint64_t>(1, enough) && 3 * others >= 2 * tally.reports) turn(!state.repair_only);
   if (!state.repair_only) {
     if (tally.is_threatened()) turn(true);
     return state;

@@ -18,7 +18,7 @@ double percent(std::uint32_t ppm) { return static_cast<double>(ppm) / 10'000; }
 }  // namespace
 
 std::string mode_progress(const ModeStatus& status) {
-  auto text = fmt::format("{:.1f}% of the stripes that its reporters see are in danger", 100 * status.tally.share_in_danger());
+  auto text = fmt::format("{:.1f}% of the stripes that a typical reporter sees are in danger", 100 * status.tally.share_in_danger);
   const auto waiting = status.waiting();
   if (status.waiting_most > 0)
     text += fmt::format(", {} of {} that wait are rebuilt", status.waiting_most - std::min(waiting, status.waiting_most),
@@ -32,10 +32,21 @@ std::string mode_progress(const ModeStatus& status) {
 
 std::string mode_reason(const ModeStatus& status, const MendRules& rules) {
   const auto& tally = status.tally;
+  if (tally.epoch == 0 && !tally.quorum)
+    return fmt::format("No epoch has been judged here yet; {} of {} that have a voice are present.", status.electorate.present,
+                       status.electorate.voices);
   if (!tally.quorum)
     return fmt::format("In epoch {} there were {} reports, {} are needed, and {} of {} that have a voice were present: too few to "
                        "change anything.",
                        tally.epoch, tally.reports, tally.needed, status.electorate.present, status.electorate.voices);
+  if (tally.reports == 0)
+    return fmt::format("In epoch {} all {} reports were by servers that see no stripes: nothing can be in danger.", tally.epoch,
+                       tally.abstained);
+  if (!status.state.repair_only && !tally.majority)
+    return fmt::format("In epoch {}, {} of {} reports said that the network is threatened; nothing begins while no more than half of "
+                       "the {} that are known are present: {} are.",
+                       tally.epoch, tally.threatened, tally.reports, std::max(status.electorate.known, status.electorate.voices),
+                       status.electorate.present);
   if (!status.state.repair_only)
     return fmt::format("In epoch {}, {} of {} reports said that the network is threatened; two thirds would end serving.",
                        tally.epoch, tally.threatened, tally.reports);
@@ -46,6 +57,25 @@ std::string mode_reason(const ModeStatus& status, const MendRules& rules) {
                      "faster than repair follows. It ends when two thirds say, in {} epochs in a row, that it is {:.4g}% or less.",
                      tally.epoch, tally.threatened, tally.reports, percent(rules.urgent_ppm), rules.calm_epochs,
                      percent(rules.calm_ppm));
+}
+
+std::string mode_cause(const ModeStatus& status) {
+  if (!status.state.repair_only || !status.cause) return {};
+  const auto& began = *status.cause;
+  if (3 * began.threatened < 2 * began.reports)
+    return fmt::format("This server took it on in epoch {}: {} of {} reporters were in it already.", began.epoch, began.repair_only,
+                       began.reports);
+  return fmt::format("It began in epoch {}, by {} of {} reports; {} urgent and {} lost of {} stripes were seen, {:.1f}% by a typical "
+                     "reporter.",
+                     began.epoch, began.threatened, began.reports, began.sum.urgent, began.sum.lost, began.sum.stripes,
+                     100 * began.share_in_danger);
+}
+
+std::string mode_over(const ModeStatus& status) {
+  const auto helpless = status.tally.sum.lost + status.tally.sum.stuck;
+  std::string text = "The network serves again: what can be rebuilt now is hardly in danger any more";
+  if (helpless > 0) text += ", but reporters see stripes that wait for machines that are off or for room";
+  return text + ".";
 }
 
 std::string mode_refusal(const ModeStatus& status) {

@@ -2,6 +2,9 @@
 #include <asio/post.hpp>
 #include <bitset>
 
+#include <map>
+#include <set>
+
 #include "mend/danger.h"
 #include "node/mode_words.h"
 #include "server_state.h"
@@ -30,8 +33,7 @@ Task<Result<void>> Server::State::start_mode(std::function<void(bool, const std:
   mode->on_change = [this, announce = std::move(announce)] {
     mode_changed();
     const bool on = mode->repair_only();
-    const auto text = on ? spatter::mode_notice(mode->status())
-                         : std::string("The network serves again: what could be mended is mended.");
+    const auto text = on ? spatter::mode_notice(mode->status()) : mode_over(mode->status());
     runtime.log().warning("{}", text);
     if (announce) announce(on, text);
   };
@@ -64,29 +66,42 @@ void Server::State::mode_changed() {
 Task<ModeFacts> Server::State::mode_facts() {
   const MendReport report = mender->report();
   ModeFacts facts{.stripes = report.stripes, .tidy = report.tidy, .due = report.due, .urgent = report.urgent,
-                  .lost = report.lost, .stuck = report.stuck, .left_bytes = report.left_bytes,
-                  .repair_bytes_per_s = static_cast<std::uint64_t>(report.bytes_per_s)};
-  for (const ServerId& other : mender->counterparts()) facts.helpers += members->is_up(other);
-  facts.helpers = std::min(facts.helpers + 1, holders_max);
-  const Duration epoch = std::chrono::seconds(genesis.epoch_seconds);
-  const Duration grace = epoch * genesis.mend.grace_epochs;
-  for (const auto& member : members->all()) {
-    ++facts.servers;
-    if (member.up || member.id == identity->server) continue;
-    const auto away = mender->away(member.id);
-    facts.departed += away && *away > grace && *away <= grace + epoch * departure_epochs;
-  }
-  co_await add_own_stripes(facts);
+                  .lost = report.lost, .stuck = report.stuck, .left_bytes = report.left_bytes - report.stuck_bytes,
+                  .repair_bytes_per_s = static_cast<std::uint64_t>(report.bytes_per_s), .helpers = 1};
+  for (const auto& member : members->others()) facts.helpers += member.up && member.may_hold;
+  facts.helpers = std::min(facts.helpers, holders_max);
+  std::set<ServerId> partners = mender->counterparts();
+  co_await add_own_stripes(facts, partners);
+  add_partners(facts, partners);
   co_return facts;
 }
 
-/// As Mender judges those of others. What is on this machine can be sent anew, however little the others have.
-Task<void> Server::State::add_own_stripes(ModeFacts& facts) {
+/// Of those on whom something here depends, persons of whom nothing is left, and something was there of late.
+void Server::State::add_partners(ModeFacts& facts, const std::set<ServerId>& servers) {
+  const Duration epoch = std::chrono::seconds(genesis.epoch_seconds);
+  const Duration grace = epoch * genesis.mend.grace_epochs;
+  std::map<PersonId, Duration> away;  ///< the one who was there last
+  for (const ServerId& server : servers) {
+    if (server == identity->server) continue;
+    const auto person = members->once_person_of(server).value_or(PersonId{server.bytes});
+    const Duration one = mender->away(server).value_or(Duration{});
+    const auto at = away.try_emplace(person, one).first;
+    at->second = std::min(at->second, one);
+  }
+  facts.partners = away.size();
+  for (const auto& [person, time] : away) facts.departed += time > grace && time <= grace + epoch * departure_epochs;
+}
+
+/// As Mender judges those of others. What is on this machine can be sent anew, however little the others have, if
+/// anybody has room. Adds who keeps them.
+Task<void> Server::State::add_own_stripes(ModeFacts& facts, std::set<ServerId>& holders) {
   std::set<ServerId> gone;
   std::set<ServerId> up{identity->server};
+  std::map<ServerId, std::uint64_t> room;
   unsigned machines = 1;
   for (const auto& member : members->others()) {
     if (member.up) up.insert(member.id);
+    if (member.up && member.may_hold) room[member.id] = member.free_bytes;
     if (mender->is_gone(member.id)) gone.insert(member.id);
     else machines += member.may_hold;
   }
@@ -97,27 +112,37 @@ Task<void> Server::State::add_own_stripes(ModeFacts& facts) {
   for (const auto& stripe : stripes->all()) {
     if (++looked % stripes_at_a_time == 0) co_await asio::post(runtime.executor(), asio::use_awaitable);
     std::bitset<256> standing, there;
-    std::set<ServerId> copies;
+    std::map<ServerId, unsigned> held;
     for (const auto& shard : stripe->shards) {
+      holders.insert(shard.holder);
       if (shard.lost || shard.index >= standing.size() || gone.contains(shard.holder)) continue;
       standing.set(shard.index);
-      copies.insert(shard.holder);
+      ++held[shard.holder];
       if (up.contains(shard.holder)) there.set(shard.index);
     }
-    const auto left = stripe->k == 1 ? std::min<std::size_t>(copies.size(), stripe->n) : standing.count();
+    const auto left = stripe->k == 1 ? std::min<std::size_t>(held.size(), stripe->n) : standing.count();
     ++facts.stripes;
-    if (stripe->k == 1 && !copies.empty() && copies.size() >= machines) continue;
+    if (stripe->k == 1 && !held.empty() && held.size() >= machines) continue;
     const bool here = local.contains(stripe->pack);
-    switch (danger_of(stripe->k, static_cast<unsigned>(left))) {
-      case Danger::none: break;
-      case Danger::tidy: ++facts.tidy; break;
-      case Danger::due: ++facts.due; break;
-      case Danger::urgent:
-        ++facts.urgent;
-        facts.stuck += !here && there.count() < stripe->k;
-        break;
-      case Danger::lost: ++(here ? facts.urgent : facts.lost); break;
+    const auto bytes = 2 * std::uint64_t{stripe->k} * stripe->shard_size;
+    const auto has_taker = [&] {
+      const auto most = room.empty() ? 0 : (stripe->n + room.size() - 1) / room.size();
+      return std::ranges::any_of(room, [&](const auto& one) {
+        const auto at = held.find(one.first);
+        return one.second > 2 * stripe->shard_size && (at == held.end() || (stripe->k > 1 && at->second < most));
+      });
+    };
+    const auto danger = danger_of(stripe->k, static_cast<unsigned>(left));
+    if (danger == Danger::tidy) ++facts.tidy;
+    if (danger == Danger::lost && !here) ++facts.lost;
+    if (danger == Danger::due) ++facts.due;
+    bool waits = danger == Danger::due;
+    if (danger == Danger::urgent || (danger == Danger::lost && here)) {
+      ++facts.urgent;
+      waits = (here || there.count() >= stripe->k) && has_taker();
+      facts.stuck += !waits;
     }
+    if (waits) facts.left_bytes += bytes;
   }
 }
 

@@ -109,7 +109,8 @@ struct Server::State {
   void mode_changed();
   /// What this server sees of the stripes that it owns or helps to keep.
   Task<ModeFacts> mode_facts();
-  Task<void> add_own_stripes(ModeFacts& facts);
+  Task<void> add_own_stripes(ModeFacts& facts, std::set<ServerId>& holders);
+  void add_partners(ModeFacts& facts, const std::set<ServerId>& servers);
   Task<Result<void>> clear_user_half();
   /// Signs from now on with the key that the network knows as the person's, if it is held here. True: it is
   /// another than before.

@@ -29,6 +29,7 @@ struct People {
     facts.report.threatened = threatened;
     facts.report.calm = calm;
     facts.report.repair_only = repair_only;
+    facts.report.facts.stripes = 100;
     facts.hash = random.id<Digest>();
     return facts;
   }
@@ -69,7 +70,7 @@ TEST(ModeFacts, ARaceThatRepairWouldLose) {
   const MendRules rules;
   // At one of 90 servers in 24 hours another 30 are gone in 30 days.
   ModeFacts facts{.stripes = 100'000, .due = 40, .left_bytes = 31ull * 86400 * 3000, .repair_bytes_per_s = 1000,
-                  .helpers = 3, .servers = 90, .departed = 1};
+                  .helpers = 3, .partners = 90, .departed = 1};
   EXPECT_TRUE(judge_facts(facts, rules, 1h).race);
   EXPECT_TRUE(judge_facts(facts, rules, 1h).threatened);
   EXPECT_FALSE(judge_facts(facts, rules, 1h).calm);
@@ -110,7 +111,7 @@ TEST(ModeTally, WhereOnePersonRunsEverythingHisServersHaveTheVoices) {
   People people(1);
   std::vector<ModeReportFacts> reports;
   for (int i = 0; i < 6; ++i) reports.push_back(people.says(0, 7, i < 4, false, false, people.random.id<ServerId>()));
-  const auto sum = tally(reports, 7, {12, 12, 6, true}, {});
+  const auto sum = tally(reports, 7, {12, 12, 7, true}, {});
   EXPECT_EQ(sum.reports, 6u);
   EXPECT_TRUE(sum.is_threatened());
 }
@@ -123,7 +124,8 @@ TEST(ModeTally, Quorum) {
     for (std::size_t i = 0; i < reports; ++i) said.push_back(people.says(i, 7, true, false));
     return tally(said, 7, electorate, rules).quorum;
   };
-  EXPECT_FALSE(quorum(1, {1, 1, 1, false}));    // alone
+  EXPECT_TRUE(quorum(1, {1, 1, 1, true}));      // the only one that there is
+  EXPECT_FALSE(quorum(1, {2, 2, 1, false}));    // alone
   EXPECT_TRUE(quorum(3, {12, 12, 6, false}));   // half of the half that is left
   EXPECT_FALSE(quorum(2, {12, 12, 6, false}));
   EXPECT_FALSE(quorum(5, {12, 12, 5, false}));  // the smaller side
@@ -137,7 +139,82 @@ TEST(ModeTally, Quorum) {
 /// An epoch in which everybody present says the same.
 ModeTally word(std::uint64_t epoch, bool threatened, bool calm, bool repair_only) {
   return {.epoch = epoch, .reports = 10, .threatened = threatened ? 10u : 0u, .calm = calm ? 10u : 0u,
-          .repair_only = repair_only ? 10u : 0u, .needed = 5, .quorum = true};
+          .repair_only = repair_only ? 10u : 0u, .needed = 5, .needed_to_begin = 5, .quorum = true, .majority = true};
+}
+
+TEST(ModeTally, MoreThanHalfOfThoseKnownBeginAndHalfOfTheVoicesEnd) {
+  People people(20);
+  std::vector<ModeReportFacts> said;
+  for (std::size_t i = 0; i < 12; ++i) said.push_back(people.says(i, 7, true, false));
+  const auto begins = [&](Electorate electorate) { return tally(said, 7, electorate, {}).is_threatened(); };
+  EXPECT_TRUE(begins({12, 12, 7, false}));
+  EXPECT_FALSE(begins({12, 12, 6, false}));      // each half of a network that fell apart
+  EXPECT_FALSE(begins({6, 6, 6, false, 12}));    // and when the other is no longer counted
+  EXPECT_TRUE(begins({6, 6, 6, false, 11}));
+  for (auto& one : said) {
+    one.report.threatened = false;
+    one.report.calm = true;
+  }
+  EXPECT_TRUE(tally(said, 7, {12, 12, 6, false}, {}).is_calm());
+  EXPECT_TRUE(tally(said, 7, {6, 6, 6, false, 12}, {}).is_calm());
+}
+
+TEST(ModeTally, WhoSeesNoStripesAbstains) {
+  People people(40);
+  const auto empty = [&](std::size_t person) {
+    auto one = people.says(person, 7, false, true);
+    one.report.facts.stripes = 0;
+    return one;
+  };
+  std::vector<ModeReportFacts> said;
+  for (std::size_t i = 0; i < 5; ++i) said.push_back(people.says(i, 7, true, false));
+  for (std::size_t i = 5; i < 15; ++i) said.push_back(empty(i));
+  // Ten who are new do not outvote five, nor stand in the way.
+  auto sum = tally(said, 7, all_of(15), {});
+  EXPECT_EQ(sum.reports, 5u);
+  EXPECT_EQ(sum.abstained, 10u);
+  EXPECT_TRUE(sum.is_threatened());
+  // But one of sixteen begins nothing because all others abstain,
+  said.resize(1);
+  for (std::size_t i = 5; i < 20; ++i) said.push_back(empty(i));
+  sum = tally(said, 7, all_of(16), {});
+  EXPECT_TRUE(sum.quorum);
+  EXPECT_FALSE(sum.is_threatened());
+  EXPECT_FALSE(step({}, sum, {}).repair_only);
+  said[0].report.repair_only = true;
+  EXPECT_FALSE(step({}, tally(said, 7, all_of(16), {}), {}).repair_only);
+  // though he can end it,
+  said[0] = people.says(0, 7, false, true);
+  EXPECT_TRUE(tally(said, 7, all_of(16), {}).is_calm());
+  // and it ends where there is nothing that could be in danger.
+  said[0] = empty(0);
+  sum = tally(said, 7, all_of(16), {});
+  EXPECT_EQ(sum.reports, 0u);
+  EXPECT_FALSE(sum.is_threatened());
+  EXPECT_FALSE(step({0, true, 0, 1}, sum, {}).repair_only);
+  EXPECT_FALSE(step({}, sum, {}).repair_only);
+  // Silence is no abstention.
+  EXPECT_FALSE(tally({}, 7, all_of(16), {}).quorum);
+}
+
+TEST(ModeTally, OneLiarDoesNotDecideWhatIsShown) {
+  People people(5);
+  std::vector<ModeReportFacts> said;
+  for (std::size_t i = 0; i < 5; ++i) {
+    said.push_back(people.says(i, 7, false, false));
+    said.back().report.facts = {.stripes = 100, .due = 10, .urgent = 10, .left_bytes = 1000, .repair_bytes_per_s = 10, .helpers = 10,
+                                .partners = 8, .departed = 2};
+  }
+  said[3].report.facts = {.stripes = mode_figure_max, .lost = mode_figure_max, .left_bytes = mode_figure_max, .repair_bytes_per_s = 1,
+                          .helpers = 1, .partners = mode_figure_max, .departed = mode_figure_max};
+  const auto sum = tally(said, 7, all_of(5), {});
+  EXPECT_DOUBLE_EQ(sum.share_in_danger, 0.1);
+  EXPECT_DOUBLE_EQ(sum.seconds_left.value(), 10);
+  EXPECT_EQ(sum.sum.partners, 8u);
+  EXPECT_EQ(sum.sum.departed, 2u);
+  EXPECT_EQ(sum.sum.stripes, 800u);
+  EXPECT_EQ(sum.sum.urgent, 40u);
+  EXPECT_EQ(sum.sum.lost, 400u);
 }
 
 TEST(ModeState, OnWithOneThreatenedEpochOffWithTwoCalmOnesInARow) {
@@ -153,7 +230,7 @@ TEST(ModeState, OnWithOneThreatenedEpochOffWithTwoCalmOnesInARow) {
   EXPECT_EQ(state, (ModeState{8, true, 6, 0}));
   state = step(state, word(9, false, true, true), rules);
   ModeTally silence{.epoch = 10};
-  EXPECT_EQ(step(state, silence, rules), (ModeState{10, true, 6, 1}));
+  EXPECT_EQ(step(state, silence, rules), (ModeState{9, true, 6, 1}));
   state = step(step(state, silence, rules), word(11, false, true, true), rules);
   EXPECT_EQ(state, (ModeState{11, false, 11, 0}));
 }
@@ -162,7 +239,7 @@ TEST(ModeState, TwoThirdsAreNeededAndEnough) {
   const MendRules rules;
   for (std::uint64_t reports = 1; reports <= 60; ++reports)
     for (std::uint64_t threatened = 0; threatened <= reports; ++threatened) {
-      ModeTally sum{.epoch = 1, .reports = reports, .threatened = threatened, .needed = 1, .quorum = true};
+      ModeTally sum{.epoch = 1, .reports = reports, .threatened = threatened, .needed = 1, .quorum = true, .majority = true};
       EXPECT_EQ(step({}, sum, rules).repair_only, 3 * threatened >= 2 * reports) << threatened << " of " << reports;
       sum.quorum = false;
       EXPECT_FALSE(step({}, sum, rules).repair_only);
@@ -265,7 +342,7 @@ struct Signer {
     made.draw = draw.proof.proof;
     made.certificate = identity.certificate;
     made.facts = {.stripes = 90, .tidy = 1, .due = 2, .urgent = 3, .lost = 4, .stuck = 1, .fresh = 5, .left_bytes = 6,
-                  .repair_bytes_per_s = 7, .helpers = 8, .servers = 9, .departed = 2};
+                  .repair_bytes_per_s = 7, .helpers = 8, .partners = 9, .departed = 2};
     made.threatened = true;
     made.made_ms = 123;
     return made;
@@ -320,6 +397,15 @@ TEST(ModeReport, WhatDoesNotProveItselfIsRefused) {
   report = signer.report();
   report.calm = true;
   refused(report, "at once");
+  auto padded = make_mode_report(signer.server, signer.network, signer.report());
+  EXPECT_TRUE(check_mode_report(padded, signer.network));
+  wire::ModeReport body;
+  ASSERT_TRUE(body.ParseFromString(padded.body()));
+  body.mutable_certificate()->mutable_body()->append(mode_report_bytes_max, 'x');
+  padded = sign_message(signer.server, kind::mode_report, body);
+  const auto too_long = check_mode_report(padded, signer.network);
+  ASSERT_FALSE(too_long);
+  EXPECT_NE(too_long.error().message.find("4096 are allowed"), std::string::npos) << too_long.error().message;
   report = signer.report();
   EXPECT_FALSE(check_mode_report(make_mode_report(signer.server, signer.random.id<NetworkId>(), report), signer.network));
 }

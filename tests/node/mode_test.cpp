@@ -90,12 +90,13 @@ TEST_F(ModeTest, MostServersDieAndTwoComeToHelp) {
   for (std::size_t i = 5; i < 12; ++i) crash(i);
   ASSERT_TRUE(world.run_until([&] { return all_in_repair_only(5); }, 12 * epoch)) << modes();
   const auto status = nodes[2]->server->mode();
-  EXPECT_EQ(status.electorate, (Electorate{6, 6, 5, false}));
+  EXPECT_EQ(status.electorate, (Electorate{6, 6, 5, false, 6}));
   const auto refused = nodes[2]->server->may_serve();
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Errc::unavailable);
   for (const auto* words : {"repair-only", "in danger", "spatter invite", "--local"})
     EXPECT_NE(refused.error().message.find(words), std::string::npos) << refused.error().message;
+  EXPECT_NE(mode_cause(status).find(fmt::format("in epoch {}", status.state.since_epoch)), std::string::npos) << mode_cause(status);
   EXPECT_EQ(nodes[1]->server->mender().report().rate_bytes_per_s, 0u);
   nodes[1]->server->set_repair_rate(6 << 20);
   EXPECT_EQ(nodes[1]->server->mender().report().rate_bytes_per_s, 0u);
@@ -143,35 +144,77 @@ TEST_F(ModeTest, TheSmallerSideOfANetworkDoesNotEnterAlone) {
   world.run_for(3 * epoch);
   for (std::size_t i = 0; i < 5; ++i) EXPECT_FALSE(in_repair_only(i)) << modes();
   const auto status = nodes[1]->server->mode();
-  EXPECT_EQ(status.electorate, (Electorate{12, 12, 5, false}));
+  EXPECT_EQ(status.electorate, (Electorate{12, 12, 5, false, 12}));
   EXPECT_FALSE(status.tally.quorum);
   EXPECT_NE(mode_reason(status, nodes[1]->server->genesis().mend).find("5 of 12"), std::string::npos);
   network.mend_all_links();
 }
 
+TEST_F(ModeTest, DeparturesAreOfPersonsThatMatterAndWhoeverJoinsHelps) {
+  run(quick_network(6));
+  run(put(*nodes[0], "a", bytes_of(1, 3 << 20), Level::full));
+  // What the report of a holder said that was heard last.
+  const auto seen = [&]() -> ModeFacts {
+    for (const auto& one : nodes[1]->server->mode().reports)
+      if (one.report.reporter == nodes[1]->server->identity().server) return one.report.facts;
+    return {};
+  };
+  ASSERT_TRUE(world.run_until([&] { return seen().stripes > 0 && seen().helpers == 6; }, 4 * epoch)) << modes();
+  EXPECT_EQ(seen().partners, 4u);
+  // While the owner is off, two come to whom nobody gives anything, and go: nobody misses them.
+  crash(0);
+  const auto come = [](ModeTest& test) -> Task<Result<void>> {
+    CO_TRY(const auto link, co_await test.invite(*test.nodes[1]));
+    auto& next = test.node();
+    CO_TRY_VOID(co_await next.join(link));
+    co_return co_await next.up();
+  };
+  for (const std::size_t newcomer : {6, 7}) {
+    run(come(*this));
+    crash(newcomer);
+  }
+  world.run_for(8 * epoch);
+  for (const std::size_t newcomer : {1, 2}) {
+    const auto id = dead[newcomer]->identity().server;
+    ASSERT_TRUE(nodes[1]->server->members().find(id));
+    ASSERT_TRUE(nodes[1]->server->mender().is_gone(id));
+    ASSERT_FALSE(nodes[1]->server->mender().counterparts().contains(id));
+  }
+  EXPECT_EQ(seen().departed, 0u);
+  EXPECT_EQ(seen().partners, 4u);
+  // One more server shares in the work at once.
+  EXPECT_EQ(seen().helpers, 5u);
+  run(come(*this));
+  ASSERT_TRUE(world.run_until([&] { return seen().helpers == 6; }, 3 * epoch)) << seen().helpers;
+  // The owner keeps nothing together with it; a holder does.
+  crash(5);
+  ASSERT_TRUE(world.run_until([&] { return seen().departed > 0; }, 10 * epoch)) << modes();
+  EXPECT_EQ(seen().departed, 1u);
+}
+
 TEST_F(ModeTest, LiarsAreOutvoted) {
   run(quick_network(10));
-  world.run_for(epoch);
-  // Three of ten say in each epoch that everything is lost, as often as they like, and that all are in it.
+  run(put(*nodes[0], "a", bytes_of(1, 3 << 20), Level::full));
+  world.run_for(2 * epoch);
+  // Three of ten say in each epoch that everything is lost, by five servers each that nobody knows, and that all
+  // are in it.
   const auto lie = [](ModeTest& test) -> Task<Result<void>> {
-    std::uint64_t said = 0;
     for (int i = 0; i < 8; ++i) {
       for (std::size_t liar = 0; liar < 3; ++liar) {
         auto& server = *test.nodes[liar]->server;
-        const auto& identity = server.identity();
-        const auto key = server.drive().keyring.person.numbered(1).signing_key();
+        const auto person = server.drive().keyring.person.numbered(1).signing_key();
         ModeReport report;
-        report.reporter = identity.server;
-        report.person = identity.person;
+        report.person = server.identity().person;
         report.epoch = server.genesis().epoch_of(test.nodes[liar]->runtime().wall_ms());
-        const auto draw = make_draw(key, reporter_draw(identity.network, report.epoch, identity.person));
+        const auto draw = make_draw(person, reporter_draw(server.identity().network, report.epoch, report.person));
         report.draw_key = draw.proof.key;
         report.draw = draw.proof.proof;
-        report.certificate = identity.certificate;
-        report.facts = {.stripes = 1000, .lost = 1000, .fresh = 1000, .servers = 10};
+        report.facts = {.stripes = 1000, .lost = 1000, .fresh = 1000, .partners = 10};
         report.threatened = report.repair_only = true;
-        for (int variant = 0; variant < 6; ++variant) {
-          report.made_ms = ++said;
+        for (int one = 0; one < 5; ++one) {
+          const auto identity = make_identity(server.identity().network, person, SigningKey::generate(test.world.random()), 1);
+          report.reporter = identity.server;
+          report.certificate = identity.certificate;
           wire::ModePushRequest request;
           *request.add_reports() = make_mode_report(identity.server_key, identity.network, report);
           for (std::size_t other = 3; other < 10; ++other)
@@ -192,7 +235,7 @@ TEST_F(ModeTest, LiarsAreOutvoted) {
 
 TEST_F(ModeTest, WhatDoesNotCountIsRefused) {
   run(quick_network(3));
-  world.run_for(epoch);
+  world.run_for(2 * epoch);
   auto& server = *nodes[0]->server;
   const auto to = nodes[1]->server->identity().server;
   const auto push = [&](std::string body) {

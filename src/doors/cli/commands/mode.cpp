@@ -11,14 +11,15 @@ void print_mode(const Json& reply) {
   const bool on = reply.value("mode", "") == "repair-only";
   fmt::print("{}\n{}\n\n", on ? "The network only mends (repair-only): no file is read or written." : "The network serves.",
              printable_text(reply.value("reason", "")));
+  if (const auto cause = reply.value("cause", ""); !cause.empty()) fmt::print("began       {}\n", printable_text(cause));
   fmt::print("epoch       {}, of {} s{}\n", number(reply, "epoch"), number(reply, "epoch_seconds"),
              number(reply, "since_epoch") > 0 ? fmt::format("; so since epoch {}", number(reply, "since_epoch")) : "");
   fmt::print("voices      {} of {} present; {} reports of {} needed\n", number(reply, "present"), number(reply, "voices"),
              reply["reports"].size(), number(reply, "reports_needed"));
-  fmt::print("in danger   {} urgent and {} lost of {} stripes that reporters see ({:.2f}%)\n", number(reply, "urgent"),
+  fmt::print("in danger   {} urgent and {} lost of {} stripes that reporters see ({:.2f}% for a typical one)\n", number(reply, "urgent"),
              number(reply, "lost"), number(reply, "stripes"), 100 * reply.value("share_in_danger", 0.0));
   if (number(reply, "lost") + number(reply, "stuck") > 0)
-    fmt::print("            {} of these wait for machines that are off: nobody can rebuild them now\n",
+    fmt::print("            {} of these wait for machines that are off, or for room: nobody can rebuild them now\n",
                number(reply, "lost") + number(reply, "stuck"));
   if (number(reply, "waiting") > 0) {
     const Json& left = reply["seconds_left"];
@@ -31,7 +32,7 @@ void print_mode(const Json& reply) {
   for (const Json& one : reply["reports"])
     fmt::print("  server {} of person {}: {} urgent, {} lost of {}{}{}\n", one.value("server", "").substr(0, 12),
                one.value("person", "").substr(0, 12), number(one, "urgent"), number(one, "lost"), number(one, "stripes"),
-               one.value("threatened", false) ? "; THREATENED" : one.value("calm", false) ? "; calm" : "; neither",
+               number(one, "stripes") == 0 ? "; abstains" : one.value("threatened", false) ? "; THREATENED" : one.value("calm", false) ? "; calm" : "; neither",
                one.value("repair_only", false) ? ", in repair-only" : "");
   if (on) fmt::print("\nMore servers help at once: spatter invite. What this machine has whole: spatter get --local\n");
 }

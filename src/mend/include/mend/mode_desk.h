@@ -3,7 +3,8 @@
 //
 // In each epoch: the report is made at a drawn time in the first quarter; at half of it the epoch is judged,
 // and the one before it once more, with what came late. A server that starts asks others for the reports of the
-// last epochs as soon as half of the voices are present; until then it stays in the mode that it was in.
+// last epochs as soon as half of the voices are present; until then it judges nothing and stays in the mode that
+// it was in. It reports when half of them have been there for a moment (1/8 epoch), or an epoch after its start.
 //
 // All calls on the executor; the parts outlive it; await stop() before it dies. Durable: the mode, before
 // anybody here is told of a change.
@@ -25,7 +26,7 @@ namespace spatter {
 
 struct ModeDeskOptions {
   std::string path = "network/mode";  ///< on the Runtime's disk
-  std::size_t tell_max = 64;          ///< members that a reporter tells; in networks of more, whoever hears
+  std::size_t tell_max = 64;          ///< members that a reporter tells; whoever hears
   std::size_t pass_on = 8;            ///< of a report for the first time passes it on to so many
 };
 
@@ -37,6 +38,7 @@ struct ModeStatus {
   Electorate electorate;     ///< likewise
   std::vector<ModeReportFacts> reports;  ///< those that counted in it
   std::uint64_t waiting_most = 0;        ///< stripes that were due or urgent at once, since it only mends
+  std::optional<ModeTally> cause;        ///< of the epoch that began it: who said what, stripes, urgent and lost
   std::uint64_t waiting() const { return tally.sum.due + tally.sum.urgent; }
 };
 
