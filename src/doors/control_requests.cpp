@@ -196,10 +196,11 @@ Answer put_file(Asked& asked) {
   Report report = [connection](std::uint64_t bytes) -> Task<Result<void>> {
     return connection->send(Json{{"event", "progress"}, {"bytes", bytes}});
   };
+  const MayGoOn may_go_on = [&asked] { return asked.server.may_serve(); };
   const bool cut = flag_at(asked.request, "cut") || level != Level::local;
   const CommitOptions options{.cut = cut, .unshare = true};
   // Nearly always `path` is free or a file; that it is something else is found out by trying.
-  auto stored = co_await store_file(asked.runtime, volume, asked.fds[0], path, attributes, options, report);
+  auto stored = co_await store_file(asked.runtime, volume, asked.fds[0], path, attributes, options, may_go_on, report);
   if (!stored && is_in_the_way(stored.error().code)) {
     if (flag_at(asked.request, "keep_link")) {
       auto there = co_await volume.stat(path);
@@ -210,7 +211,7 @@ Answer put_file(Asked& asked) {
       CO_TRY(name, binary_at(asked.request, "name"));
     }
     CO_TRY(path, co_await place_as_cp(volume, path, std::move(name)));
-    stored = co_await store_file(asked.runtime, volume, asked.fds[0], path, attributes, options, report);
+    stored = co_await store_file(asked.runtime, volume, asked.fds[0], path, attributes, options, may_go_on, report);
   }
   if (!stored) co_return fail(stored.error());
   if (level != Level::local) CO_TRY_VOID(co_await wait_with_backlog(asked, *stored, level));
@@ -225,6 +226,7 @@ Answer put_stream(Asked& asked) {
   CO_TRY(auto writer, co_await asked.server.volume().write_file(path, attributes));
   for (;;) {
     CO_TRY(auto frame, co_await asked.connection.receive());
+    CO_TRY_VOID(asked.server.may_serve());
     if (frame.kind == FrameKind::data) {
       CO_TRY_VOID(co_await writer->write(std::move(frame.data)));
       continue;
@@ -323,6 +325,17 @@ ReadFrom read_from(const Json& request) {
   return flag_at(request, "remote") ? ReadFrom::network : flag_at(request, "local") ? ReadFrom::local : ReadFrom::anywhere;
 }
 
+/// Reading what this machine has whole asks nothing of anybody.
+bool stays_here(std::string_view op, const Json& request) {
+  static const std::set<std::string_view> ops = {"resolve", "list", "get_file", "read"};
+  return ops.contains(op) && flag_at(request, "local") && !flag_at(request, "remote");
+}
+
+/// Whether a read that is under way goes on.
+Result<void> may_read_on(const Asked& asked, std::string_view op) {
+  return stays_here(op, asked.request) ? Result<void>{} : asked.server.may_serve();
+}
+
 Answer get_file(Asked& asked) {
   CO_TRY(auto path, binary_at(asked.request, "path"));
   if (asked.fds.size() != 1) co_return fail(Errc::invalid, "get_file needs one descriptor, not {}", asked.fds.size());
@@ -330,7 +343,8 @@ Answer get_file(Asked& asked) {
   Report report = [connection](std::uint64_t bytes) -> Task<Result<void>> {
     return connection->send(Json{{"event", "progress"}, {"bytes", bytes}});
   };
-  CO_TRY_VOID(co_await fetch_file(asked.runtime, asked.server.volume(), path, read_from(asked.request), asked.fds[0], report));
+  CO_TRY_VOID(co_await fetch_file(asked.runtime, asked.server.volume(), path, read_from(asked.request), asked.fds[0],
+                                  [&asked] { return may_read_on(asked, "get_file"); }, report));
   co_return Json::object();
 }
 
@@ -344,6 +358,7 @@ Answer read(Asked& asked) {
   std::uint64_t size = reader->node().size;
   std::uint64_t end = offset > size || length > size - std::min(offset, size) ? size : offset + length;
   while (offset < end) {
+    CO_TRY_VOID(may_read_on(asked, "read"));
     CO_TRY(auto bytes, co_await reader->read(offset, std::min<std::uint64_t>(control_data_bytes_max, end - offset)));
     if (bytes.empty()) co_return fail(Errc::corrupt, "{} ended at byte {} of {}", path, offset, size);
     offset += bytes.size();
@@ -474,12 +489,6 @@ bool touches_files(std::string_view op) {
   static const std::set<std::string_view> ops = {"resolve", "list", "mkdir", "put_file", "put_stream", "symlink",
                                                  "link", "special", "set_attributes", "remove", "rename", "get_file", "read"};
   return ops.contains(op);
-}
-
-/// Reading what this machine has whole asks nothing of anybody.
-bool stays_here(std::string_view op, const Json& request) {
-  static const std::set<std::string_view> ops = {"resolve", "list", "get_file", "read"};
-  return ops.contains(op) && flag_at(request, "local") && !flag_at(request, "remote");
 }
 
 }  // namespace

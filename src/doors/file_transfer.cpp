@@ -106,7 +106,7 @@ class Reporter {
 }  // namespace
 
 Task<Result<PackPosition>> store_file(Runtime& runtime, Volume& volume, const Descriptor& fd, std::string path,
-                                      Attributes attributes, CommitOptions options, Report report) {
+                                      Attributes attributes, CommitOptions options, MayGoOn may_go_on, Report report) {
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) co_return fail(from_errno(errno, "look at the source file"));
   if (!S_ISREG(info.st_mode)) co_return fail(Errc::invalid, "the source is not a regular file");
@@ -130,6 +130,7 @@ Task<Result<PackPosition>> store_file(Runtime& runtime, Volume& volume, const De
       CO_TRY_VOID(co_await reporter.add(data.first - at));
     }
     for (at = data.first; at < data.second;) {
+      CO_TRY_VOID(may_go_on());
       auto length = static_cast<std::size_t>(std::min<std::uint64_t>(piece_bytes, data.second - at));
       CO_TRY(auto bytes, co_await runtime.blocking([source, at, length] { return read_piece(source, at, length); }));
       if (bytes.empty()) {
@@ -143,6 +144,7 @@ Task<Result<PackPosition>> store_file(Runtime& runtime, Volume& volume, const De
     }
   }
   for (;;) {
+    CO_TRY_VOID(may_go_on());
     CO_TRY(auto bytes, co_await runtime.blocking([source, at] { return read_piece(source, at, piece_bytes); }));
     if (bytes.empty()) break;
     at += bytes.size();
@@ -154,7 +156,7 @@ Task<Result<PackPosition>> store_file(Runtime& runtime, Volume& volume, const De
 }
 
 Task<Result<void>> fetch_file(Runtime& runtime, Volume& volume, std::string path, ReadFrom from,
-                              const Descriptor& fd, Report report) {
+                              const Descriptor& fd, MayGoOn may_go_on, Report report) {
   CO_TRY(auto reader, co_await volume.read_file(std::move(path), from));
   int dest = fd.get();
   std::uint64_t size = reader->node().size;
@@ -167,6 +169,7 @@ Task<Result<void>> fetch_file(Runtime& runtime, Volume& volume, std::string path
     std::uint64_t end = data.first + data.second;
     CO_TRY_VOID(co_await reporter.add(data.first - at));
     for (at = data.first; at < end;) {
+      CO_TRY_VOID(may_go_on());
       CO_TRY(auto bytes, co_await reader->read_piece(at, std::min<std::uint64_t>(read_bytes, end - at)));
       if (bytes.empty()) co_return fail(Errc::corrupt, "the file ended at byte {} of {}", at, size);
       CO_TRY_VOID(co_await runtime.blocking([dest, at, &bytes, &behind]() -> Result<void> {

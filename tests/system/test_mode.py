@@ -1,5 +1,6 @@
 """A network that has lost most of its machines stops serving and only mends, tells everybody, and serves again
 by itself: real processes, epochs of seconds."""
+import contextlib
 import json
 import os
 import subprocess
@@ -79,9 +80,20 @@ class RepairOnly(NetworkTest):
         self.addCleanup(lambda: (events.kill(), events.wait(), events.stdout.close()))
         self.assertEqual(self.event(events)["mode"], "serving")
 
+        # An upload that takes its time.
+        upload = subprocess.Popen([SPATTER, "--drive", here.drive, "put", "-", "/slow"], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(lambda: (upload.kill(), upload.wait(), upload.stderr.close()))
+        upload.stdin.write(bytes(3_000_000))
+        upload.stdin.flush()
+
         for server in dead:
             server.kill()
         self.all_in("repair-only", alive, 90)
+        with contextlib.suppress(BrokenPipeError):
+            upload.stdin.write(bytes(3_000_000))
+            upload.stdin.close()
+        self.assertEqual(upload.wait(60), 1)
+        self.assertIn(b"repair-only", upload.stderr.read())
         self.assertEqual(self.event(events)["mode"], "repair-only")
         self.refused(here)
         self.explained(alive)
@@ -163,6 +175,8 @@ class RepairOnly(NetworkTest):
         text = alive[1].run("mode").out
         self.assertIn("The network only mends", text)
         self.assertIn("of the reports", text)
+        self.assertIn("It began in epoch", mode["cause"])
+        self.assertIn(mode["cause"], text)
         self.assertIn(mode["reports"][0]["server"][:12], text)
 
 
