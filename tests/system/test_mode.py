@@ -80,7 +80,10 @@ class RepairOnly(NetworkTest):
         self.addCleanup(lambda: (events.kill(), events.wait(), events.stdout.close()))
         self.assertEqual(self.event(events)["mode"], "serving")
 
-        # An upload that takes its time.
+        # An upload and a download that take their time.
+        download = subprocess.Popen([SPATTER, "--drive", here.drive, "cat", "/here"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(lambda: (download.kill(), download.wait(), download.stdout.close(), download.stderr.close()))
+        self.assertEqual(len(download.stdout.read(1)), 1)
         upload = subprocess.Popen([SPATTER, "--drive", here.drive, "put", "-", "/slow"], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
         self.addCleanup(lambda: (upload.kill(), upload.wait(), upload.stderr.close()))
         upload.stdin.write(bytes(3_000_000))
@@ -94,6 +97,10 @@ class RepairOnly(NetworkTest):
             upload.stdin.close()
         self.assertEqual(upload.wait(60), 1)
         self.assertIn(b"repair-only", upload.stderr.read())
+        read, said = download.communicate(timeout=60)
+        self.assertEqual(download.returncode, 1)
+        self.assertIn(b"repair-only", said)
+        self.assertLess(len(read), 3_000_000 - 1)
         self.assertEqual(self.event(events)["mode"], "repair-only")
         self.refused(here)
         self.explained(alive)
