@@ -221,7 +221,7 @@ ModeTally tally(std::span<const ModeReportFacts> reports, std::uint64_t epoch, c
   sum.needed_to_begin = std::max({std::uint64_t{1}, sum.needed, divide_up(expected, 4 * voices)});
   sum.quorum = 2 * electorate.present >= voices && (electorate.present >= 2 || voices == 1) && sum.reports >= sum.needed &&
                sum.reports + sum.abstained > 0;
-  sum.majority = electorate.present >= 2 && 2 * electorate.present > std::max(electorate.known, voices);
+  sum.majority = electorate.present >= 2 && 2 * electorate.present >= std::max(electorate.known, voices);
   return sum;
 }
 

@@ -218,11 +218,11 @@ TEST(ModeDesk, TheSmallerSideBeginsNothingWhileItKnowsOfTheOthers) {
   Desks d(6, rules);
   d.start_all();
   d.world.run_for(2 * epoch);
-  for (std::size_t i = 3; i < 6; ++i) d.die(d.at(i));
+  for (std::size_t i = 2; i < 6; ++i) d.die(d.at(i));
   d.all_see(bad);
   d.world.run_for(6 * epoch);
   EXPECT_TRUE(d.all_in(false));
-  EXPECT_EQ(d.desk(0).electorate(), (Electorate{3, 3, 3, false, 6}));
+  EXPECT_EQ(d.desk(0).electorate(), (Electorate{2, 2, 2, false, 6}));
   // In the end the others are forgotten.
   ASSERT_TRUE(d.until_all_in(true, 20 * epoch));
 }

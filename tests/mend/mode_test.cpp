@@ -142,15 +142,16 @@ ModeTally word(std::uint64_t epoch, bool threatened, bool calm, bool repair_only
           .repair_only = repair_only ? 10u : 0u, .needed = 5, .needed_to_begin = 5, .quorum = true, .majority = true};
 }
 
-TEST(ModeTally, MoreThanHalfOfThoseKnownBeginAndHalfOfTheVoicesEnd) {
+TEST(ModeTally, HalfOfThoseKnownBeginAndHalfOfTheVoicesEnd) {
   People people(20);
   std::vector<ModeReportFacts> said;
   for (std::size_t i = 0; i < 12; ++i) said.push_back(people.says(i, 7, true, false));
   const auto begins = [&](Electorate electorate) { return tally(said, 7, electorate, {}).is_threatened(); };
   EXPECT_TRUE(begins({12, 12, 7, false}));
-  EXPECT_FALSE(begins({12, 12, 6, false}));      // each half of a network that fell apart
-  EXPECT_FALSE(begins({6, 6, 6, false, 12}));    // and when the other is no longer counted
-  EXPECT_TRUE(begins({6, 6, 6, false, 11}));
+  EXPECT_TRUE(begins({12, 12, 6, false}));       // half of all have died
+  EXPECT_FALSE(begins({12, 12, 5, false}));      // the smaller side of a network that fell apart
+  EXPECT_FALSE(begins({5, 5, 5, false, 12}));    // and when the other is no longer counted
+  EXPECT_TRUE(begins({6, 6, 6, false, 12}));
   for (auto& one : said) {
     one.report.threatened = false;
     one.report.calm = true;

@@ -137,7 +137,7 @@ std::vector<const ModeReportFacts*> counted(std::span<const ModeReportFacts> rep
 ///   quorum           at least half of the voices are present, and two of them unless there is one alone; and at
 ///                    least `needed` reports
 ///   needed           half of E - abstained, at least one; none when all have abstained
-///   majority         more than half of those known are present, and two of them
+///   majority         at least half of those known are present, and two of them
 ///   needed_to_begin  `needed`, and at least a quarter of E: those who see nothing cannot leave it to few
 ModeTally tally(std::span<const ModeReportFacts> reports, std::uint64_t epoch, const Electorate& electorate,
                 const MendRules& rules);
