@@ -18,7 +18,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (keyring && !keyring_is_sealed(bytes)) {
     SeededRandom random(1);
     const Bytes again = write_keyring(*keyring, std::nullopt, random).value();
-    SPATTER_ASSERT(again == bytes);
+    // An older format is written as the newest one.
+    const bool newest = bytes[8] == again[8];
+    SPATTER_ASSERT(newest ? again == bytes : read_keyring(again, std::nullopt)->person == keyring->person);
   }
   return 0;
 }

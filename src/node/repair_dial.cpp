@@ -38,8 +38,9 @@ Result<RepairHours> parse_repair_hours(std::string_view text) {
   if (*from == *until) return wrong("the hours end when they begin");
   auto rest = text.substr(space + 1);
   while (rest.starts_with(' ')) rest.remove_prefix(1);
-  TRY(const auto rate, parse_rate(rest));
-  return RepairHours{*from, *until, rate};
+  const auto rate = parse_rate(rest);
+  if (!rate) return wrong(rate.error().message);
+  return RepairHours{*from, *until, *rate};
 }
 
 std::string to_text(const RepairHours& hours) {

@@ -249,13 +249,15 @@ TEST_F(KeyTest, ATakeoverByAThiefEndsWithTheChangeOfTheKey) {
     CO_TRY_VOID(co_await test.put(*thief, "later", bytes_of(5, 1 << 20), Level::full));
 
     // And the words alone find the owner's volume, not the one that the thief would have him believe in.
+    CO_TRY_VOID(co_await test.until("all that was begun is done", [&] { return owner.server->keeper().idle(); }));
     owner.machine.crash();
     auto dead = std::move(owner.server);
     CO_TRY(auto link, co_await test.invite(*test.nodes[1]));
     auto& fresh = test.node();
     CO_TRY_VOID(co_await fresh.join(link, words, Recovery{}));
-    CO_TRY_VOID(co_await fresh.up());
+    const auto back = co_await fresh.up();
     co_await dead->stop();
+    CO_TRY_VOID(back);
     EXPECT_EQ(fresh.server->volume().id(), volumes.first);
     for (const auto& [name, seed] : {std::pair("before", 1), std::pair("after", 3), std::pair("later", 5)})
       CO_TRY_VOID(co_await test.expect(fresh, name, bytes_of(static_cast<std::uint64_t>(seed), 1 << 20), ReadFrom::anywhere));
