@@ -43,7 +43,7 @@ std::string mode_reason(const ModeStatus& status, const MendRules& rules) {
     return fmt::format("In epoch {} all {} reports were by servers that see no stripes: nothing can be in danger.", tally.epoch,
                        tally.abstained);
   if (!status.state.repair_only && !tally.majority)
-    return fmt::format("In epoch {}, {} of {} reports said that the network is threatened; nothing begins while no more than half of "
+    return fmt::format("In epoch {}, {} of {} reports said that the network is threatened; nothing begins while fewer than half of "
                        "the {} that are known are present: {} are.",
                        tally.epoch, tally.threatened, tally.reports, std::max(status.electorate.known, status.electorate.voices),
                        status.electorate.present);

@@ -47,9 +47,9 @@ StripeSafety judge(const Stripe& stripe, const std::function<bool(const ServerId
                                                 : StripeHealth::at_risk;
   // The worst that can happen is that those who hold most die first.
   std::sort(counts.rbegin(), counts.rend());
-  result.shards = counts;
+  result.shards = std::move(counts);
   unsigned left = result.reachable;
-  for (const unsigned count : counts) {
+  for (const unsigned count : result.shards) {
     left -= count;
     if (left < stripe.k) break;
     ++result.can_lose;
