@@ -109,6 +109,31 @@ TEST_F(RpcLinkTest, EverybodyFindsEverybodyAndTheRecord) {
   }(*this));
 }
 
+TEST_F(RpcLinkTest, ARecordThatCountsNoMoreDoesNotKeepOthersOut) {
+  run([](RpcLinkTest& test) -> Task<void> {
+    co_await test.network(2);
+    const RecordKey stale{RecordType::stripe, test.people.random.id<Digest>()};
+    const auto good = test.validators.check(test.key, plain_value(1)).value();
+    const auto old = test.validators.check(stale, plain_value(1)).value();
+    // From now on it is refused, as when its signer has changed his key.
+    test.validators.set(RecordType::stripe, [=](const RecordKey& key, ByteView) -> Result<RecordFacts> {
+      if (key == stale) return fail(Errc::denied, "it counts no more");
+      return RecordFacts{1, std::numeric_limits<WallMs>::max() / 2, {}};
+    });
+    DirectoryRequest request;
+    request.kind = DirectoryRequest::Kind::put;
+    request.records = {old, good};
+    const auto both = co_await test.nodes[0]->link->ask(test.nodes[1]->own, request);
+    EXPECT_TRUE(both && both->stored == 1) << (both ? "" : both.error().message);
+    EXPECT_TRUE(co_await test.nodes[1]->directory->get(test.key));
+    request.records = {old};
+    const auto alone = co_await test.nodes[0]->link->ask(test.nodes[1]->own, request);
+    EXPECT_FALSE(alone);
+    if (!alone) EXPECT_EQ(alone.error().code, Errc::denied);
+    co_await test.stop_all();
+  }(*this));
+}
+
 TEST_F(RpcLinkTest, WhoAsksOfAStoppedDirectoryIsToldSo) {
   run([](RpcLinkTest& test) -> Task<void> {
     co_await test.network(3);
