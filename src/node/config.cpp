@@ -47,6 +47,18 @@ struct Setting {
     if (!value) return fail(wrong("must be a text in quotes"));
     return *value;
   }
+  /// `example`: an item of the list, for whoever wrote none.
+  Result<std::vector<std::string>> texts(std::string_view example, std::size_t most, std::string_view too_many) const {
+    const auto* list = node.as_array();
+    std::vector<std::string> result;
+    if (list && list->size() > most) return fail(wrong(too_many));
+    if (list)
+      for (const auto& item : *list)
+        if (auto one = item.value_exact<std::string>()) result.push_back(std::move(*one));
+    if (!list || result.size() < list->size())
+      return fail(wrong(fmt::format("must be a list of texts, as in [\"{}\"]", example)));
+    return result;
+  }
   Result<Address> address(const std::string& text) const {
     auto address = Address::parse(text);
     if (!address) return fail(wrong(address.error().message));
@@ -75,13 +87,9 @@ Result<void> read_listen(const Setting& setting, Config& config) {
 }
 
 Result<void> read_addresses(const Setting& setting, std::vector<Address>& addresses) {
-  const auto* list = setting.node.as_array();
-  if (!list) return fail(setting.wrong("must be a list of texts, as in [\"example.org:4840\"]"));
-  if (list->size() > advertise_max) return fail(setting.wrong("at most 8 addresses are taken"));
-  for (const auto& item : *list) {
-    const auto text = item.value_exact<std::string>();
-    if (!text) return fail(setting.wrong("must be a list of texts, as in [\"example.org:4840\"]"));
-    TRY(auto address, setting.address(*text));
+  TRY(const auto texts, setting.texts("example.org:4840", advertise_max, "at most 8 addresses are taken"));
+  for (const auto& text : texts) {
+    TRY(auto address, setting.address(text));
     if (address.port == 0) return fail(setting.wrong("an address needs its port"));
     addresses.push_back(std::move(address));
   }
@@ -135,13 +143,9 @@ Result<void> read_repair_rate(const Setting& setting, Config& config) {
 }
 
 Result<void> read_repair_hours(const Setting& setting, Config& config) {
-  const auto* list = setting.node.as_array();
-  if (!list) return fail(setting.wrong("must be a list of texts, as in [\"08:00-23:00 2M\"]"));
-  if (list->size() > repair_hours_max) return fail(setting.wrong("at most 24 stretches of a day"));
-  for (const auto& item : *list) {
-    const auto text = item.value_exact<std::string>();
-    if (!text) return fail(setting.wrong("must be a list of texts, as in [\"08:00-23:00 2M\"]"));
-    auto hours = parse_repair_hours(*text);
+  TRY(const auto texts, setting.texts("08:00-23:00 2M", repair_hours_max, "at most 24 stretches of a day"));
+  for (const auto& text : texts) {
+    auto hours = parse_repair_hours(text);
     if (!hours) return fail(setting.wrong(hours.error().message));
     config.repair_hours.push_back(*hours);
   }
