@@ -11,6 +11,21 @@ std::uint64_t round_up(std::uint64_t value, std::uint64_t step) {
   return (value + step - 1) / step * step;
 }
 
+/// The plain units of one row, in place where the pack has all of it, and padded in `padded` else.
+void plain_units(const Layout& layout, ByteView pack, std::uint64_t row,
+                 std::span<const std::uint8_t*> units, Bytes& padded) {
+  const unsigned k = layout.k();
+  const std::uint64_t unit = layout.unit_size(row);
+  const std::uint64_t offset = row * k * Layout::unit_bytes;
+  const std::uint8_t* source = pack.data() + offset;
+  if (pack.size() - offset < k * unit) {  // the last row
+    padded.assign(k * unit, 0);
+    std::memcpy(padded.data(), source, pack.size() - offset);
+    source = padded.data();
+  }
+  for (unsigned j = 0; j < k; ++j) units[j] = source + j * unit;
+}
+
 }  // namespace
 
 Layout::Layout(unsigned k, std::uint64_t length) : k_(k), length_(length) {
@@ -71,19 +86,6 @@ Layout::Range Layout::shard_range(std::uint64_t offset, std::uint64_t length) co
   return {start, end - start};
 }
 
-void Layout::scatter(ByteView pack, std::span<std::uint8_t* const> columns) const {
-  SPATTER_ASSERT(pack.size() == length_ && columns.size() == k_);
-  std::vector<std::uint64_t> filled(k_, 0);
-  for (const Piece& piece : pieces(0, length_)) {
-    filled[piece.column] = piece.shard_offset + piece.length;
-    if (std::uint8_t* column = columns[piece.column])
-      std::memcpy(column + piece.shard_offset, pack.data() + piece.pack_offset, piece.length);
-  }
-  for (unsigned column = 0; column < k_; ++column)
-    if (columns[column])
-      std::memset(columns[column] + filled[column], 0, shard_size() - filled[column]);
-}
-
 void Layout::gather(std::span<const std::uint8_t* const> columns,
                     std::span<const std::uint64_t> base, std::uint64_t offset,
                     MutableBytes out) const {
@@ -108,20 +110,32 @@ void encode_stripe(const StripeCode& stripe_code, const Layout& layout, ByteView
   Bytes padded;
   for (std::uint64_t row = first_row; row < last_row; ++row) {
     const std::uint64_t unit = layout.unit_size(row);
-    const std::uint64_t pack_offset = row * k * Layout::unit_bytes;
     const std::uint64_t shard_offset = row * Layout::unit_bytes;
-    const std::uint8_t* source = pack.data() + pack_offset;
-    if (pack.size() - pack_offset < k * unit) {  // the last row: its end needs the padding
-      padded.assign(k * unit, 0);
-      std::memcpy(padded.data(), source, pack.size() - pack_offset);
-      source = padded.data();
-    }
-    for (unsigned j = 0; j < k; ++j) {
-      plain[j] = source + j * unit;
+    plain_units(layout, pack, row, plain, padded);
+    for (unsigned j = 0; j < k; ++j)
       if (shards[j]) std::memcpy(shards[j] + shard_offset, plain[j], unit);
-    }
     for (std::size_t i = 0; i < coded.size(); ++i) coded[i] = shards[k + i] + shard_offset;
     stripe_code.encode(plain, coded, unit);
+  }
+}
+
+void encode_some(const std::optional<Rebuild>& rebuild, const Layout& layout, ByteView pack,
+                 std::span<std::uint8_t* const> shards) {
+  const unsigned k = layout.k();
+  SPATTER_ASSERT(shards.size() >= k && pack.size() == layout.length());
+  std::vector<const std::uint8_t*> plain(k);
+  std::vector<std::uint8_t*> coded;
+  Bytes padded;
+  for (std::uint64_t row = 0; row < layout.rows(); ++row) {
+    const std::uint64_t unit = layout.unit_size(row);
+    const std::uint64_t shard_offset = row * Layout::unit_bytes;
+    plain_units(layout, pack, row, plain, padded);
+    for (unsigned j = 0; j < k; ++j)
+      if (shards[j]) std::memcpy(shards[j] + shard_offset, plain[j], unit);
+    coded.clear();
+    for (std::size_t i = k; i < shards.size(); ++i)
+      if (shards[i]) coded.push_back(shards[i] + shard_offset);
+    if (!coded.empty()) rebuild->run(plain, coded, unit);
   }
 }
 

@@ -108,6 +108,7 @@ Task<TimePoint> Keeper::State::sweep() {
   if (context.runtime.now() >= scan_at) scan_wanted = true;
   if (scan_wanted && !scanning) co_await scan();
   start_mends(next);
+  end_round();
   start_releases(next);
   start_inventory(next);
   co_return next;

@@ -43,6 +43,19 @@ Task<void> Keeper::State::scan() {
     }
   }
   scanning = false;
+  if (!to_mend.empty() && !round) {
+    round = MendRound{context.runtime.now()};
+    context.runtime.log().info("{} stripes are not as the network allows: mending begins", to_mend.size());
+  }
+}
+
+/// Says what was mended, once nothing is left to mend.
+void Keeper::State::end_round() {
+  if (!round || !to_mend.empty() || !mending.empty()) return;
+  const std::chrono::duration<double> took = context.runtime.now() - round->begun;
+  context.runtime.log().info("nothing is left to mend: {} shards, {:.1f} MB, were placed within {:.1f} s",
+                             round->shards, static_cast<double>(round->bytes) / 1e6, took.count());
+  round.reset();
 }
 
 void Keeper::State::start_mends(TimePoint& next) {
@@ -103,6 +116,10 @@ Task<void> Keeper::State::mend(StripeId id) {
   if (!extras.empty()) {
     const auto wanted = extras.size();
     const auto placed = co_await writer.extend(stripe, std::move(extras));
+    if (placed && round) {
+      round->shards += placed->size();
+      round->bytes += placed->size() * stripe->shard_size;
+    }
     view_changed();
     if (!placed || placed->size() < wanted) {
       mend_again_at[id] = context.runtime.now() + mend_again_after;

@@ -66,6 +66,7 @@ struct Keeper::State {
   // --- Mending stripes, releasing, asking holders (keeper_mend.cpp,
   // keeper_renew.cpp) ---------------------------------------------------------------------------
   Task<void> scan();
+  void end_round();
   void start_mends(TimePoint& next);
   Task<void> mend(StripeId id);
   void start_releases(TimePoint& next);
@@ -137,6 +138,13 @@ struct Keeper::State {
   std::deque<StripeId> to_mend;
   std::set<StripeId> mending;
   std::set<StripeId> mend_queued;
+  /// From the first stripe that is not as the network allows until none is left.
+  struct MendRound {
+    TimePoint begun;
+    std::size_t shards = 0;
+    std::uint64_t bytes = 0;
+  };
+  std::optional<MendRound> round;
   std::map<StripeId, TimePoint> mend_again_at;
   TimePoint scan_at{};
 

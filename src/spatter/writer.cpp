@@ -30,6 +30,8 @@ constexpr std::size_t segments_in_flight = 3;
 constexpr std::size_t pieces_in_flight = 2;
 /// Stripes that stream at a time. Others may be waiting for their receipts meanwhile.
 constexpr std::size_t streams_at_once = 2;
+/// Likewise of those that stand and get a few shards: less memory each, and as many round trips.
+constexpr std::size_t extensions_at_once = 4;
 constexpr unsigned rounds_max = 4;
 constexpr Duration avoid_after_failure = seconds(10);
 constexpr Duration avoid_when_full = seconds(60);
@@ -231,6 +233,7 @@ StripeWriter::StripeWriter(SpatterContext context, OwnedVolume volume, PackBytes
       avoided_(std::make_shared<std::unordered_map<ServerId, Avoided>>()),
       writing_(std::make_shared<std::unordered_multiset<StripeId>>()),
       streaming_(context.runtime.executor(), streams_at_once),
+      extending_(context.runtime.executor(), extensions_at_once),
       groups_(std::make_unique<TaskGroups>(context.runtime.executor())) {}
 
 StripeWriter::~StripeWriter() = default;
@@ -381,7 +384,7 @@ Task<Result<void>> StripeWriter::run(std::shared_ptr<Job> job) {
       if (job->whole.empty()) CO_TRY_VOID(co_await encode_whole(job));
       for (const auto& target : targets) target->shard = job->whole[target->index];
     } else {
-      const auto turn = co_await streaming_.acquire();
+      const auto turn = co_await (job->facts ? extending_ : streaming_).acquire();
       // Who is full or gone says so before any byte was sent, so others are asked at once.
       for (unsigned attempt = 0; attempt < rounds_max; ++attempt) {
         auto wanted = plan(*job);
@@ -556,30 +559,24 @@ Task<Result<void>> StripeWriter::stream(std::shared_ptr<Job> job,
     co_await context_.runtime.blocking([&] {
       const Layout part(job->shape.k, length);  // whole rows, and in the last part the rest
       const auto size = part.shard_size();
-      std::vector<unsigned> made;  // the columns that exist in memory, in order
-      for (unsigned i = 0; i < (first_pass ? n : job->shape.k); ++i) made.push_back(i);
-      if (!first_pass) made.insert(made.end(), parity.begin(), parity.end());
       // Memory of its own for each column: one that a slow holder keeps waiting holds up no other.
       std::vector<Buffer> column_of(n);
-      std::vector<std::uint8_t*> columns;
-      for (const unsigned index : made) {
+      std::vector<std::uint8_t*> columns(n);
+      // The first pass needs all roots. Later what is sent proves itself by its own.
+      const auto is_made = [&](unsigned index) { return first_pass || wanted[index]; };
+      for (unsigned index = 0; index < n; ++index) {
+        if (!is_made(index)) continue;
         column_of[index] = Buffer::allocate(size);
-        columns.push_back(column_of[index].mutable_data());
+        columns[index] = column_of[index].mutable_data();
       }
-      if (first_pass) {
+      if (first_pass)
         encode_stripe(job->code, part, bytes, columns);
-      } else {
-        part.scatter(bytes, std::span(columns).first(job->shape.k));
-        if (rebuild)
-          rebuild->run(std::vector<const std::uint8_t*>(columns.begin(),
-                                                        columns.begin() + job->shape.k),
-                       std::span(columns).subspan(job->shape.k), size);
-      }
+      else
+        encode_some(rebuild, part, bytes, columns);
       std::vector<ByteView> pieces;
       std::vector<std::vector<Digest>*> into;
-      // What is sent proves itself by its root; of the others a later pass needs none.
-      for (const unsigned index : made) {
-        if (!first_pass && !wanted[index]) continue;
+      for (unsigned index = 0; index < n; ++index) {
+        if (!is_made(index)) continue;
         pieces.push_back(column_of[index]);
         into.push_back(&leaves[index]);
       }

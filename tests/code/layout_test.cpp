@@ -59,7 +59,7 @@ TEST(Layout, PiecesAreDealtRowByRow) {
 }
 
 TEST(Layout, ScatterFillsUpWithZerosAndGatherGivesThePackBack) {
-  EXPECT_TRUE(rc::check("scatter, then gather any range", [] {
+  EXPECT_TRUE(rc::check("cut into plain columns, then gather any range", [] {
     const auto k = *rc::gen::inRange(1u, 20u);
     const auto rows = *rc::gen::inRange<std::uint64_t>(0, 3);
     const auto rest = *rc::gen::inRange<std::uint64_t>(0, k * 64 * 1024);
@@ -72,7 +72,7 @@ TEST(Layout, ScatterFillsUpWithZerosAndGatherGivesThePackBack) {
 
     Columns columns(k, layout.shard_size());
     columns.fill(1);
-    layout.scatter(pack, columns.out());
+    encode_some({}, layout, pack, columns.out());
     RC_ASSERT(columns.guards_intact());
     std::uint64_t bytes_set = 0;
     std::uint64_t pack_set = 0;
@@ -154,7 +154,7 @@ TEST(Layout, EncodingByStretchesOfRowsGivesTheSameShards) {
   Columns whole(3 * k, layout.shard_size());
   encode_stripe(stripe_code, layout, pack, whole.out());
   Columns plain(k, layout.shard_size());
-  layout.scatter(pack, plain.out());
+  encode_some({}, layout, pack, plain.out());
   for (unsigned j = 0; j < k; ++j) EXPECT_TRUE(whole.equal(j, plain.view(j)));
 
   Columns parts(3 * k, layout.shard_size());
@@ -165,6 +165,27 @@ TEST(Layout, EncodingByStretchesOfRowsGivesTheSameShards) {
   encode_stripe(stripe_code, layout, pack, pointers, 4, 7);
   for (unsigned c = 0; c < 3 * k; ++c)
     if (c != 1) EXPECT_TRUE(parts.equal(c, whole.view(c))) << c;
+}
+
+TEST(Layout, SomeShardsAreThoseThatEncodingGives) {
+  const unsigned k = 5;
+  for (const std::uint64_t length : {std::uint64_t{1}, 2 * k * unit, 2 * k * unit + 77777}) {
+    const Layout layout(k, length);
+    const auto stripe_code = StripeCode::make(k, 3 * k).value();
+    const Bytes pack = random_pack(length, 4);
+    Columns whole(3 * k, layout.shard_size());
+    encode_stripe(stripe_code, layout, pack, whole.out());
+
+    const std::vector<unsigned> wanted{1, 4, 6, 13};
+    const auto rebuild = stripe_code.rebuild(std::vector<unsigned>{0, 1, 2, 3, 4}, std::vector<unsigned>{6, 13});
+    ASSERT_TRUE(rebuild);
+    Columns some(3 * k, layout.shard_size());
+    auto pointers = some.out();
+    for (unsigned c = 0; c < 3 * k; ++c)
+      if (std::ranges::find(wanted, c) == wanted.end()) pointers[c] = nullptr;
+    encode_some(*rebuild, layout, pack, pointers);
+    for (const unsigned c : wanted) EXPECT_TRUE(some.equal(c, whole.view(c))) << length << " " << c;
+  }
 }
 
 }  // namespace

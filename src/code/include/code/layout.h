@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -63,10 +64,6 @@ class Layout {
   /// unit it is exactly as long as the pack range.
   Range shard_range(std::uint64_t offset, std::uint64_t length) const;
 
-  /// Cuts the whole `pack` into the k plain columns: `columns[j]` has room for shard_size() bytes
-  /// and gets zeros where the pack has none. A null column is passed over.
-  void scatter(ByteView pack, std::span<std::uint8_t* const> columns) const;
-
   /// Puts the pack bytes [offset, offset + out.size()) together. `columns[j]` points to what column
   /// j has at shard offset `base[j]` and following; columns without a share may be null.
   void gather(std::span<const std::uint8_t* const> columns, std::span<const std::uint64_t> base,
@@ -86,5 +83,10 @@ class Layout {
 void encode_stripe(const StripeCode& stripe_code, const Layout& layout, ByteView pack,
                    std::span<std::uint8_t* const> shards, std::uint64_t first_row = 0,
                    std::uint64_t row_count = UINT64_MAX);
+
+/// Only those shards of `pack` that are wanted: the others are null in `shards`. `rebuild` makes the
+/// wanted coded ones, in rising order, from the k plain columns; it is not used when there are none.
+void encode_some(const std::optional<Rebuild>& rebuild, const Layout& layout, ByteView pack,
+                 std::span<std::uint8_t* const> shards);
 
 }  // namespace spatter

@@ -102,6 +102,7 @@ class StripeWriter {
   std::shared_ptr<std::unordered_map<ServerId, Avoided>> avoided_;
   std::shared_ptr<std::unordered_multiset<StripeId>> writing_;
   Semaphore streaming_;  ///< stripes whose segments are in memory
+  Semaphore extending_;  ///< likewise of stripes that stand
   std::unique_ptr<TaskGroups> groups_;
   std::uint64_t bytes_sent_ = 0;
 };
