@@ -54,7 +54,7 @@ def wait(what, condition, seconds=600, every=0.1):
 class Network:
     """Servers that know each other, and whose short epochs make what is away count as lost soon."""
 
-    def __init__(self, servers, size, folder, persons=0, epoch_seconds=EPOCH_SECONDS, grace_epochs=GRACE_EPOCHS):
+    def __init__(self, servers, size, folder, persons=0, epoch_seconds=EPOCH_SECONDS, grace_epochs=GRACE_EPOCHS, absent_epochs=None):
         """With `persons` the servers after so many are second ones of theirs."""
         import harness
 
@@ -65,7 +65,7 @@ class Network:
             def first(self, size=None, up=True):
                 server = harness.Server(self.path("server-0"))
                 made = server.json("init", "--size", size, "--epoch-seconds", epoch_seconds,
-                                   "--grace-epochs", grace_epochs)
+                                   "--grace-epochs", grace_epochs, "--absent-epochs", absent_epochs or 3 * grace_epochs)
                 server.words = made["words"]
                 self.servers.append(server)
                 return server.up()
@@ -231,7 +231,7 @@ class Measurement:
     def mending_speed(self, die, dial=None):
         """MB/s moved by all while something is due, and whether the network does nothing else."""
         size = self.options.size
-        with Network(12, 10 * size + (1 << 30), self.folder, persons=6) as network:
+        with Network(12, 10 * size + (1 << 30), self.folder, persons=6, absent_epochs=GRACE_EPOCHS) as network:
             # Of nearly every person a server stays, so that those who are left may say what all are to do.
             owner = network.servers[6]
             path = self.file("alone", size)

@@ -79,12 +79,11 @@ Task<void> Mender::State::take_gathered(std::shared_ptr<Job> job) {
 /// What a rebuilding has fetched that then did not come off.
 Task<void> Mender::State::keep_fetched(std::shared_ptr<Job> job) {
   auto columns = std::exchange(job->columns, {});
-  job->rebuilt.clear();
   const auto own = stripes.find(job->id);
-  if (own == stripes.end() || own->second.danger < Danger::due) co_return;
+  if (own == stripes.end() || !own->second.mendable) co_return;
   for (const auto index : std::vector(own->second.own)) columns.erase(index);
   for (auto& [index, shard] : columns)
-    if (const auto kept = co_await gathered.keep(job->kept.descriptor, index, std::move(shard)); !kept) {
+    if (const auto kept = co_await gathered.keep(job->kept.descriptor, index, shard.flat()); !kept) {
       parts.runtime.log().debug("mending: {}", kept.error().message);
       co_return;
     }

@@ -42,10 +42,10 @@ std::optional<Name> read_name(std::string_view text) {
 
 }  // namespace
 
-Result<void> check_whole(const Buffer& shard, const Descriptor& descriptor, unsigned index) {
-  if (shard.size() == descriptor.shard_size &&
-      merkle_root(leaf_hashes(shard)) == descriptor.shard_roots[index])
-    return {};
+Result<void> check_whole(const Rope& shard, const Descriptor& descriptor, unsigned index) {
+  LeafHasher hasher;
+  for (const auto& piece : shard.pieces()) hasher.update(piece);
+  if (shard.size() == descriptor.shard_size && merkle_root(hasher.finish()) == descriptor.shard_roots[index]) return {};
   return fail(Errc::corrupt, "shard {} of stripe {} does not have the root that its owner signed", index,
               descriptor.stripe);
 }

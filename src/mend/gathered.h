@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "base/rope.h"
 #include "base/runtime.h"
 #include "serverhalf/shard_store.h"
 #include "trust/contract.h"
@@ -21,7 +22,7 @@
 namespace spatter {
 
 /// Errc::corrupt unless a shard has the size and the root that its owner signed. Any thread.
-Result<void> check_whole(const Buffer& shard, const Descriptor& descriptor, unsigned index);
+Result<void> check_whole(const Rope& shard, const Descriptor& descriptor, unsigned index);
 
 class Gathered {
  public:

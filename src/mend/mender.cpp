@@ -116,7 +116,7 @@ void Mender::State::note(const KeptFacts& facts) {
     stripe.no_takers = false;
   }
   judge(id, stripe);
-  if (replaced && stripe.danger < Danger::due) needless.insert(id);
+  if (replaced && !stripe.mendable) needless.insert(id);
 }
 
 Task<Result<void>> Mender::State::load() {
@@ -261,9 +261,12 @@ void Mender::State::judge(const StripeId& id, MendedStripe& stripe) {
   stripe.danger = danger_of(stripe.k, count);
   // A network of fewer machines than copies has as many as there can be.
   if (stripe.k == 1 && copies > 0 && copies >= machines) stripe.danger = Danger::none;
+  const bool mendable_before = stripe.mendable;
+  stripe.mendable = stripe.danger >= Danger::due || (stripe.danger == Danger::tidy && count <= rebuilt_at(stripe.k));
   if (stripe.danger == Danger::none) {
     stripe.since.reset();
-  } else if (!stripe.since || (before < Danger::due && stripe.danger >= Danger::due)) {
+  } else if (!stripe.since || (!mendable_before && stripe.mendable) ||
+             (before < Danger::due && stripe.danger >= Danger::due)) {
     stripe.since = parts.runtime.now();
   }
 }
@@ -396,6 +399,16 @@ Task<void> Mender::State::end_trials() {
   }
 }
 
+/// The holders that are up. Others take no rebuilt shard from a server of the owner's person (his writes are held to
+/// his share), so his servers have a turn only where there is nobody else.
+std::vector<ServerId> Mender::State::able_to_rebuild(const MendedStripe& stripe) const {
+  std::vector<ServerId> owners, others;
+  for (const auto& holder : stripe.list.holders)
+    if (holder.server == parts.identity.server || parts.members.is_up(holder.server))
+      (parts.members.person_of(holder.server) == stripe.person ? owners : others).push_back(holder.server);
+  return others.empty() ? owners : others;
+}
+
 /// The most endangered first, of those whose turn it is.
 void Mender::State::start_repairs() {
   const auto now = parts.runtime.now();
@@ -406,11 +419,10 @@ void Mender::State::start_repairs() {
   };
   std::vector<Waiting> due;
   for (auto& [id, stripe] : stripes) {
-    if (stripe.danger < Danger::due || repairing.contains(id) || !stripe.since || !may_try(id, stripe)) continue;
-    std::vector<ServerId> up;
-    for (const auto& holder : stripe.list.holders)
-      if (holder.server == parts.identity.server || parts.members.is_up(holder.server)) up.push_back(holder.server);
-    const auto order = coordinators(id, stripe.list.version, up);
+    if (!stripe.mendable || repairing.contains(id) || !stripe.since || is_left_to_another(id, stripe) ||
+        !may_try(id, stripe))
+      continue;
+    const auto order = coordinators(id, stripe.list.version, able_to_rebuild(stripe));
     const auto place = std::ranges::find(order, parts.identity.server);
     if (place == order.end()) continue;
     const auto turn = *stripe.since + options.turns.wait(static_cast<std::size_t>(place - order.begin()),
@@ -420,9 +432,13 @@ void Mender::State::start_repairs() {
   std::ranges::sort(due, [](const Waiting& a, const Waiting& b) {
     return std::tuple(b.danger, a.at, a.id) < std::tuple(a.danger, b.at, b.id);
   });
+  // Whatever waits, even for others, goes before what is merely untidy.
+  const bool is_idle = std::ranges::none_of(
+      stripes, [](const auto& stripe) { return stripe.second.danger == Danger::due || stripe.second.danger == Danger::urgent; });
   for (const auto& one : due) {
     if (repairing.size() >= options.at_once) break;
     if (one.at > now) continue;
+    if (one.danger < Danger::due && (!repairing.empty() || !is_idle)) break;
     if (repairing.empty()) busy_since = now;
     repairing.insert(one.id);
     tasks.spawn(repair(one.id));

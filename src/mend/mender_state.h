@@ -17,6 +17,7 @@ struct MendedStripe {
   HolderList list;
   std::vector<std::uint8_t> own;  ///< indices that are here and whole
   bool own_lost = false;          ///< something here is not whole
+  bool mendable = false;          ///< so much is missing that holders rebuild it
   Danger danger = Danger::none;
   std::optional<TimePoint> since; ///< when the danger was first seen under this list
   TimePoint again_at{};           ///< not before, after a failure
@@ -63,6 +64,7 @@ struct Mender::State {
   Task<void> save_seen();
   Task<void> heal_own(StripeId id);
   void start_repairs();
+  std::vector<ServerId> able_to_rebuild(const MendedStripe& stripe) const;
 
   // Rebuilding (repair.cpp)
   struct Job;
@@ -78,9 +80,10 @@ struct Mender::State {
   using Sources = std::vector<std::pair<unsigned, ServerId>>;
   Task<void> ask_for(std::shared_ptr<Job> job, Sources sources);
   Task<void> fetch_one(std::shared_ptr<Job> job, StepPtr step, unsigned index, ServerId holder);
-  Result<void> rebuild(Job& job) const;  ///< any thread
-  Task<Result<void>> place_all(std::shared_ptr<Job> job);
-  Task<void> place_one(std::shared_ptr<Job> job, StepPtr step, unsigned index, ServerId holder);
+  using Share = std::span<const std::pair<unsigned, ServerId>>;  ///< of what is wanted
+  Result<std::map<unsigned, Buffer>> rebuild(const Job& job, Share share) const;  ///< any thread
+  Task<Result<void>> rebuild_and_place(std::shared_ptr<Job> job);
+  Task<void> place_one(std::shared_ptr<Job> job, StepPtr step, unsigned index, ServerId holder, Buffer shard);
   void note_takers(const StripeId& id, bool any);
   Task<void> pace(std::uint64_t bytes, Danger danger);
 
@@ -95,10 +98,17 @@ struct Mender::State {
   Task<void> tidy_gathered();
 
   // Claims (claim.cpp)
-  enum class ClaimTo { rebuild, gather };
+  enum class ClaimTo { rebuild, gather, sign };
+  struct Claim;
   Task<Result<void>> claim(std::shared_ptr<Job> job, ClaimTo what);
   Task<void> ask_claim(std::shared_ptr<Job> job, StepPtr step, ServerId holder, ClaimTo what);
-  Result<void> grant(const KeptFacts& kept, const ServerId& coordinator);
+  Result<void> grant(const KeptFacts& kept, const ServerId& coordinator, ClaimTo what);
+  bool is_held(const Claim& claim) const;
+  bool goes_before(const ServerId& one, const Claim& other, const StripeId& stripe) const;
+  bool is_left_to_another(const StripeId& id, const MendedStripe& stripe) const;
+  Result<void> check_claim(const Job& job) const;
+  Task<void> release_claim(std::shared_ptr<Job> job);
+  void take_back_claim(const StripeId& stripe, const ServerId& coordinator);
   void learn_from(const Job& job, const ServerId& holder, const Error& refusal);
   void prolong_claim(const StripeId& stripe, const ServerId& coordinator);
 
@@ -162,7 +172,7 @@ struct Mender::State {
   /// Who rebuilds a stripe, as far as this server was asked.
   struct Claim {
     ServerId coordinator;
-    TimePoint until{};
+    TimePoint since{}, until{};
     std::uint64_t version = 0;  ///< of the list that is to be followed
     std::set<ServerId> had;     ///< who has had his time with that one
   };
@@ -232,11 +242,11 @@ struct Mender::State::Job {
   std::vector<std::optional<ServerId>> present;   ///< by index: who keeps it and counts
   std::set<ServerId> up;                          ///< of the holders, when it began
   bool gathering = false;                         ///< what comes is for the drive, not for now
+  bool claimed = false;                           ///< others know that it is rebuilt here
   bool over_time = false;                         ///< those who have to agree are there one after another
   TimePoint placed_at{};                          ///< the first of the receipts
   std::vector<std::pair<unsigned, ServerId>> wanted;  ///< to be rebuilt, and for whom
-  std::map<unsigned, Buffer> columns;             ///< verified
-  std::map<unsigned, Buffer> rebuilt;
+  std::map<unsigned, Rope> columns;               ///< verified
   std::map<std::pair<unsigned, ServerId>, wire::Contract> receipts;
   HolderList next;
   std::string body;

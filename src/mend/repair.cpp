@@ -14,6 +14,9 @@ constexpr Duration fetch_timeout = std::chrono::seconds(60);
 constexpr Duration hedge_after = std::chrono::seconds(10);  ///< of no further shard, another is asked for
 constexpr CallOptions put_options{.timeout = std::chrono::seconds(120), .priority = Priority::bulk};
 
+/// Shards computed in one pass over the columns; at most twice as many of a stripe are in memory.
+constexpr std::size_t rebuilt_together = 4;
+
 /// Indices for which nobody counts, or for k = 1 those that make up the three copies.
 std::vector<unsigned> missing(const std::vector<std::optional<ServerId>>& present) {
   std::vector<unsigned> result;
@@ -76,10 +79,10 @@ Task<void> Mender::State::pace(std::uint64_t bytes, Danger danger) {
 
 Task<void> Mender::State::fetch_one(std::shared_ptr<Job> job, StepPtr step, unsigned index, ServerId holder) {
   const auto& descriptor = job->kept.descriptor;
-  Result<Buffer> shard = fail(Errc::unavailable, "not asked");
+  Result<Rope> shard = fail(Errc::unavailable, "not asked");
   if (holder == parts.identity.server) {
     auto part = co_await parts.shards.read({job->id, index}, 0, 0);
-    shard = part ? Result<Buffer>(part->leaves) : fail(std::move(part).error());
+    shard = part ? Result<Rope>(part->leaves) : fail(std::move(part).error());
   } else {
     wire::ShardReadRequest request;
     request.set_stripe(job->id.raw());
@@ -87,7 +90,7 @@ Task<void> Mender::State::fetch_one(std::shared_ptr<Job> job, StepPtr step, unsi
     auto reply = co_await parts.rpc.call(
         holder, {.method = method::shard_read, .body = request.SerializeAsString(), .payload = {}},
         {.timeout = fetch_timeout, .priority = Priority::bulk, .reply_payload_bytes = descriptor.shard_size});
-    shard = reply ? Result<Buffer>(reply->payload.flat()) : fail(std::move(reply).error());
+    shard = reply ? Result<Rope>(std::move(reply->payload)) : fail(std::move(reply).error());
     if (shard) co_await pace(shard->size(), job->danger);
   }
   if (shard) {
@@ -95,7 +98,7 @@ Task<void> Mender::State::fetch_one(std::shared_ptr<Job> job, StepPtr step, unsi
     if (!whole) shard = fail(whole.error());
   }
   if (shard && job->gathering) {
-    if (const auto kept = co_await gathered.keep(descriptor, index, *shard); !kept)
+    if (const auto kept = co_await gathered.keep(descriptor, index, shard->flat()); !kept)
       parts.runtime.log().info("mending: {}", kept.error().message);
     if (step->over) co_return;
   } else if (step->over) {
@@ -156,38 +159,51 @@ Task<Result<void>> Mender::State::fetch(std::shared_ptr<Job> job) {
   co_return Result<void>{};
 }
 
-Result<void> Mender::State::rebuild(Job& job) const {
+/// The columns' pieces end where they came in; each stretch that is whole in all of them is computed by itself.
+Result<std::map<unsigned, Buffer>> Mender::State::rebuild(const Job& job, Share share) const {
   const auto& descriptor = job.kept.descriptor;
   TRY(const auto code, StripeCode::make(descriptor.k, descriptor.n));
+  std::map<unsigned, Buffer> shards;
   std::vector<unsigned> have, want;
-  std::vector<const std::uint8_t*> in;
-  std::vector<std::uint8_t*> out;
+  std::vector<RopeReader> readers;
   for (const auto& [index, shard] : job.columns) {
     if (have.size() == descriptor.k) break;
     have.push_back(index);
-    in.push_back(shard.data());
+    readers.emplace_back(shard);
   }
-  for (const auto& [index, holder] : job.wanted) {
-    if (job.columns.contains(index) || std::ranges::find(want, index) != want.end()) continue;
+  std::vector<std::uint8_t*> out;
+  for (const auto& [index, holder] : share) {
+    if (shards.contains(index)) continue;
+    if (const auto at = job.columns.find(index); at != job.columns.end()) {
+      shards[index] = at->second.flat();
+      continue;
+    }
     want.push_back(index);
-    auto& shard = job.rebuilt[index] = Buffer::allocate(descriptor.shard_size);
-    out.push_back(shard.mutable_data());
+    out.push_back((shards[index] = Buffer::allocate(descriptor.shard_size)).mutable_data());
   }
-  if (!want.empty()) {
-    TRY(const auto way, code.rebuild(have, want));
-    way.run(in, out, descriptor.shard_size);
+  if (want.empty()) return shards;
+  TRY(const auto way, code.rebuild(have, want));
+  std::vector<const std::uint8_t*> in(readers.size());
+  for (std::uint64_t done = 0; done < descriptor.shard_size;) {
+    std::size_t bytes = descriptor.shard_size - done;
+    for (const auto& reader : readers) bytes = std::min(bytes, reader.piece().size());
+    for (std::size_t i = 0; i < readers.size(); ++i) {
+      in[i] = readers[i].piece().data();
+      readers[i].skip(bytes);
+    }
+    way.run(in, out, bytes);
+    for (auto& column : out) column += bytes;
+    done += bytes;
   }
-  for (const auto& [index, shard] : job.rebuilt) TRY_VOID(check_whole(shard, descriptor, index));
-  for (const auto& [index, holder] : job.wanted)
-    if (const auto at = job.columns.find(index); at != job.columns.end()) job.rebuilt[index] = at->second;
-  return {};
+  for (const auto index : want) TRY_VOID(check_whole(shards.at(index), descriptor, index));
+  return shards;
 }
 
-Task<void> Mender::State::place_one(std::shared_ptr<Job> job, StepPtr step, unsigned index, ServerId holder) {
+Task<void> Mender::State::place_one(std::shared_ptr<Job> job, StepPtr step, unsigned index, ServerId holder,
+                                    Buffer shard) {
   const auto now = parts.runtime.wall_ms();
   const auto& own = parts.identity;
   auto offer = offer_contract(own.server_key, job->kept.descriptor, index, holder, now, now + contract_term_ms);
-  const Buffer shard = job->rebuilt.at(index);
   Result<wire::Contract> receipt = fail(Errc::unavailable, "not sent");
   if (holder == own.server) {
     const auto trial = std::chrono::duration_cast<std::chrono::milliseconds>(options.trial).count();
@@ -224,14 +240,25 @@ Task<void> Mender::State::place_one(std::shared_ptr<Job> job, StepPtr step, unsi
   step->ended();
 }
 
-Task<Result<void>> Mender::State::place_all(std::shared_ptr<Job> job) {
+/// A few shards at a time, so that they are on their way while the next are computed, and memory is bounded.
+Task<Result<void>> Mender::State::rebuild_and_place(std::shared_ptr<Job> job) {
   if (job->placed_at == TimePoint{}) job->placed_at = parts.runtime.now();
   const auto step = std::make_shared<Step>(parts.runtime.executor());
   const StepEnd end{*step};
   TaskGroups::Scope scope(groups);
-  step->running = job->wanted.size();
-  for (const auto& [index, holder] : job->wanted) scope.spawn(place_one(job, step, index, holder));
+  const Share wanted(job->wanted);
+  for (std::size_t next = 0; next < wanted.size(); next += rebuilt_together) {
+    while (step->running > rebuilt_together) co_await step->changed.wait();
+    const auto share = wanted.subspan(next, std::min(rebuilt_together, wanted.size() - next));
+    auto shards = co_await parts.runtime.blocking([&] { return rebuild(*job, share); });
+    if (!shards) co_return fail(std::move(shards).error());
+    for (const auto& [index, holder] : share) {
+      ++step->running;
+      scope.spawn(place_one(job, step, index, holder, shards->at(index)));
+    }
+  }
   while (step->running > 0) co_await step->changed.wait();
+  job->columns.clear();
   note_takers(job->id, !job->receipts.empty());
   if (job->receipts.empty())
     co_return fail(Errc::unavailable, "stripe {}: nobody takes its rebuilt shards: {}", job->id,
@@ -249,7 +276,7 @@ Task<Result<void>> Mender::State::try_repair(StripeId id, std::shared_ptr<Job> j
   note(*facts);
   job->kept = std::move(*facts);
   job->danger = stripes.at(id).danger;
-  if (job->danger < Danger::due) co_return Result<void>{};
+  if (!stripes.at(id).mendable) co_return Result<void>{};
   for (const auto& holder : job->kept.facts->newest.holders)
     if (parts.members.is_up(holder.server)) job->up.insert(holder.server);
   if (const auto* open = open_proposal(job->kept); open && !open->stale) co_return co_await sign_on(open->job);
@@ -261,11 +288,8 @@ Task<Result<void>> Mender::State::try_repair(StripeId id, std::shared_ptr<Job> j
   take_over_receipts(*job);
   if (!job->wanted.empty()) {
     CO_TRY_VOID(co_await fetch(job));
-    auto built = co_await parts.runtime.blocking([&] { return rebuild(*job); });
-    if (!built) co_return built;
-    CO_TRY_VOID(co_await place_all(job));
-    job->columns.clear();
-    job->rebuilt.clear();
+    CO_TRY_VOID(check_claim(*job));
+    CO_TRY_VOID(co_await rebuild_and_place(job));
   }
   CO_TRY_VOID(propose(*job));
   co_return co_await sign_on(job);
@@ -290,6 +314,7 @@ Task<void> Mender::State::repair(StripeId id) {
   }
   done.trouble = tried.error().message;
   parts.runtime.log().info("mending: {}", tried.error().message);
+  if (job->claimed && !proposals.contains(id)) tasks.spawn(release_claim(job));
   co_await keep_fetched(job);
   const auto at = stripes.find(id);
   if (at == stripes.end()) co_return;
@@ -323,9 +348,7 @@ Task<void> Mender::State::heal_own(StripeId id) {
       }
     if (job->wanted.empty()) co_return Result<void>{};
     CO_TRY_VOID(co_await fetch(job));
-    auto built = co_await parts.runtime.blocking([&] { return rebuild(*job); });
-    if (!built) co_return built;
-    CO_TRY_VOID(co_await place_all(job));
+    CO_TRY_VOID(co_await rebuild_and_place(job));
     done.rebuilt_shards += job->receipts.size();
     done.rebuilt_bytes += job->receipts.size() * job->kept.descriptor.shard_size;
     parts.runtime.log().info("stripe {}: {} shards that were damaged here are whole again", id,

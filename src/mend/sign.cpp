@@ -282,9 +282,13 @@ Task<Result<RpcReply>> Mender::State::handle_sign(Caller caller, RpcRequest requ
   if (told.version < now.version)
     co_return fail(Errc::exists, "stripe {}: the holders have changed: list {} is known here", now.stripe, now.version);
   const bool holds = now.find(caller.server) != nullptr;
+  if (message.body().empty() && message.release()) {
+    take_back_claim(now.stripe, caller.server);
+    co_return RpcReply{wire::MendSignReply().SerializeAsString(), {}};
+  }
   if (holds)
     CO_TRY_VOID(message.body().empty() && message.gathering() ? grant_gathering(*facts, caller.server)
-                                                              : grant(*facts, caller.server));
+                                                              : grant(*facts, caller.server, message.body().empty() ? ClaimTo::rebuild : ClaimTo::sign));
   if (message.body().empty() && !holds)
     co_return fail(Errc::denied, "stripe {}: server {} does not hold it", now.stripe, caller.server);
   if (message.body().empty()) co_return RpcReply{wire::MendSignReply().SerializeAsString(), {}};

@@ -19,7 +19,7 @@ MendTiming mend_timing(const GenesisFacts& genesis) {
   timing.mend.again_after = part(60, seconds(2), minutes(1));
   timing.mend.trial = std::max<Duration>({epoch, minutes(10), timing.mend.grace});
   timing.mend.turns.takeover = part(60, seconds(3), minutes(1));
-  timing.mend.claim = part(6, seconds(10), minutes(10));
+  timing.mend.claim = part(6, minutes(1), minutes(10));
   timing.mend.turns.owner_first = part(6, seconds(2), minutes(10));
   timing.lists.tell_after = part(360, seconds(1), seconds(10));
   timing.lists.again_after = part(120, seconds(2), seconds(30));

@@ -13,7 +13,7 @@ namespace spatter {
 namespace {
 
 constexpr unsigned repairs_at_once = 1;       ///< while the network serves
-constexpr unsigned repairs_at_once_alone = 4; ///< while it does nothing else
+constexpr unsigned repairs_at_once_alone = 3; ///< while it does nothing else
 constexpr std::size_t stripes_at_a_time = 512;
 constexpr std::uint64_t holders_max = 48;     ///< of a stripe, commonly
 

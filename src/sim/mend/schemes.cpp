@@ -9,7 +9,7 @@ namespace spatter::sim::mend {
 Danger Scheme::danger(unsigned standing) const {
   const Danger danger = danger_of(k, std::min(standing, 3 * k));
   if (danger == Danger::lost || danger == Danger::urgent) return danger;
-  if (n == 3 * k && repair_at == 2 * k) return danger;
+  if (n == 3 * k && repair_at == rebuilt_at(k)) return danger;
   if (standing <= repair_at) return Danger::due;
   return standing < n ? Danger::tidy : Danger::none;
 }
@@ -17,7 +17,7 @@ Danger Scheme::danger(unsigned standing) const {
 Result<Scheme> parse_scheme(const std::string& name) {
   if (name == "spatter") {
     const Shape shape = shape_for(stripe_k_max);  // or wider
-    return Scheme{name, shape.k, shape.n, 2 * shape.k, shape.k, true, true};
+    return Scheme{name, shape.k, shape.n, rebuilt_at(shape.k), shape.k, true, true};
   }
   if (name == "copies") return Scheme{name, 1, 3, 2, 0, false};
   if (name == "rs-10-30") return Scheme{name, 10, 30, 25, 10, false};

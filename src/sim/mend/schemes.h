@@ -20,7 +20,7 @@ struct Scheme {
   Danger danger(unsigned standing) const;
 };
 
-/// spatter    16 of 48, due at 32: `shape_for` and `danger_of`
+/// spatter    16 of 48, rebuilt at 41, which is due at 32: `shape_for`, `rebuilt_at` and `danger_of`
 /// copies     three copies, the missing one made anew at once
 /// rs-10-30   Sia: rebuilt at three quarters of the redundancy, 25 of 30
 /// rs-29-80   Storj: rebuilt at 35 of 80

@@ -53,4 +53,27 @@ class Rope {
   std::size_t size_ = 0;
 };
 
+/// Goes through a Rope from its begin, piece by piece. The Rope must outlive it.
+class RopeReader {
+ public:
+  explicit RopeReader(const Rope& rope) : pieces_(&rope.pieces()) {}
+
+  /// What lies together from here on; empty at the end.
+  ByteView piece() const { return at_ == pieces_->size() ? ByteView() : (*pieces_)[at_].view().subspan(offset_); }
+
+  /// At most `bytes` = piece().size().
+  void skip(std::size_t bytes) {
+    SPATTER_ASSERT(bytes <= piece().size());
+    offset_ += bytes;
+    if (at_ < pieces_->size() && offset_ == (*pieces_)[at_].size()) {
+      ++at_;
+      offset_ = 0;
+    }
+  }
+
+ private:
+  const std::vector<Buffer>* pieces_;
+  std::size_t at_ = 0, offset_ = 0;
+};
+
 }  // namespace spatter

@@ -65,16 +65,17 @@ struct NetworkWords {
   std::optional<std::uint32_t> renew_days;
   std::uint32_t epoch_seconds = 3600;
   std::optional<std::uint32_t> grace_epochs;
+  std::optional<std::uint32_t> absent_epochs;
   std::optional<std::uint32_t> calm_epochs;
 };
 
 Result<NewNetwork> new_network(const NetworkWords& given) {
   NewNetwork network;
   network.epoch_seconds = given.epoch_seconds;
-  if (given.grace_epochs || given.calm_epochs) {
+  if (given.grace_epochs || given.absent_epochs || given.calm_epochs) {
     MendRules mend;
     mend.grace_epochs = given.grace_epochs.value_or(mend.grace_epochs);
-    mend.absent_epochs = 3 * mend.grace_epochs;
+    mend.absent_epochs = given.absent_epochs.value_or(3 * mend.grace_epochs);
     mend.calm_epochs = given.calm_epochs.value_or(mend.calm_epochs);
     TRY_VOID(check_mend_rules(to_wire(mend)));
     network.mend = mend;
@@ -188,6 +189,8 @@ void add_init(CLI::App& app, Context& context) {
   command->add_option("--epoch-seconds", network->epoch_seconds, "The network's clock tick")->check(CLI::Range(1U, 86400U));
   command->add_option("--grace-epochs", network->grace_epochs,
                       "After so many of them without a machine the others rebuild what it kept (default: 24)");
+  command->add_option("--absent-epochs", network->absent_epochs,
+                      "After so many of them the others decide without it who keeps what (default: 3 times --grace-epochs)");
   command->add_option("--calm-epochs", network->calm_epochs,
                       "A network that only mends serves again after so many calm ones in a row (default: 2)");
   add_json_flag(command, context);

@@ -17,7 +17,7 @@ namespace spatter {
 
 enum class Danger {
   none,    ///< all n
-  tidy,    ///< more than 2k: mended when there is nothing else to do
+  tidy,    ///< more than 2k: mended when there is nothing else to do, if it is worth a rebuilding
   due,     ///< 2k or fewer: a whole copy's worth is gone; rebuilt in one go, for about two bytes moved
            ///< a byte lost instead of k
   urgent,  ///< fewer than 1.5k: with all the bandwidth there is
@@ -32,6 +32,10 @@ constexpr Danger danger_of(unsigned k, unsigned standing) {
   if (standing <= 2 * k) return Danger::due;
   return standing < 3 * k ? Danger::tidy : Danger::none;
 }
+
+/// With so many shards or fewer a stripe is rebuilt: 2.6k. Rebuilding costs k shards read, however few are missing, so
+/// the last few wait until more are; and those who are off for long come back more often than not.
+constexpr unsigned rebuilt_at(unsigned k) { return 13 * k / 5; }
 
 /// The order in which holders take the rebuilding of a stripe upon them: by the first eight bytes,
 /// big-endian, of SHA-256("spatter/1 coordinator" || 0x00 || stripe || le64(version) || server), the lowest

@@ -23,7 +23,7 @@ struct Config {
   std::vector<Address> advertise;  ///< told to others instead of what we find out ourselves
   bool relay = true;               ///< carry connections for members who cannot be dialled
   std::uint64_t relay_bytes_per_s = 8 << 20;
-  std::uint64_t repair_bytes_per_s = 32 << 20;  ///< read and sent to mend what is not urgent; 0: no bound
+  std::uint64_t repair_bytes_per_s = 8 << 20;  ///< read and sent to mend what is not urgent; 0: no bound
   std::vector<RepairHours> repair_hours;        ///< other rates for hours of the day; at most repair_hours_max
   bool port_mapping = true;        ///< ask the router for a way in
   bool lan = true;                 ///< tell, and listen to, members on the same local network
