@@ -170,7 +170,7 @@ class Measurement:
             # Its shards count as lost when the grace has passed; what was at risk before has only waited.
             begin = time.monotonic() + 20
             # Seldom: the asking is not to be what is measured. The owner's log has the time itself.
-            wait("all is full again", lambda: self.is_healed(owner, network, victim), 3600, every=0.5)
+            wait("all is full again", lambda: self.is_healed(owner, network, victim), 3600, every=1)
             healed = time.monotonic() - (time.time() - last_said(owner, "nothing is left to mend"))
             after = {one: cpu_seconds(one.process.pid) for one in before}
             self.same(owner, "/heal", path)

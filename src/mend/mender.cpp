@@ -88,6 +88,7 @@ void Mender::State::note(const KeptFacts& facts) {
   const bool newer = stripe.list.version != facts.facts->newest.version;
   const bool replaced = newer && stripe.list.version != 0;
   stripe.person = facts.kept.person;
+  stripe.owner = facts.descriptor.server;
   stripe.k = facts.descriptor.k;
   stripe.n = facts.descriptor.n;
   stripe.shard_size = facts.descriptor.shard_size;
@@ -409,7 +410,7 @@ std::vector<ServerId> Mender::State::able_to_rebuild(const MendedStripe& stripe)
   return others.empty() ? owners : others;
 }
 
-/// The most endangered first, of those whose turn it is.
+/// The most endangered first, of those whose turn it is. What is merely untidy is its owner's to mend while he is up.
 void Mender::State::start_repairs() {
   const auto now = parts.runtime.now();
   struct Waiting {
@@ -419,7 +420,8 @@ void Mender::State::start_repairs() {
   };
   std::vector<Waiting> due;
   for (auto& [id, stripe] : stripes) {
-    if (!stripe.mendable || repairing.contains(id) || !stripe.since || is_left_to_another(id, stripe) ||
+    if (!stripe.mendable || (stripe.danger < Danger::due && parts.members.is_up(stripe.owner))) continue;
+    if (repairing.contains(id) || !stripe.since || is_left_to_another(id, stripe) ||
         !may_try(id, stripe))
       continue;
     const auto order = coordinators(id, stripe.list.version, able_to_rebuild(stripe));

@@ -12,6 +12,7 @@ namespace spatter {
 /// A stripe with shards here and a list of its holders.
 struct MendedStripe {
   PersonId person;
+  ServerId owner;
   unsigned k = 1, n = 3;
   std::uint64_t shard_size = 0;
   HolderList list;

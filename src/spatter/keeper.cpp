@@ -38,9 +38,11 @@ const NetworkView& Keeper::State::view() {
   if (now < view_until) return view_;
   NetworkView fresh;
   fresh.own = context.identity.server;
+  grace_ends = TimePoint::max();
   for (const auto& member : context.members.others()) {
     if (!member.may_hold) continue;
     if (!member.up && now - member.since > options.grace) continue;
+    if (!member.up) grace_ends = std::min(grace_ends, member.since + options.grace);
     const bool present = member.up && member.capacity_bytes > 0;
     fresh.holders.push_back(candidate_of(member, present && !writer.is_avoided(member.id)));
     if (present) ++fresh.width;
@@ -101,8 +103,10 @@ Task<void> Keeper::State::remove_garbage() {
 /// Starts what is due, within the bounds; each task pokes when it ends. Returns when to look again
 /// if nothing happens.
 Task<TimePoint> Keeper::State::sweep() {
-  auto next = context.runtime.now() + look_again;
   view();
+  // When somebody's grace runs out nothing else happens.
+  auto next = std::min(context.runtime.now() + look_again,
+                       grace_ends == TimePoint::max() ? grace_ends : grace_ends + milliseconds(1));
   start_ships(next);
   start_tail(next);
   if (context.runtime.now() >= scan_at) scan_wanted = true;

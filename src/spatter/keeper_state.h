@@ -113,6 +113,7 @@ struct Keeper::State {
 
   NetworkView view_;
   TimePoint view_until{};
+  TimePoint grace_ends = TimePoint::max();  ///< of whoever comes next to be counted as gone
   WallMs started_ms = 0;
 
   std::list<Waiter> waiters;

@@ -31,7 +31,7 @@ constexpr std::size_t pieces_in_flight = 2;
 /// Stripes that stream at a time. Others may be waiting for their receipts meanwhile.
 constexpr std::size_t streams_at_once = 2;
 /// Likewise of those that stand and get a few shards: less memory each, and as many round trips.
-constexpr std::size_t extensions_at_once = 4;
+constexpr std::size_t extensions_at_once = 6;
 constexpr unsigned rounds_max = 4;
 constexpr Duration avoid_after_failure = seconds(10);
 constexpr Duration avoid_when_full = seconds(60);
