@@ -258,11 +258,11 @@ Task<Result<void>> Mender::State::rebuild_and_place(std::shared_ptr<Job> job) {
     }
   }
   while (step->running > 0) co_await step->changed.wait();
-  job->columns.clear();
   note_takers(job->id, !job->receipts.empty());
   if (job->receipts.empty())
     co_return fail(Errc::unavailable, "stripe {}: nobody takes its rebuilt shards: {}", job->id,
                    job->refusals.front().message);
+  job->columns.clear();
   co_return Result<void>{};
 }
 

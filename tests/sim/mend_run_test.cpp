@@ -89,23 +89,23 @@ TEST(MendRun, StripesLieWhereTheProductPlacesThem) {
   }
 }
 
-TEST(MendRun, AStripeIsRebuiltInOneGoWhenACopysWorthIsGone) {
+TEST(MendRun, AStripeIsRebuiltInOneGoWhenEnoughIsGone) {
   auto scenario = calm();
   scenario.stripes = 1;
   scenario.fill = 0.01;
   Simulation simulation(scenario);
   simulation.run_until(day);
-  holders_leave(simulation, 0, 0, 15);
+  holders_leave(simulation, 0, 0, 6);
   simulation.run_until(10 * day);
-  EXPECT_EQ(simulation.stripes()[0].standing, 33);
+  EXPECT_EQ(simulation.stripes()[0].standing, 42);
   EXPECT_EQ(simulation.figures().rebuilds, 0u);
-  holders_leave(simulation, 0, 15, 1);
+  holders_leave(simulation, 0, 6, 1);
   simulation.run_until(11 * day - 1);  // within the grace
-  EXPECT_EQ(simulation.stripes()[0].standing, 33);
+  EXPECT_EQ(simulation.stripes()[0].standing, 42);
   simulation.run_until(13 * day);
   EXPECT_EQ(simulation.stripes()[0].standing, 48);
   EXPECT_EQ(simulation.figures().rebuilds, 1u);
-  EXPECT_EQ(simulation.figures().repair_bytes, (16 + 16) * stripe_bytes / 16);
+  EXPECT_EQ(simulation.figures().repair_bytes, (16 + 7) * stripe_bytes / 16);
 }
 
 TEST(MendRun, ACopyIsMadeAnewAtTheFirstLossByOneTransfer) {
