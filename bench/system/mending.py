@@ -159,7 +159,8 @@ class Measurement:
         # Seven others keep three times what is put.
         size = self.options.size * 7 // 3
         # An epoch's audits are not to fall into what is measured: they are to cost little of an hour, not of two seconds.
-        with Network(8, 6 * size + (1 << 30), self.folder, epoch_seconds=20, grace_epochs=1) as network:
+        epoch = 20
+        with Network(8, 6 * size + (1 << 30), self.folder, epoch_seconds=epoch, grace_epochs=1) as network:
             owner, victim = network.servers[0], network.servers[3]
             path = self.file("heal", size)
             network.put(owner, path, "/heal")
@@ -168,7 +169,7 @@ class Measurement:
             victim.kill()
             before = {one: cpu_seconds(one.process.pid) for one in network.servers if one.process}
             # Its shards count as lost when the grace has passed; what was at risk before has only waited.
-            begin = time.monotonic() + 20
+            begin = time.monotonic() + epoch
             # Seldom: the asking is not to be what is measured. The owner's log has the time itself.
             wait("all is full again", lambda: self.is_healed(owner, network, victim), 3600, every=1)
             healed = time.monotonic() - (time.time() - last_said(owner, "nothing is left to mend"))
@@ -228,7 +229,7 @@ class Measurement:
             self.keep("foreground_ratio", statistics.median(quiet) / statistics.median(busy))
             self.keep("foreground_mended_mb_s", rate / 1e6)
 
-    def mending_speed(self, die, dial=None):
+    def mending_speed(self, die):
         """MB/s moved by all while something is due, and whether the network does nothing else."""
         size = self.options.size
         with Network(12, 10 * size + (1 << 30), self.folder, persons=6, absent_epochs=GRACE_EPOCHS) as network:

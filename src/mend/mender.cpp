@@ -87,6 +87,9 @@ void Mender::State::note(const KeptFacts& facts) {
   auto& stripe = stripes[id];
   const bool newer = stripe.list.version != facts.facts->newest.version;
   const bool replaced = newer && stripe.list.version != 0;
+  if (replaced)
+    for (const auto& holder : stripe.list.holders)
+      if (!facts.facts->newest.find(holder.server) && is_gone(holder.server)) relieved.insert(holder.server);
   stripe.person = facts.kept.person;
   stripe.owner = facts.descriptor.server;
   stripe.k = facts.descriptor.k;
@@ -314,6 +317,7 @@ void Mender::State::count_machines() {
 
 Task<void> Mender::State::look() {
   count_machines();
+  std::erase_if(relieved, [&](const ServerId& server) { return !is_gone(server); });
   // What was found damaged here since: by reads, audits or a check of the drive.
   if (const auto lost = parts.shards.usage().lost; lost != lost_here) {
     lost_here = lost;
@@ -537,6 +541,12 @@ std::set<ServerId> Mender::counterparts() const {
   for (const auto& [id, stripe] : state_->stripes)
     for (const auto& holder : stripe.list.holders) result.insert(holder.server);
   result.erase(state_->parts.identity.server);
+  return result;
+}
+
+std::set<ServerId> Mender::former_counterparts() const {
+  auto result = state_->relieved;
+  for (const auto& server : counterparts()) result.erase(server);
   return result;
 }
 

@@ -159,6 +159,7 @@ struct Mender::State {
   std::map<ServerId, WallMs> seen;
   WallMs seen_saved_ms = 0;
   std::set<StripeId> released;                  ///< to be looked at: shards of theirs have gone
+  std::set<ServerId> relieved;                  ///< holders that newer lists have left out because they were gone
   std::set<ServerId> gone_before;               ///< as of the last look
   std::map<ServerId, TimePoint> unknown_since;  ///< holders that are no members
   std::set<StripeId> repairing;

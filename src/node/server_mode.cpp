@@ -71,6 +71,10 @@ Task<ModeFacts> Server::State::mode_facts() {
   for (const auto& member : members->others()) facts.helpers += member.up && member.may_hold;
   facts.helpers = std::min(facts.helpers, holders_max);
   std::set<ServerId> partners = mender->counterparts();
+  // That others have taken its place already makes nobody's going undone.
+  const Duration of_late = std::chrono::seconds(genesis.epoch_seconds) * (genesis.mend.grace_epochs + departure_epochs);
+  for (const ServerId& server : mender->former_counterparts())
+    if (mender->away(server).value_or(Duration::max()) <= of_late) partners.insert(server);
   co_await add_own_stripes(facts, partners);
   add_partners(facts, partners);
   co_return facts;

@@ -1,4 +1,5 @@
 #include "base/bytes.h"
+#include "base/rope.h"
 
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
@@ -45,6 +46,23 @@ TEST(BufferPool, ASliceKeepsTheMemoryAlive) {
   whole = {};
   EXPECT_EQ(as_text(part), "att");
   EXPECT_TRUE(part.slice(3, 0).empty());
+}
+
+TEST(RopeReader, GoesThroughThePiecesAsTheyLie) {
+  Rope rope;
+  for (const auto* text : {"spat", "te", "red"}) rope.append(Buffer::copy_of(as_bytes(text)));
+  RopeReader reader(rope);
+  EXPECT_EQ(as_text(reader.piece()), "spat");
+  reader.skip(3);
+  EXPECT_EQ(as_text(reader.piece()), "t");
+  reader.skip(1);
+  EXPECT_EQ(as_text(reader.piece()), "te");
+  reader.skip(0);
+  reader.skip(2);
+  EXPECT_EQ(as_text(reader.piece()), "red");
+  reader.skip(3);
+  EXPECT_TRUE(reader.piece().empty());
+  EXPECT_TRUE(RopeReader(Rope()).piece().empty());
 }
 
 TEST(BufferPool, TrimmingLeavesBuffersInUseAlone) {

@@ -58,7 +58,7 @@ TEST(Layout, PiecesAreDealtRowByRow) {
   EXPECT_TRUE(layout.pieces(layout.length(), 0).empty());
 }
 
-TEST(Layout, ScatterFillsUpWithZerosAndGatherGivesThePackBack) {
+TEST(Layout, PlainColumnsFillUpWithZerosAndGatherGivesThePackBack) {
   EXPECT_TRUE(rc::check("cut into plain columns, then gather any range", [] {
     const auto k = *rc::gen::inRange(1u, 20u);
     const auto rows = *rc::gen::inRange<std::uint64_t>(0, 3);

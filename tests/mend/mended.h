@@ -21,8 +21,8 @@ struct Mended : Cluster {
     for (auto& [server, mender] : menders) wait(mender->stop());
   }
 
-  Server& join() {
-    auto& server = add();
+  Server& join(std::optional<PersonSecret> person = {}) {
+    auto& server = add(std::move(person));
     static_cast<void>(server.runtime().disk().make_directories("network"));
     start_mender(server);
     return server;

@@ -63,7 +63,7 @@ TEST(Mender, TwoShardsMovedForEachThatWasLost) {
   RecordProperty("bytes_moved_per_byte_rebuilt", fmt::format("{:.2f}", moved / rebuilt));
 }
 
-TEST(Mender, AFewLostShardsAreLeftAlone) {
+TEST(Mender, AFewLostShardsAreLeftAloneUntilThereAreMore) {
   Mended m(10, quick());
   m.owner->packs.add_sealed(3 << 20);
   m.settle_written();
@@ -74,17 +74,7 @@ TEST(Mender, AFewLostShardsAreLeftAlone) {
   EXPECT_EQ(m.standing(id).size(), 27u);
   EXPECT_EQ(m.sum(&MendReport::tidy), 9u);
   EXPECT_EQ(m.sum(&MendReport::rebuilt_shards), 0u);
-}
-
-TEST(Mender, WhatIsUntidyIsRebuiltWhenThereIsNothingElse) {
-  Mended m(10, quick());
-  m.owner->packs.add_sealed(3 << 20);
-  m.settle_written();
-  const auto id = m.only_stripe();
-  m.kill_owner();
-  m.kill_one(*m.servers[1]);
   m.kill_one(*m.servers[2]);  // 24 of 30 stand: more than 2k, fewer than 2.6k
-  ASSERT_TRUE(m.run_until([&] { return m.sum(&MendReport::tidy) == 8u; }, 60min));
   ASSERT_TRUE(m.until_standing(id, 30, 60min));
   ASSERT_TRUE(m.run_until([&] { return m.sum(&MendReport::none) == 8u; }, 5min));
   EXPECT_EQ(m.sum(&MendReport::rebuilt_shards), 6u);
@@ -345,6 +335,99 @@ TEST(Mender, WhoDoesNotHoldAStripeClaimsNothing) {
                                                                     .payload = {}}));
   ASSERT_FALSE(reply);
   EXPECT_EQ(reply.error().code, Errc::denied);
+}
+
+TEST(Mender, WhatIsUntidyIsLeftToAnOwnerWhoIsUp) {
+  Mended m(10, quick());
+  m.owner->packs.add_sealed(3 << 20);
+  m.settle_written();
+  const auto id = m.only_stripe();
+  m.leave_owner();  // the server stays up, and mends nothing
+  for (unsigned i : {1u, 2u}) m.kill_one(*m.servers[i]);
+  m.world.run_for(2h);
+  EXPECT_EQ(m.standing(id).size(), 24u);
+  m.kill_one(*m.servers[0]);
+  ASSERT_TRUE(m.until_standing(id, 30, 60min));
+}
+
+/// What several holders would say to a claim.
+struct Claiming : Mended {
+  explicit Claiming(MendOptions options) : Mended(8, options) {
+    owner->packs.add_sealed(3 << 20);
+    settle_written();
+    id = only_stripe();
+    const auto kept = wait(servers[1]->store->kept_stripe(id)).value();
+    EXPECT_TRUE(request.mutable_chain()->ParseFromArray(kept->holders.data(), static_cast<int>(kept->holders.size())));
+    std::vector<ServerId> holders;
+    for (unsigned i = 2; i <= 8; ++i) holders.push_back(servers[i]->id());
+    const auto order = coordinators(id, kept->holders_version, holders);
+    const auto server = [&](const ServerId& of) {
+      return std::ranges::find(servers, of, [](const auto& one) { return one->id(); })->get();
+    };
+    first = server(order.front());
+    last = server(order.back());
+  }
+  bool claim(Server& coordinator, bool release = false) {
+    request.set_release(release);
+    const auto reply = wait(coordinator.rpc->call(
+        servers[1]->id(), {.method = method::mend_sign, .body = request.SerializeAsString(), .payload = {}}));
+    if (!reply) EXPECT_EQ(reply.error().code, Errc::busy) << reply.error().message;
+    return reply.has_value();
+  }
+
+  StripeId id;
+  wire::MendSignRequest request;
+  Server* first = nullptr;  ///< in the draw
+  Server* last = nullptr;
+};
+
+TEST(Mender, WhoComesFirstInTheDrawHasItOnlyWhenBothBegin) {
+  Claiming m(quick());
+  EXPECT_TRUE(m.claim(*m.last));
+  EXPECT_TRUE(m.claim(*m.first));
+  EXPECT_FALSE(m.claim(*m.last));
+
+  Claiming later(quick());
+  EXPECT_TRUE(later.claim(*later.last));
+  later.world.run_for(2min);
+  EXPECT_FALSE(later.claim(*later.first));
+}
+
+TEST(Mender, AClaimThatIsGivenBackIsFreeForOthers) {
+  Claiming m(quick());
+  EXPECT_TRUE(m.claim(*m.first));
+  EXPECT_FALSE(m.claim(*m.last));
+  EXPECT_TRUE(m.claim(*m.last, true));  // releases nothing: it is not his
+  EXPECT_FALSE(m.claim(*m.last));
+  EXPECT_TRUE(m.claim(*m.first, true));
+  EXPECT_TRUE(m.claim(*m.last));
+}
+
+TEST(Mender, TheOwnersOtherServersHaveNoTurnBesideOthers) {
+  Mended m(7, quick());
+  auto& second = m.join(m.servers[0]->person);
+  for (int i = 0; i < 6; ++i) m.owner->packs.add_sealed(3 << 20);
+  m.settle_written();
+  m.kill_owner();
+  for (unsigned i : {1u, 2u, 3u}) m.kill_one(*m.servers[i]);
+  ASSERT_TRUE(m.run_until([&] { return m.sum(&MendReport::rebuilt_stripes) == 6; }, 60min));
+  EXPECT_EQ(m.menders.at(&second)->report().moved_bytes, 0u);
+  EXPECT_TRUE(m.run_until([&] { return m.sum(&MendReport::due) + m.sum(&MendReport::urgent) == 0; }, 5min));
+}
+
+TEST(Mender, WhoWasReplacedIsRememberedUntilHeIsBack) {
+  Mended m(10, quick());
+  m.owner->packs.add_sealed(3 << 20);
+  m.settle_written();
+  const auto id = m.only_stripe();
+  m.kill_owner();
+  for (unsigned i : {1u, 2u, 3u, 4u}) m.kill_one(*m.servers[i]);
+  ASSERT_TRUE(m.until_standing(id, 30, 60min));
+  auto& mender = *m.menders.at(m.servers[5].get());
+  ASSERT_TRUE(m.run_until([&] { return mender.report().none == 1; }, 5min));
+  EXPECT_FALSE(mender.counterparts().contains(m.servers[1]->id()));
+  EXPECT_TRUE(mender.former_counterparts().contains(m.servers[1]->id()));
+  EXPECT_FALSE(mender.former_counterparts().contains(m.servers[6]->id()));
 }
 
 TEST(Mender, WhatTheOwnerReleasedIsForgotten) {

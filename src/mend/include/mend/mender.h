@@ -106,6 +106,9 @@ class Mender {
   std::vector<SharedShard> shared_with(const ServerId& holder) const;
   /// Every other server that shares a stripe with this one.
   std::set<ServerId> counterparts() const;
+  /// Who kept stripes with this server until others took the place of one that was gone, and has not come back
+  /// since this server was started.
+  std::set<ServerId> former_counterparts() const;
   bool holds(const StripeId& stripe, unsigned index, const ServerId& holder) const;  ///< by its list
   std::optional<std::uint64_t> shard_size_of(const StripeId& stripe) const;
 

@@ -29,7 +29,7 @@ struct KeeperOptions {
   Duration check_every = std::chrono::hours(6);  ///< ask every holder whether it still has all
   Duration fold_after = std::chrono::seconds(5); ///< an idle tail's small slices are folded
   unsigned writes_at_once = 4;  ///< packs being shipped; half of them may wait for receipts only
-  unsigned moves_at_once = 9;
+  unsigned moves_at_once = 9;   ///< stripes being mended; of some the holders' receipts are on their way only
 };
 
 class Keeper {
