@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "directory/command.h"
+#include "jobs/command.h"
 #include "mend/command.h"
 #include "run.h"
 
@@ -80,6 +81,7 @@ int main(int argc, char** argv) {
   run->add_flag("--twice", twice, "Run every seed twice and compare the records");
   const CLI::App* directory = spatter::sim::directory::add_directory_command(app);
   const CLI::App* mend = spatter::sim::mend::add_mend_command(app);
+  const CLI::App* jobs = spatter::sim::jobs::add_jobs_command(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -87,6 +89,7 @@ int main(int argc, char** argv) {
   }
   if (*directory) return spatter::sim::directory::run_directory_command();
   if (*mend) return spatter::sim::mend::run_mend_command();
+  if (*jobs) return spatter::sim::jobs::run_jobs_command();
 
   const auto parsed_workload = spatter::sim::parse_workload(workload);
   const auto parsed_faults = spatter::sim::parse_faults(faults);
