@@ -40,6 +40,12 @@ std::string_view method_name(std::uint16_t number) {
     case method::mend_report: return "mend.report";
     case method::mode_push: return "mode.push";
     case method::mode_reports: return "mode.reports";
+    case method::work_offer: return "work.offer";
+    case method::work_fetch: return "work.fetch";
+    case method::work_commit: return "work.commit";
+    case method::work_reveal: return "work.reveal";
+    case method::work_output: return "work.output";
+    case method::work_release: return "work.release";
     case method::relay_open: return "relay.open";
     case method::relay_ask: return "relay.ask";
     case method::reach_probe: return "reach.probe";

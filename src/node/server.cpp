@@ -379,7 +379,8 @@ Task<Result<void>> Server::start() {
     // The key may have become another while this server was off, or when it was interrupted.
     if (key_state().number > 1 && state.members->own_key_counts()) CO_TRY_VOID(co_await state.key_is_new());
     CO_TRY_VOID(co_await state.start_mending());
-    co_return co_await state.start_mode(on_mode_change);
+    CO_TRY_VOID(co_await state.start_mode(on_mode_change));
+    co_return co_await state.start_cycles();
   };
   auto started = co_await run(state);
   if (!started) co_await stop();
@@ -399,6 +400,7 @@ Task<void> Server::stop() {
     co_await state.directory->stop();
   }
   co_await state.watching.stop();
+  co_await state.stop_cycles();
   co_await state.stop_mending();
   if (state.loss_notice) co_await state.loss_notice->stop();
   if (state.expiry) co_await state.expiry->stop();
@@ -418,6 +420,9 @@ Task<void> Server::stop() {
     co_await state.volume->stop();
   }
   if (state.reader) co_await state.reader->stop();
+  state.jobs.reset();
+  state.work.reset();
+  state.wire.reset();
   state.mode.reset();
   state.auditor.reset();
   state.owner_lists.reset();

@@ -63,6 +63,10 @@ struct Server::State {
   std::unique_ptr<OwnerLists> owner_lists;
   std::unique_ptr<Auditor> auditor;
   std::unique_ptr<ModeDesk> mode;
+  CyclesSettings cycles;
+  std::unique_ptr<WorkWire> wire;
+  std::unique_ptr<WorkDesk> work;
+  std::unique_ptr<JobDesk> jobs;
   std::uint64_t repair_bytes_per_s = 0;  ///< the dial, whether it counts now or not
   std::vector<RepairHours> repair_hours;
   std::uint64_t dial = 0;  ///< the rate that the mender has
@@ -107,6 +111,8 @@ struct Server::State {
   Task<void> stop_mending();
   Task<Result<void>> start_mode(std::function<void(bool, const std::string&)> announce);
   void mode_changed();
+  Task<Result<void>> start_cycles();
+  Task<void> stop_cycles();
   /// What this server sees of the stripes that it owns or helps to keep.
   Task<ModeFacts> mode_facts();
   Task<void> add_own_stripes(ModeFacts& facts, std::set<ServerId>& holders);

@@ -25,6 +25,15 @@ void Dispatcher::set_workers(std::vector<JobWorker> workers) {
   workers_ = std::move(workers);
 }
 
+void Dispatcher::restore_vote(std::uint32_t number, const JobWorker& worker, const Digest& result, std::uint64_t fuel) {
+  pieces_[number].copies.push_back({.worker = worker.server, .person = worker.person, .own = worker.own,
+                                    .state = Copy::State::voted, .judged = true, .result = result, .fuel = fuel});
+  given_[worker.server].insert(number);
+  ++copies_computed_;
+  fuel_computed_ += fuel;
+  settle(number);
+}
+
 Dispatcher::Copy* Dispatcher::find(std::uint32_t piece, const ServerId& worker) {
   for (auto& copy : pieces_[piece].copies)
     if (copy.worker == worker && copy.state != Copy::State::failed) return &copy;
@@ -102,8 +111,8 @@ void Dispatcher::update_wanting(std::uint32_t number) {
   else wanting_.erase(number);
 }
 
-std::vector<Assignment> Dispatcher::assign() {
-  std::vector<Assignment> result;
+std::vector<CopyAssignment> Dispatcher::assign() {
+  std::vector<CopyAssignment> result;
   stuck_ = 0;
   std::size_t room = 0;
   for (const auto& [server, slots] : slots_)
@@ -182,8 +191,8 @@ bool Dispatcher::may_reveal(std::uint32_t number) const {
   return copies_wanted(number, piece) == 0 || tally(piece).best != nullptr;
 }
 
-std::vector<Assignment> Dispatcher::reveals() {
-  std::vector<Assignment> result;
+std::vector<CopyAssignment> Dispatcher::reveals() {
+  std::vector<CopyAssignment> result;
   for (auto it = committed_.begin(); it != committed_.end();) {
     auto& piece = pieces_[*it];
     const bool may = may_reveal(*it);

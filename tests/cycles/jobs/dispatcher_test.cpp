@@ -92,7 +92,7 @@ TEST(Dispatcher, NobodyShowsAResultBeforeTheOtherHasCommitted) {
   table.dispatcher.committed(0, server(1));
   EXPECT_THAT(table.dispatcher.reveals(), IsEmpty());
   table.dispatcher.committed(0, server(2));
-  EXPECT_THAT(table.dispatcher.reveals(), ElementsAre(Assignment{0, server(1)}, Assignment{0, server(2)}));
+  EXPECT_THAT(table.dispatcher.reveals(), ElementsAre(CopyAssignment{0, server(1)}, CopyAssignment{0, server(2)}));
   EXPECT_THAT(table.dispatcher.reveals(), IsEmpty());
 }
 
@@ -103,7 +103,7 @@ TEST(Dispatcher, WhoIsTrustedMeanwhileShowsHisResultAlone) {
   table.dispatcher.failed(0, server(2), CopyFailure::lost);
   EXPECT_THAT(table.dispatcher.reveals(), IsEmpty());
   table.trust_in(1);
-  EXPECT_THAT(table.dispatcher.reveals(), ElementsAre(Assignment{0, server(1)}));
+  EXPECT_THAT(table.dispatcher.reveals(), ElementsAre(CopyAssignment{0, server(1)}));
 }
 
 TEST(Dispatcher, AThirdDecidesAndTheWrongOneIsCaught) {
@@ -140,7 +140,7 @@ TEST(Dispatcher, TheTrustedComputeAloneUnlessChecked) {
   table.trust_in(1);
   table.checked = {1};
   const auto given = table.dispatcher.assign();
-  EXPECT_THAT(given, ElementsAre(Assignment{0, server(1)}, Assignment{1, server(1)}, Assignment{1, server(2)}));
+  EXPECT_THAT(given, ElementsAre(CopyAssignment{0, server(1)}, CopyAssignment{1, server(1)}, CopyAssignment{1, server(2)}));
   table.computes(0, 1, 7);
   EXPECT_EQ(table.dispatcher.standing(0), PieceStanding::held);
   table.computes(1, 1, 7);
@@ -254,7 +254,7 @@ TEST(Dispatcher, SlotsBoundWhatOneHas) {
   EXPECT_EQ(table.dispatcher.assign().size(), 2u);
   EXPECT_THAT(table.dispatcher.assign(), IsEmpty());
   table.computes(0, 1, 7);
-  EXPECT_THAT(table.dispatcher.assign(), ElementsAre(Assignment{2, server(1)}));
+  EXPECT_THAT(table.dispatcher.assign(), ElementsAre(CopyAssignment{2, server(1)}));
 }
 
 TEST(Dispatcher, APieceNobodyCanComputeIsGivenUp) {

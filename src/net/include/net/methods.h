@@ -58,6 +58,14 @@ inline constexpr std::uint16_t mend_report = 506;    ///< what auditors found
 inline constexpr std::uint16_t mode_push = 507;      ///< reports, passed on
 inline constexpr std::uint16_t mode_reports = 508;   ///< those of the last epochs
 
+// Work done for others (wire/proto/jobs.proto).
+inline constexpr std::uint16_t work_offer = 600;     ///< asked of a worker: would it compute this?
+inline constexpr std::uint16_t work_fetch = 601;     ///< asked of the asker: a module or an input
+inline constexpr std::uint16_t work_commit = 602;    ///< told the asker: it is computed
+inline constexpr std::uint16_t work_reveal = 603;    ///< asked of a worker: the result
+inline constexpr std::uint16_t work_output = 604;    ///< asked of a worker: its output
+inline constexpr std::uint16_t work_release = 605;   ///< told a worker: nothing more is needed
+
 // Reaching servers that cannot be dialled (net/relay.h).
 inline constexpr std::uint16_t relay_open = 700;   ///< asked of a relay: a link to another server
 inline constexpr std::uint16_t relay_ask = 701;    ///< by a relay: somebody wants a link to you

@@ -12,6 +12,8 @@
 
 #include "base/runtime.h"
 #include "base/transport.h"
+#include "cycles/job_desk.h"
+#include "cycles/work_desk.h"
 #include "directory/gossip.h"
 #include "directory/lan_finder.h"
 #include "directory/rendezvous.h"
@@ -19,7 +21,9 @@
 #include "net/port_mapping.h"
 #include "net/relay.h"
 #include "net/rpc.h"
+#include "node/cycles_settings.h"
 #include "node/directory_desk.h"
+#include "node/work_runner.h"
 #include "mend/auditor.h"
 #include "mend/mode_desk.h"
 #include "mend/owner_lists.h"
@@ -51,6 +55,10 @@ struct ServerOptions {
   RendezvousOptions rendezvous;
   /// Minutes since midnight by the machine's local time; unset: UTC.
   std::function<unsigned(WallMs)> minute_of_day;
+  /// Computes for others, within what is promised; none: this server does not. Outlives the server.
+  std::shared_ptr<WorkRunner> runner;
+  WorkOptions work;
+  JobOptions jobs;
   /// Opens the halves only: no connections, no background work. For fsck and the like.
   bool offline = false;
   /// Not even those: what is known of the network alone, for key_state and take_key. With `offline`.
@@ -167,6 +175,11 @@ class Server {
   Mender& mender();     ///< as owner_lists and auditor: not of a server that is `offline`
   OwnerLists& owner_lists();
   Auditor& auditor();
+  JobDesk& jobs();      ///< likewise
+  WorkDesk* work();     ///< none: this server cannot compute for others
+  const CyclesSettings& cycles() const;
+  /// Durable when it completes, and in force. What was taken goes on, unless nothing is promised any more.
+  Task<Result<void>> set_cycles(CyclesSettings settings);
   Rpc& rpc();
   TrustExchange& trust();     ///< as trust_desk: not of a server that is `offline`
   TrustDesk& trust_desk();

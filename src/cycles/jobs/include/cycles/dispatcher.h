@@ -37,10 +37,10 @@ struct DispatchOptions {
   unsigned failures_max = 12;  ///< copies of one piece that end without one, likewise
 };
 
-struct Assignment {
+struct CopyAssignment {
   std::uint32_t piece = 0;
   ServerId worker;
-  bool operator==(const Assignment&) const = default;
+  bool operator==(const CopyAssignment&) const = default;
 };
 
 enum class PieceStanding : std::uint8_t {
@@ -71,14 +71,18 @@ class Dispatcher {
   /// Who may be given work now; takes the place of what was said before. Copies at others go on.
   void set_workers(std::vector<JobWorker> workers);
 
+  /// What was heard before a restart: who was caught, then the votes. Told to nobody again.
+  void restore_caught(const ServerId& worker) { caught_.insert(worker); }
+  void restore_vote(std::uint32_t piece, const JobWorker& worker, const Digest& result, std::uint64_t fuel);
+
   /// What is to be offered now. Each is under way from here on, until it is revealed or failed.
-  std::vector<Assignment> assign();
+  std::vector<CopyAssignment> assign();
 
   /// The worker has committed to a result.
   void committed(std::uint32_t piece, const ServerId& worker);
   /// Who may show the result that he has committed to: once nobody is still at the piece whose vote is needed.
   /// Each is said once; to be asked after whatever happens.
-  std::vector<Assignment> reveals();
+  std::vector<CopyAssignment> reveals();
   void revealed(std::uint32_t piece, const ServerId& worker, const Digest& result, std::uint64_t fuel);
   void failed(std::uint32_t piece, const ServerId& worker, CopyFailure why);
   /// The worker takes too long: another is asked as well. His vote counts if it still comes.

@@ -62,7 +62,6 @@ class SpeedBook {
   struct Entry {
     double fuel = 0;     ///< decayed
     double seconds = 0;  ///< decayed
-    double squares = 0;  ///< decayed sum of squared relative deviations
     double weight = 0;   ///< decayed number of results
     std::uint64_t results = 0;
   };
