@@ -1,0 +1,255 @@
+// spatter jobs: work that the servers of the network do for one another.
+#include <fcntl.h>
+
+#include <algorithm>
+#include <iostream>
+
+#include "cli/context.h"
+#include "cli/paths.h"
+#include "node/config.h"
+
+namespace spatter::doors {
+namespace {
+
+std::uint64_t number(const Json& one, const char* key) { return one.value(key, std::uint64_t{0}); }
+
+std::string raw(const Json& one, const char* key) { return binary_at(one, key).value_or(""); }
+
+std::string left_text(const Json& report) {
+  const Json& left = report["left"];
+  if (left.is_null()) return "the time it takes is not known before the first results";
+  return fmt::format("about {} left, {} at the latest in nine of ten cases", duration_text(left.value("p50_s", 0.0)),
+                     duration_text(left.value("p90_s", 0.0)));
+}
+
+std::string one_line(const Json& report) {
+  const auto done = number(report, "agreed") + number(report, "held");
+  auto line = fmt::format("{} of {} pieces", done, number(report, "pieces"));
+  if (number(report, "under_way") > 0) line += fmt::format(", {} under way", number(report, "under_way"));
+  return line + "; " + left_text(report);
+}
+
+/// JSON for others: paths as text, hexadecimal beside it when they are not.
+Json to_print(Json report) {
+  report.erase("ok");
+  report.erase("event");
+  const auto name = [](Json& object, const char* key) {
+    const auto bytes = raw(object, key);
+    object.erase(key);
+    put_name(object, key, bytes);
+  };
+  if (report.contains("output")) name(report, "output");
+  if (report.contains("of_pieces"))
+    for (auto& piece : report["of_pieces"]) {
+      name(piece, "name");
+      piece["log"] = printable_text(raw(piece, "log"));
+    }
+  return report;
+}
+
+struct RunOptions {
+  std::string module, output, split;
+  std::vector<std::string> inputs, args;
+  std::optional<std::uint64_t> fuel, memory, output_max;
+  bool detach = false;
+};
+
+Result<void> finish(const Context& context, const Json& report) {
+  const auto state = report.value("state", "");
+  if (context.json) context.print(to_print(report));
+  if (state == "done") {
+    if (!context.json)
+      fmt::print("done: {} pieces in {}, in {}\n", number(report, "pieces"),
+                 duration_text(static_cast<double>(number(report, "ended_ms") - number(report, "created_ms")) / 1000),
+                 printable(raw(report, "output")));
+    return {};
+  }
+  return fail(state == "cancelled" ? Errc::cancelled : Errc::invalid, "{}", report.value("trouble", state));
+}
+
+Result<void> watch(const Context& context, ControlClient& client, const std::string& job) {
+  std::string last;
+  const bool terminal = ::isatty(STDERR_FILENO) == 1;
+  auto answer = client.request({{"op", "job_watch"}, {"job", job}}, {}, [&](ControlClient::Frame frame) -> Result<void> {
+    auto line = one_line(frame.message);
+    if (const auto trouble = frame.message.value("trouble", ""); !trouble.empty()) line += "; " + printable_text(trouble);
+    if (!terminal || line == last) return {};
+    fmt::print(stderr, "\r\033[K{}", line);
+    std::fflush(stderr);
+    last = line;
+    return {};
+  });
+  if (terminal && !last.empty()) fmt::print(stderr, "\r\033[K");
+  if (!answer) return fail(answer.error());
+  return finish(context, *answer);
+}
+
+Result<void> run(const Context& context, const RunOptions& options) {
+  const Descriptor module(::open(options.module.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!module) return fail(from_errno(errno, fmt::format("open {}", options.module)));
+  Json request = {{"op", "job_run"}, {"name", base_name(options.module)}, {"split", options.split},
+                  {"inputs", Json::array()}, {"args", Json::array()}};
+  TRY(const auto output, volume_path(options.output));
+  request["output"] = to_binary(output);
+  for (const auto& input : options.inputs) {
+    TRY(const auto path, volume_path(input));
+    request["inputs"].push_back(to_binary(path));
+  }
+  for (const auto& argument : options.args) request["args"].push_back(to_binary(argument));
+  if (options.fuel) request["fuel"] = *options.fuel;
+  if (options.memory) request["memory"] = *options.memory;
+  if (options.output_max) request["output_max"] = *options.output_max;
+  TRY(auto client, context.connect());
+  TRY(const auto begun, client.request(request, {module.get()}));
+  const auto job = begun.value("job", "");
+  if (!context.json) {
+    fmt::print("job {}: {} pieces\n", job.substr(0, 12), number(begun, "pieces"));
+    std::fflush(stdout);
+    fmt::print(stderr, "The servers that compute it see its program, arguments and input as they are; nobody else does.\n");
+  }
+  if (options.detach) {
+    if (context.json) context.print({{"job", job}, {"pieces", number(begun, "pieces")}, {"state", "running"}});
+    return {};
+  }
+  return watch(context, client, job);
+}
+
+Result<void> list(const Context& context) {
+  TRY(auto client, context.connect());
+  TRY(auto answer, client.request({{"op", "jobs"}}));
+  if (context.json) {
+    Json jobs = Json::array();
+    for (auto& one : answer["jobs"]) jobs.push_back(to_print(std::move(one)));
+    context.print({{"jobs", std::move(jobs)}});
+    return {};
+  }
+  stop_when_output_closes();
+  if (answer["jobs"].empty()) fmt::print("There are no jobs.\n");
+  for (const Json& one : answer["jobs"]) {
+    const auto state = one.value("state", "");
+    fmt::print("{}  {:<9}  {}  to {}  {}\n", one.value("job", "").substr(0, 12), state, printable_text(one.value("name", "")),
+               printable(raw(one, "output")), state == "running" ? one_line(one) : fmt::format("{} pieces", number(one, "pieces")));
+    if (const auto trouble = one.value("trouble", ""); !trouble.empty()) fmt::print("              {}\n", printable_text(trouble));
+  }
+  return {};
+}
+
+Result<void> show(const Context& context, const std::string& job) {
+  TRY(auto client, context.connect());
+  TRY(auto report, client.request({{"op", "jobs"}, {"job", job}}));
+  if (context.json) {
+    context.print(to_print(std::move(report)));
+    return {};
+  }
+  stop_when_output_closes();
+  fmt::print("job      {}\nprogram  {}\noutput   {}\nstate    {}\n", report.value("job", ""),
+             printable_text(report.value("name", "")), printable(raw(report, "output")), report.value("state", ""));
+  if (const auto trouble = report.value("trouble", ""); !trouble.empty()) fmt::print("trouble  {}\n", printable_text(trouble));
+  if (report.value("state", "") == "running") fmt::print("progress {}\n", one_line(report));
+  if (const Json& quoted = report["quoted"]; !quoted.is_null())
+    fmt::print("foretold {} (nine of ten: {}), from the first results on\n", duration_text(quoted.value("p50_s", 0.0)),
+               duration_text(quoted.value("p90_s", 0.0)));
+  if (number(report, "copies") > 0)
+    fmt::print("results  {} for {} pieces\n", number(report, "copies"), number(report, "pieces"));
+  for (const Json& worker : report["workers"])
+    fmt::print("  server {}{}  {} results, {} under way{}{}\n", worker.value("server", "").substr(0, 12),
+               worker.value("caught", false)    ? " (computed wrongly)"
+               : worker.value("own", false)     ? " (own)"
+               : worker.value("trusted", false) ? " (trusted)"
+                                                : "",
+               number(worker, "results"), number(worker, "under_way"),
+               worker["fuel_per_s"].is_null() ? "" : fmt::format(", {:.3g} fuel/s", worker["fuel_per_s"].get<double>()),
+               worker.value("trouble", "").empty() ? "" : ": " + printable_text(worker.value("trouble", "")));
+  for (const Json& piece : report["of_pieces"]) {
+    std::string what = piece.value("state", "");
+    if (piece.contains("result")) {
+      const Json& result = piece["result"];
+      what += fmt::format("{}{}, {} out, {} fuel", what.empty() ? "" : ", ",
+                          result.value("end", "") == "exited" ? fmt::format("exit code {}", result.value("exit_code", 0))
+                                                              : result.value("end", ""),
+                          bytes_text(number(result, "output_bytes")), number(result, "fuel"));
+    }
+    fmt::print("  piece {} {}: {}\n", number(piece, "piece"), printable(raw(piece, "name")), what);
+  }
+  return {};
+}
+
+Result<void> cancel(const Context& context, const std::string& job) {
+  TRY(auto client, context.connect());
+  TRY(const auto answer, client.request({{"op", "job_cancel"}, {"job", job}}));
+  if (context.json) context.print({{"job", answer.value("job", "")}, {"state", "cancelled"}});
+  else fmt::print("cancelled {}\n", answer.value("job", "").substr(0, 12));
+  return {};
+}
+
+Result<void> logs(const Context& context, const std::string& job, std::optional<std::uint64_t> wanted) {
+  TRY(auto client, context.connect());
+  TRY(const auto report, client.request({{"op", "jobs"}, {"job", job}}));
+  stop_when_output_closes();
+  Json all = Json::array();
+  bool found = !wanted;
+  for (const Json& piece : report["of_pieces"]) {
+    if (wanted && number(piece, "piece") != *wanted) continue;
+    found = true;
+    const auto log = raw(piece, "log");
+    if (context.json) {
+      all.push_back({{"piece", number(piece, "piece")}, {"log", printable_text(log)}});
+      continue;
+    }
+    if (log.empty()) continue;
+    if (!wanted) fmt::print("-- piece {} {}\n", number(piece, "piece"), printable(raw(piece, "name")));
+    std::fwrite(log.data(), 1, log.size(), stdout);
+    if (!log.ends_with('\n')) fmt::print("\n");
+  }
+  if (!found) return fail(Errc::not_found, "job {} has no piece {}", report.value("job", "").substr(0, 12), *wanted);
+  if (context.json) context.print({{"job", report.value("job", "")}, {"logs", std::move(all)}});
+  return {};
+}
+
+}  // namespace
+
+void add_jobs(CLI::App& app, Context& context) {
+  auto* jobs = app.add_subcommand("jobs", "Work that the servers of the network do for one another");
+  jobs->require_subcommand(1);
+
+  auto options = std::make_shared<RunOptions>();
+  auto* run_command = add_command(*jobs, context, "run", "Have a WebAssembly program computed, a piece for each input",
+                                  [&context, options] { return run(context, *options); });
+  run_command->add_option("module", options->module, "The program, built for wasm32-wasi: a file of this machine. It reads "
+                          "its piece from standard input and writes to standard output")->required()->type_name("MODULE.wasm");
+  run_command->add_option("--input", options->inputs, "Files or folders of the volume; none: one piece without input")->type_name("PATH");
+  run_command->add_option("--split", options->split, "files: a piece each (the default); chunks:SIZE: a piece for so many bytes of each, as chunks:16M")->type_name("HOW");
+  run_command->add_option("--args", options->args, "Arguments for the program; the last of the options, as the rest of the line is taken")->type_name("ARG")->expected(0, -1)->allow_extra_args();
+  run_command->add_option("--output", options->output, "A folder of the volume, new or empty, for what comes out")->required()->type_name("DIR");
+  run_command->add_option("--fuel", options->fuel, "How much one piece may compute, in units of fuel; more ends it")->type_name("N");
+  const auto size = [](const std::string& text) { return parse_size(text); };
+  run_command->add_option_function<std::string>("--memory", [options](const std::string& text) { options->memory = *parse_size(text); },
+                                                "How much memory it may have, as 256M")->check(parsed_by(size, "SIZE"));
+  run_command->add_option_function<std::string>("--output-max", [options](const std::string& text) { options->output_max = *parse_size(text); },
+                                                "How much one piece may write, as 256M")->check(parsed_by(size, "SIZE"));
+  run_command->add_flag("--detach", options->detach, "Do not wait for it");
+  add_json_flag(run_command, context);
+
+  auto* list_command = add_command(*jobs, context, "ls", "All jobs of this server's person, newest first", [&context] { return list(context); });
+  add_json_flag(list_command, context);
+
+  auto which = std::make_shared<std::string>();
+  const auto of_one = [&](CLI::App* command) {
+    command->add_option("job", *which, "The first digits of its id")->required()->type_name("JOB")->check(id_digits());
+    add_json_flag(command, context);
+    return command;
+  };
+  of_one(add_command(*jobs, context, "show", "One job: its pieces, who computes them, when it will be done",
+                     [&context, which] { return show(context, *which); }));
+  of_one(add_command(*jobs, context, "wait", "Wait until a job has ended", [&context, which]() -> Result<void> {
+    TRY(auto client, context.connect());
+    return watch(context, client, *which);
+  }));
+  of_one(add_command(*jobs, context, "cancel", "Stop a job", [&context, which] { return cancel(context, *which); }));
+  auto piece = std::make_shared<std::optional<std::uint64_t>>();
+  auto* logs_command = of_one(add_command(*jobs, context, "logs", "What its pieces wrote to standard error",
+                                          [&context, which, piece] { return logs(context, *which, *piece); }));
+  logs_command->add_option("--piece", *piece, "Of this one only")->type_name("N");
+}
+
+}  // namespace spatter::doors
