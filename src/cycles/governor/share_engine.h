@@ -1,0 +1,77 @@
+// What ShareController's thread does, one step at a time, so that it can be run against a simulated machine.
+// One thread at a time.
+#pragma once
+
+#include <array>
+#include <deque>
+#include <map>
+#include <set>
+
+#include "cycles/processes.h"
+#include "cycles/share_keeper.h"
+
+namespace spatter::cycles {
+
+class ShareEngine {
+ public:
+  /// `processes` outlives it.
+  explicit ShareEngine(Processes& processes, ShareLawOptions options = {});
+  ~ShareEngine();
+
+  /// Does what is due, and says when to come back. Later does no harm but to exactness.
+  TimePoint step();
+
+  // As in ShareKeeper. After each of them step() may be due earlier than it said.
+  Result<void> add(WorkClass work, pid_t pid);
+  void remove(pid_t pid, std::optional<Duration> cpu_time);
+  Result<void> set_share(WorkClass work, SharePpm share);
+  void halt(WorkClass work);
+  void allow(WorkClass work);
+  ShareReport report(WorkClass work);
+
+ private:
+  struct Member {
+    pid_t root;
+    Duration read;         ///< its clock when last read
+    unsigned threads = 1;
+  };
+  struct Root {
+    Duration before;       ///< what it had used when it was added
+    Duration charged{0};   ///< for it and its descendants since
+  };
+  enum class Phase { idle, running, settling };
+  struct Minute {
+    Duration used, granted;
+  };
+  struct Class {
+    WorkClass work;
+    ShareLaw law;
+    Phase phase = Phase::idle;
+    bool halted = false;
+    TimePoint from{}, until{}, collected{};
+    double cores_expected = 0;
+    std::map<pid_t, Member> members;
+    std::map<pid_t, Root> roots;
+    std::deque<Minute> minutes;  ///< whole ones, at most 60
+    std::uint64_t births = 0;  ///< when its families were last looked at
+    TimePoint families_found{};
+    TimePoint minute_ends{};
+    Duration minute_used{0};     ///< law.used() when the last whole minute ended
+  };
+
+  Class& of(WorkClass work) { return classes_[work == WorkClass::pledged ? 0 : 1]; }
+  bool free_running(const Class& work) const;
+  double cores_possible(const Class& work) const;
+  void stop(Class& work, TimePoint now);
+  void settle(Class& work, TimePoint now);
+  TimePoint begin(Class& work, TimePoint now);
+  Duration collect(Class& work, TimePoint from, TimePoint to, bool ran);
+  void find_families(Class& work, TimePoint now, bool as_new);
+  void count_minutes(Class& work, TimePoint now);
+
+  Processes& processes_;
+  std::array<Class, 2> classes_;
+  TimePoint watched_{};
+};
+
+}  // namespace spatter::cycles
