@@ -57,12 +57,19 @@ std::vector<pid_t> numbered_entries(const std::string& folder) {
 class HeldProcess {
  public:
   HeldProcess(int fd, clockid_t clock) : fd_(fd), clock_(clock) {}
-  HeldProcess(HeldProcess&& other) noexcept : fd_(std::exchange(other.fd_, -1)), clock_(other.clock_) {}
+  HeldProcess(HeldProcess&& other) noexcept
+      : tasks(std::move(other.tasks)),
+        leads_group(other.leads_group),
+        fd_(std::exchange(other.fd_, -1)),
+        clock_(other.clock_) {}
   ~HeldProcess() {
     if (fd_ >= 0) ::close(fd_);
   }
   bool signal(int number) const { return ::syscall(SYS_pidfd_send_signal, fd_, number, nullptr, 0) == 0; }
   clockid_t clock() const { return clock_; }
+
+  std::vector<pid_t> tasks;  ///< its threads, when last looked at
+  bool leads_group = false;
 
  private:
   int fd_;
@@ -78,7 +85,7 @@ class SystemProcesses : public Processes {
     ::clock_gettime(CLOCK_MONOTONIC, &time);
     return TimePoint(std::chrono::seconds(time.tv_sec) + Duration(time.tv_nsec));
   }
-  unsigned cores() const override { return std::max(1U, std::thread::hardware_concurrency()); }
+  unsigned cores() const override { return cores_; }
 
   Result<void> hold(pid_t pid) override {
     if (pid <= 1 || pid == ::getpid())
@@ -96,6 +103,7 @@ class SystemProcesses : public Processes {
       return fail(Errc::denied, "process {} belongs to another user and cannot be stopped", pid);
     held_.erase(pid);
     held_.emplace(pid, std::move(process));
+    threads(pid);
     return {};
   }
   void let_go(pid_t pid) override { held_.erase(pid); }
@@ -105,11 +113,18 @@ class SystemProcesses : public Processes {
     if (process == held_.end()) return std::nullopt;
     timespec time{};
     if (::clock_gettime(process->second.clock(), &time) != 0) return std::nullopt;
-    if (!process->second.signal(0)) return std::nullopt;  // the number may already be another's
     return std::chrono::seconds(time.tv_sec) + Duration(time.tv_nsec);
   }
 
-  void stop(pid_t pid) override { signal(pid, SIGSTOP); }
+  void stop(pid_t pid) override {
+    const auto process = held_.find(pid);
+    if (process == held_.end() || !process->second.signal(SIGSTOP)) return;
+    // A stop that is sent to a process is taken by one of its threads, which may be waiting for a core
+    // while the others run on. Sent to each thread, it is taken by one that runs, and that stops all at once.
+    if (process->second.tasks.size() > 1)
+      for (const pid_t task : process->second.tasks) ::syscall(SYS_tgkill, pid, task, SIGSTOP);
+    if (process->second.leads_group) ::kill(-pid, SIGSTOP);
+  }
   void resume(pid_t pid) override { signal(pid, SIGCONT); }
   void end(pid_t pid) override { signal(pid, SIGKILL); }
 
@@ -130,14 +145,11 @@ class SystemProcesses : public Processes {
   }
 
   unsigned threads(pid_t pid) override {
-    // Field 20 of stat; the name before it, in parentheses, may hold anything.
-    const std::string stat = read_small(fmt::format("{}/{}/stat", proc_, pid));
-    auto at = stat.rfind(')');
-    for (int field = 2; at != std::string::npos && field < 20; ++field) at = stat.find(' ', at + 1);
-    if (at == std::string::npos) return 0;
-    unsigned count = 0;
-    std::from_chars(stat.data() + at + 1, stat.data() + stat.size(), count);
-    return count;
+    const auto process = held_.find(pid);
+    if (process == held_.end() || !process->second.signal(0)) return 0;
+    process->second.tasks = numbered_entries(fmt::format("{}/{}/task", proc_, pid));
+    process->second.leads_group = ::getpgid(pid) == pid;
+    return static_cast<unsigned>(process->second.tasks.size());
   }
 
   Result<void> make_idle(pid_t pid) override {
@@ -171,10 +183,11 @@ class SystemProcesses : public Processes {
     const auto process = held_.find(pid);
     if (process == held_.end() || !process->second.signal(number)) return;
     // It was there a moment ago, so the group of its number is its own.
-    if (::getpgid(pid) == pid) ::kill(-pid, number);
+    if (process->second.leads_group) ::kill(-pid, number);
   }
 
   const std::string proc_;
+  const unsigned cores_ = std::max(1U, std::thread::hardware_concurrency());  // asks the system each time
   std::map<pid_t, HeldProcess> held_;
 };
 

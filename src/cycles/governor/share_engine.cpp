@@ -166,7 +166,7 @@ void ShareEngine::find_families(Class& work, TimePoint now, bool as_new) {
     const pid_t parent = to_ask.back();
     to_ask.pop_back();
     Member& known = work.members.at(parent);
-    known.threads = std::max(1U, processes_.threads(parent));
+    known.threads = std::max(1U, processes_.threads(parent));  // who is gone is noticed by his clock
     for (const pid_t child : processes_.children(parent)) {
       if (work.members.contains(child) || !processes_.hold(child)) continue;
       const Duration before = as_new ? processes_.cpu_time(child).value_or(Duration(0)) : Duration(0);

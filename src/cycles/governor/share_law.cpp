@@ -12,6 +12,7 @@ namespace {
 constexpr std::int64_t ppm = 1'000'000;
 constexpr Duration second = std::chrono::seconds(1);
 constexpr Duration shortest_burst = std::chrono::microseconds(200);
+constexpr Duration look_again = std::chrono::milliseconds(10);
 constexpr Duration most_overrun = std::chrono::milliseconds(50);
 /// Within a burst use is taken to be even, and a stop to take effect at once: what that may hide, a core.
 constexpr Duration rounding = std::chrono::milliseconds(2);
@@ -23,6 +24,12 @@ Duration scaled(Duration time, SharePpm share) {
 }
 Duration scaled(Duration time, double by) {
   return Duration(static_cast<std::int64_t>(static_cast<double>(time.count()) * by));
+}
+
+/// How long it takes at that rate to have that much.
+Duration later(Duration amount, SharePpm rate) {
+  const auto time = static_cast<__int128>(amount.count()) * ppm / rate;
+  return std::max(shortest_burst, Duration(static_cast<std::int64_t>(std::min<__int128>(time, second.count()))));
 }
 
 }  // namespace
@@ -122,13 +129,17 @@ TimePoint ShareLaw::may_begin(TimePoint now, double cores_possible) {
   refresh(now);
   cores_ = cores_possible;
   cap();
-  if (credit_ >= burst_credit()) return now;
   if (share_ <= 0) return TimePoint::max();
+  if (credit_ >= burst_credit()) {
+    const Duration lacking = shortest_burst - minute_room(now, now);
+    if (lacking <= Duration(0)) return now;
+    // The room grows at the share's rate at least, and sooner where old bursts leave the minute.
+    return now + std::min(later(lacking, share_), look_again);
+  }
   // Catching up can only make it earlier; who asks again then is let in then.
   const Duration missing = burst_credit() - credit_;
   const SharePpm rate = share_ + (shortfall(now) > Duration(0) ? options_.catch_up_per_second.count() / 1000 : 0);
-  return now + std::max(std::chrono::duration_cast<Duration>(std::chrono::microseconds(50)),
-                        Duration(static_cast<std::int64_t>(static_cast<__int128>(missing.count()) * ppm / rate)));
+  return now + later(missing, rate);
 }
 
 /// How much may still have been used by `at`, by a burst that began at `begin`, with the minute before `at` in mind.
@@ -176,6 +187,11 @@ Duration ShareLaw::burst(TimePoint now, double cores_expected, double cores_poss
   if (!cut) fits(end);
   const Duration allowed = good - now;
   return allowed < shortest_burst ? Duration(0) : allowed;
+}
+
+bool ShareLaw::minute_full(TimePoint now) {
+  refresh(now);
+  return minute_room(now, now) <= Duration(0);
 }
 
 Duration ShareLaw::used_within(TimePoint now, Duration age) const {

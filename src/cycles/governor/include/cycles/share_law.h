@@ -69,6 +69,9 @@ class ShareLaw {
   /// used, going by what was seen, and at most `cores_possible`.
   Duration burst(TimePoint now, double cores_expected, double cores_possible);
 
+  /// The last minute has no room: for a keeper that others pace.
+  bool minute_full(TimePoint now);
+
   /// CPU time used since `age` ago, and what the share was over that time (less when the law is younger).
   Duration used_within(TimePoint now, Duration age) const;
   Duration granted_within(TimePoint now, Duration age);
