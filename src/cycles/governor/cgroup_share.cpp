@@ -84,6 +84,7 @@ class CgroupShare : public ShareKeeper {
         return fail(from_errno(errno, "make " + path(work)));
       kill_all(work);  // what one that was killed left behind
       TRY_VOID(write_file(path(work, "cgroup.freeze"), "1"));
+      of(work).frozen = true;
       TRY_VOID(write_file(path(work, "cpu.max"), cpu_max(0, cores_)));
       TRY(of(work).usage, usage(work));
     }
@@ -138,7 +139,7 @@ class CgroupShare : public ShareKeeper {
     return {.share = one.law.share(),
             .processes = static_cast<unsigned>(one.processes.size()),
             .halted = one.halted,
-            .running = one.frozen == false && !one.processes.empty(),
+            .running = !one.frozen && !one.processes.empty(),
             .used = one.law.used(),
             .used_minute = one.law.used_within(now(), minute),
             .granted_minute = one.law.granted_within(now(), minute)};
@@ -151,7 +152,7 @@ class CgroupShare : public ShareKeeper {
     Duration usage{0};
     TimePoint counted = now();
     bool halted = false, full = false;
-    std::optional<bool> frozen;
+    bool frozen = false;
   };
 
   static TimePoint now() { return TimePoint(std::chrono::steady_clock::now().time_since_epoch()); }
