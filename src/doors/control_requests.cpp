@@ -5,7 +5,9 @@
 
 #include <set>
 
+#include "cycles_requests.h"
 #include "directory_requests.h"
+#include "job_requests.h"
 #include "mend_requests.h"
 #include "mode_requests.h"
 #include "key_requests.h"
@@ -456,6 +458,19 @@ Answer trust(Asked& asked) {
   co_return co_await answer_trust(asked.runtime, asked.server, asked.request, files);
 }
 
+Answer job_run(Asked& asked) {
+  std::vector<int> files;
+  for (const auto& one : asked.fds) files.push_back(one.get());
+  co_return co_await answer_job_run(asked.runtime, asked.server, asked.request, files);
+}
+Answer jobs(Asked& asked) { co_return co_await answer_jobs(asked.server, asked.request); }
+Answer job_cancel(Asked& asked) { co_return co_await answer_job_cancel(asked.server, asked.request); }
+Answer job_watch(Asked& asked) {
+  co_return co_await answer_job_watch(asked.runtime, asked.server, asked.connection, asked.request);
+}
+Answer pledge(Asked& asked) { co_return co_await answer_pledge(asked.server, asked.request); }
+Answer cycles(Asked& asked) { co_return cycles_json(asked.server); }
+
 Answer mode(Asked& asked) { co_return mode_json(asked.server); }
 
 /// {"event": "mode", ...} at once and after each change, until the caller hangs up.
@@ -479,7 +494,8 @@ const std::map<std::string_view, Function>& requests() {
       {"put_stream", put_stream}, {"symlink", symlink}, {"link", link}, {"special", special}, {"set_attributes", set_attributes},
       {"remove", remove}, {"rename", rename}, {"wait", wait}, {"get_file", get_file}, {"read", read},
       {"contracts", contracts}, {"servers", servers}, {"volumes", volumes}, {"forget", forget}, {"invite", invite}, {"fsck", fsck}, {"draw", draw}, {"directory", directory}, {"trust", trust}, {"key", key},
-      {"repair", repair}, {"audit", audit}, {"mode", mode}, {"events", events}};
+      {"repair", repair}, {"audit", audit}, {"mode", mode}, {"events", events},
+      {"job_run", job_run}, {"jobs", jobs}, {"job_cancel", job_cancel}, {"job_watch", job_watch}, {"pledge", pledge}, {"cycles", cycles}};
   return table;
 }
 

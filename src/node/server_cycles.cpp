@@ -14,7 +14,7 @@ Task<Result<void>> Server::State::start_cycles() {
       if (person != identity->person && !members->is_trusted(person))
         return fail(Errc::denied, "person {} is not trusted yet", person);
       if (mode && mode->repair_only()) return fail(Errc::busy, "the network only mends now");
-      return {};
+      return options.runner->may_run();
     };
     work = std::make_unique<WorkDesk>(WorkDesk::Parts{runtime, *wire, *members, *identity, *options.runner, may_work},
                                       options.work);
@@ -29,7 +29,7 @@ Task<Result<void>> Server::State::start_cycles() {
                        if (mode && mode->repair_only()) return fail(Errc::unavailable, "{}", spatter::mode_notice(mode->status()));
                        return {};
                      },
-                     [this] { return options.runner && cycles.share_ppm > 0; }},
+                     [this] { return options.runner && cycles.share_ppm > 0 && options.runner->may_run().has_value(); }},
       options.jobs);
   co_return co_await jobs->start();
 }
@@ -41,6 +41,7 @@ Task<void> Server::State::stop_cycles() {
 
 JobDesk& Server::jobs() { return *state_->jobs; }
 WorkDesk* Server::work() { return state_->work.get(); }
+const WorkRunner* Server::runner() const { return state_->options.runner.get(); }
 const CyclesSettings& Server::cycles() const { return state_->cycles; }
 
 Task<Result<void>> Server::set_cycles(CyclesSettings settings) {

@@ -162,7 +162,7 @@ Task<Result<WorkResult>> JobDesk::State::reveal(RunningJob& job, CopyAssignment 
     if (!message.ParseFromString(reply->body)) co_return fail(Errc::corrupt, "a result that cannot be read");
     CO_TRY(const auto nonce, Digest::from(message.nonce()));
     CO_TRY(const auto output, Digest::from(message.output()));
-    if (message.end() > static_cast<std::uint32_t>(WorkEnd::output_too_large))
+    if (message.end() > static_cast<std::uint32_t>(WorkEnd::out_of_memory))
       co_return fail(Errc::corrupt, "a result that ends in no known way ({})", message.end());
     const WorkResult result{static_cast<WorkEnd>(message.end()), message.exit_code(), message.fuel(),
                             message.output_bytes(), output};

@@ -23,6 +23,7 @@ std::string_view to_string(WorkEnd end) {
     case WorkEnd::trapped: return "trapped";
     case WorkEnd::out_of_fuel: return "out of fuel";
     case WorkEnd::output_too_large: return "output too large";
+    case WorkEnd::out_of_memory: return "out of memory";
   }
   return "unknown";
 }

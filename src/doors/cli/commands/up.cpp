@@ -8,6 +8,7 @@
 
 #include "base/sync.h"
 #include "cli/machine.h"
+#include "work_host.h"
 #include "doors/announcer.h"
 #include "doors/control_server.h"
 #include "doors/dht_process.h"
@@ -102,6 +103,7 @@ Task<Result<void>> serve(Runtime& runtime, Transport& transport, Drive drive, co
   if (!drive.config.rendezvous.empty())
     server_options.public_dht = make_dht_process(runtime, dht_program(), drive.config.rendezvous);
   Announcer announcer(runtime.log(), {.command = drive.config.notify_command, .popups = drive.config.popups});
+  server_options.runner = std::make_shared<WorkHost>(runtime, context.drive);
   Server server(runtime, transport, std::move(drive), std::move(server_options));
   server.on_mode_change = [&announcer](bool repair_only, const std::string& text) {
     announcer.announce({std::string(repair_only ? event_repair_only : event_serving),

@@ -177,6 +177,7 @@ class Server {
   Auditor& auditor();
   JobDesk& jobs();      ///< likewise
   WorkDesk* work();     ///< none: this server cannot compute for others
+  const WorkRunner* runner() const;  ///< likewise
   const CyclesSettings& cycles() const;
   /// Durable when it completes, and in force. What was taken goes on, unless nothing is promised any more.
   Task<Result<void>> set_cycles(CyclesSettings settings);

@@ -6,12 +6,38 @@
 
 namespace spatter {
 
+/// How a share is held, and who is at the machine.
+struct MachineReport {
+  unsigned cores = 0;
+  std::string held_by;     ///< "signals, timed with real-time priority 1", and why nothing better is used
+  bool user_present = false;
+  std::string user;        ///< "somebody is here: key or pointer (event3), 2 s ago" or "nobody for 340 s"
+  struct Class {
+    bool may_run = false;
+    std::string because;   ///< why not
+    double share_cores = 0;
+    unsigned processes = 0;
+    double used_s = 0;     ///< of processor time, since the start
+    double used_minute_s = 0, granted_minute_s = 0, used_hour_s = 0, granted_hour_s = 0;
+  };
+  Class pledged, filler;
+  struct Source {
+    std::string name, what;
+    bool works = false;
+  };
+  std::vector<Source> sources;
+};
+
 class WorkRunner : public PieceRunner {
  public:
   /// From now on. What runs goes on under the new share.
   virtual void set_policy(const CyclesSettings& settings) = 0;
   /// How many pieces at a time a share of all cores is good for.
   virtual unsigned parallel(std::uint32_t share_ppm) const = 0;
+  /// Whether pieces are let run now; busy says why not: somebody is at the machine, say.
+  virtual Result<void> may_run() const { return {}; }
+  /// Nothing while no share was ever promised.
+  virtual std::optional<MachineReport> machine() const { return std::nullopt; }
 };
 
 }  // namespace spatter

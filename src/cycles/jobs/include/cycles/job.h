@@ -16,6 +16,7 @@ enum class WorkEnd : std::uint8_t {
   trapped = 1,          ///< did what WebAssembly forbids: a division by zero, a load outside its memory
   out_of_fuel = 2,
   output_too_large = 3,
+  out_of_memory = 4,    ///< gave up after it was refused memory
 };
 std::string_view to_string(WorkEnd end);
 

@@ -1,0 +1,87 @@
+#include "cycles_requests.h"
+
+#include "request_fields.h"
+
+namespace spatter::doors {
+namespace {
+
+constexpr std::uint64_t quiet_s_max = 86'400;
+
+Json settings_json(const CyclesSettings& settings) {
+  return {{"share_ppm", settings.share_ppm}, {"share", share_text(settings.share_ppm)},
+          {"when", to_string(settings.when)}, {"quiet_s", settings.quiet_s}};
+}
+
+Json class_json(const MachineReport::Class& one) {
+  return {{"may_run", one.may_run}, {"because", one.because}, {"share_cores", one.share_cores},
+          {"processes", one.processes}, {"used_s", one.used_s}, {"used_minute_s", one.used_minute_s},
+          {"granted_minute_s", one.granted_minute_s}, {"used_hour_s", one.used_hour_s}, {"granted_hour_s", one.granted_hour_s}};
+}
+
+Json machine_json(const MachineReport& machine) {
+  Json sources = Json::array();
+  for (const auto& source : machine.sources)
+    sources.push_back({{"name", source.name}, {"works", source.works}, {"what", source.what}});
+  return {{"cores", machine.cores}, {"held_by", machine.held_by}, {"user_present", machine.user_present},
+          {"user", machine.user}, {"pledged", class_json(machine.pledged)}, {"filler", class_json(machine.filler)},
+          {"sources", std::move(sources)}};
+}
+
+Json accuracy_json(const Accuracy& accuracy) {
+  return {{"forecasts", accuracy.forecasts}, {"median_error", accuracy.median_error}, {"within", accuracy.within},
+          {"below_p90", accuracy.below_p90}};
+}
+
+}  // namespace
+
+Task<Result<Json>> answer_pledge(Server& server, const Json& request) {
+  auto settings = server.cycles();
+  if (const auto share = text_at(request, "share"); !share.empty()) {
+    CO_TRY(settings.share_ppm, parse_share(share));
+  }
+  if (const auto when = text_at(request, "when"); !when.empty()) {
+    CO_TRY(settings.when, parse_when(when));
+  }
+  CO_TRY(const auto quiet, number_at(request, "quiet_s", settings.quiet_s));
+  if (quiet > quiet_s_max) co_return fail(Errc::invalid, "a quiet time of {} s: {} at most", quiet, quiet_s_max);
+  settings.quiet_s = static_cast<std::uint32_t>(quiet);
+  if (settings != server.cycles()) CO_TRY_VOID(co_await server.set_cycles(settings));
+  co_return settings_json(server.cycles());
+}
+
+Json cycles_json(Server& server) {
+  Json answer = settings_json(server.cycles());
+  const auto* runner = server.runner();
+  const auto machine = runner ? runner->machine() : std::nullopt;
+  answer["machine"] = machine ? machine_json(*machine) : Json();
+  if (const auto* work = server.work()) {
+    const auto report = work->report();
+    Json pieces = Json::array();
+    for (const auto& piece : report.pieces)
+      pieces.push_back({{"asker", piece.asker.hex()}, {"job", piece.job.hex()}, {"piece", piece.piece}, {"state", piece.state}});
+    answer["work"] = {{"pieces", std::move(pieces)}, {"taken", report.taken}, {"computed", report.computed},
+                      {"failed", report.failed}, {"refused", report.refused}, {"fuel", report.fuel},
+                      {"processor_s", report.processor_s}};
+  }
+  const auto& speeds = server.jobs().speeds();
+  Json servers = Json::array();
+  for (const auto& [key, entry] : speeds.entries())
+    servers.push_back({{"server", key.first.hex()}, {"kind", key.second}, {"fuel_per_s", entry.fuel / entry.seconds},
+                       {"results", entry.results}});
+  answer["speeds"] = std::move(servers);
+  Json trust = Json::array();
+  for (const auto& [id, record] : server.jobs().trust().all())
+    trust.push_back({{"server", id.hex()}, {"right", record.right}, {"right_total", record.right_total},
+                     {"wrong", record.wrong}, {"trusted", server.jobs().trust().is_trusted(id)}});
+  answer["workers"] = std::move(trust);
+  Json accuracy = accuracy_json(speeds.accuracy());
+  Json errors = Json::array();
+  for (const auto& error : speeds.errors())
+    errors.push_back({{"kind", error.kind}, {"p50_s", error.forecast.p50_s}, {"p90_s", error.forecast.p90_s},
+                      {"actual_s", error.actual_s}});
+  accuracy["errors"] = std::move(errors);
+  answer["accuracy"] = std::move(accuracy);
+  return answer;
+}
+
+}  // namespace spatter::doors

@@ -1,0 +1,14 @@
+// Requests about what this server gives of its processor.
+#pragma once
+
+#include "control_connection.h"
+#include "node/server.h"
+
+namespace spatter::doors {
+
+/// "pledge": with "share", "when" or "quiet_s" it is set. Answers with what is in force.
+Task<Result<Json>> answer_pledge(Server& server, const Json& request);
+/// "cycles": what is promised, how the machine holds it, what is computed, how good forecasts were.
+Json cycles_json(Server& server);
+
+}  // namespace spatter::doors

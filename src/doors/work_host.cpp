@@ -1,0 +1,241 @@
+#include "work_host.h"
+
+#include <fcntl.h>
+
+#include <asio/post.hpp>
+#include <cmath>
+#include <condition_variable>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "base/sync.h"
+#include "cycles/module.h"
+#include "cycles/piece.h"
+#include "cycles/translator.h"
+#include "doors/control.h"
+
+namespace spatter::doors {
+namespace {
+
+constexpr std::size_t module_bytes_max = 16 << 20;
+constexpr unsigned cpu_seconds_max = 4 * 3600;  // fuel is what bounds a piece; this bounds our own mistakes
+constexpr auto wall_max = std::chrono::hours(48);
+constexpr std::uint32_t whole_ppm = 1'000'000;
+
+WorkEnd to_work_end(cycles::PieceEnd end) {
+  switch (end) {
+    case cycles::PieceEnd::trapped: return WorkEnd::trapped;
+    case cycles::PieceEnd::out_of_fuel: return WorkEnd::out_of_fuel;
+    case cycles::PieceEnd::out_of_memory: return WorkEnd::out_of_memory;
+    case cycles::PieceEnd::output_too_large: return WorkEnd::output_too_large;
+    default: return WorkEnd::exited;
+  }
+}
+
+Result<Descriptor> open_file(const std::string& path, int flags) {
+  Descriptor file(::open(path.c_str(), flags | O_CLOEXEC, 0600));
+  if (!file) return fail(from_errno(errno, fmt::format("open {}", path)));
+  return file;
+}
+
+std::uint64_t seed_of(const std::string& bytes) {
+  std::uint64_t seed = 0;
+  for (std::size_t i = 0; i < 8 && i < bytes.size(); ++i) seed |= std::uint64_t{static_cast<std::uint8_t>(bytes[i])} << (8 * i);
+  return seed;
+}
+
+/// A piece that is computed, as its thread and its coroutine share it.
+struct Running {
+  explicit Running(asio::any_io_executor executor) : ended(std::move(executor)) {}
+  std::mutex mutex;
+  bool cancelled = false;
+  cycles::Piece* piece = nullptr;
+  Result<PieceDone> done = fail(Errc::cancelled, "the piece was given up");
+  Event ended;  ///< on the executor
+
+  void cancel() {
+    const std::lock_guard lock(mutex);
+    cancelled = true;
+    if (piece) piece->kill();
+  }
+};
+
+}  // namespace
+
+struct WorkHost::Core {
+  Core(Runtime& runtime, std::string drive)
+      : runtime(runtime), drive(std::move(drive)),
+        translator({.folder = this->drive + "/programs"}, runtime.log()) {}
+
+  Result<PieceDone> compute(const wire::WorkOrder& order, const PieceFiles& files, Running& running);
+  void add(pid_t group);
+
+  Runtime& runtime;
+  std::string drive;
+  cycles::Translator translator;
+  mutable std::mutex mutex;
+  std::condition_variable changed;
+  unsigned threads = 0;
+  std::set<std::shared_ptr<Running>> all;
+  std::unique_ptr<cycles::Governor> governor;
+  std::string no_governor;  ///< why there is none, though one is wanted
+  cycles::GovernorPolicy policy;
+};
+
+WorkHost::WorkHost(Runtime& runtime, std::string drive) : core_(std::make_shared<Core>(runtime, std::move(drive))) {}
+
+WorkHost::~WorkHost() {
+  std::unique_lock lock(core_->mutex);
+  for (const auto& running : core_->all) running->cancel();
+  core_->changed.wait(lock, [&] { return core_->threads == 0; });
+}
+
+unsigned WorkHost::cores() const { return std::max(1u, std::thread::hardware_concurrency()); }
+
+/// Pieces are single threads: so many that together they can use the share up.
+unsigned WorkHost::parallel(std::uint32_t share_ppm) const {
+  const auto cores_given = static_cast<double>(share_ppm) * cores() / whole_ppm;
+  return std::max(1u, static_cast<unsigned>(std::ceil(cores_given - 1e-9)));
+}
+
+Result<void> WorkHost::can_run(const wire::WorkOrder& order) const {
+  if (!order.has_module()) return fail(Errc::invalid, "work of a kind that this server does not know");
+  if (order.inputs_size() > 1) return fail(Errc::invalid, "a module with {} inputs", order.inputs_size());
+  return {};
+}
+
+Result<void> WorkHost::may_run() const {
+  const std::lock_guard lock(core_->mutex);
+  if (!core_->governor)
+    return fail(Errc::unavailable, "{}", core_->no_governor.empty() ? "no share was promised" : core_->no_governor);
+  const auto state = core_->governor->state();
+  if (!state.pledged.may_run) return fail(Errc::busy, "{}", state.pledged.because);
+  return {};
+}
+
+void WorkHost::set_policy(const CyclesSettings& settings) {
+  using When = cycles::GovernorPolicy::When;
+  const std::lock_guard lock(core_->mutex);
+  auto& policy = core_->policy;
+  const auto of_all = [&](std::uint32_t ppm) { return static_cast<cycles::SharePpm>(ppm) * cores(); };
+  policy.pledged = {of_all(settings.share_ppm), settings.when == WorkWhen::idle ? When::idle : When::always};
+  policy.filler = {settings.pool.empty() ? 0 : of_all(settings.mine_share_ppm),
+                   settings.mine_when == WorkWhen::idle ? When::idle : When::always};
+  policy.quiet = std::chrono::seconds(settings.quiet_s);
+  if (!core_->governor) {
+    if (settings.share_ppm == 0 && settings.pool.empty()) return;
+    auto made = cycles::make_governor(policy, [] {});
+    if (!made) {
+      core_->no_governor = "the share cannot be held: " + made.error().message;
+      core_->runtime.log().error("{}", core_->no_governor);
+      return;
+    }
+    core_->governor = std::move(*made);
+    core_->runtime.log().info("shares of the processor are held by {}", core_->governor->state().held_by);
+    return;
+  }
+  if (auto set = core_->governor->set_policy(policy); !set) core_->runtime.log().error("{}", set.error().message);
+}
+
+std::optional<MachineReport> WorkHost::machine() const {
+  const std::lock_guard lock(core_->mutex);
+  if (!core_->governor) return std::nullopt;
+  const auto state = core_->governor->state();
+  const auto of = [](const cycles::GovernorState::Class& one) {
+    const auto seconds = [](Duration time) { return std::chrono::duration<double>(time).count(); };
+    return MachineReport::Class{one.may_run, one.because, static_cast<double>(one.share.share) / whole_ppm,
+                                one.share.processes, seconds(one.share.used), seconds(one.share.used_minute),
+                                seconds(one.share.granted_minute), seconds(one.share.used_hour),
+                                seconds(one.share.granted_hour)};
+  };
+  MachineReport report{cores(), state.held_by, state.user_present, state.user, of(state.pledged), of(state.filler), {}};
+  for (const auto& source : state.sources) report.sources.push_back({source.name, source.what, source.works});
+  return report;
+}
+
+Result<PieceDone> WorkHost::Core::compute(const wire::WorkOrder& order, const PieceFiles& files, Running& running) {
+  TRY(const auto bytes, read_file(runtime.disk(), files.module, module_bytes_max));
+  TRY(const auto module, admit(bytes));
+  TRY(auto program, translator.translate(module));
+  cycles::PieceWork work;
+  work.program = std::move(program);
+  Descriptor input;
+  if (!files.inputs.empty()) {
+    TRY(input, open_file(drive + "/" + files.inputs.front(), O_RDONLY));
+    work.input = input.get();
+  }
+  TRY(const auto output, open_file(drive + "/" + files.output, O_RDWR | O_CREAT | O_TRUNC));
+  work.output = output.get();
+  work.arguments.assign(order.module().args().begin(), order.module().args().end());
+  work.seed = seed_of(order.seed());
+  work.limits.fuel = order.fuel_max();
+  work.limits.memory_bytes = order.memory_bytes_max();
+  work.limits.output_bytes_max = order.output_bytes_max();
+  work.limits.log_bytes_max = piece_log_bytes_max;
+  work.limits.cpu_seconds = cpu_seconds_max;
+  work.limits.wall = wall_max;
+
+  std::unique_lock lock(running.mutex);
+  if (running.cancelled) return fail(Errc::cancelled, "the piece was given up");
+  TRY(auto piece, cycles::Piece::start(work));
+  running.piece = &piece;
+  lock.unlock();
+  const auto group = piece.group();
+  {
+    const std::lock_guard held(mutex);
+    if (auto added = governor->add_pledged(group); !added) {
+      piece.kill();
+      runtime.log().warning("piece: {}", added.error().message);
+    }
+  }
+  auto outcome = piece.wait();
+  lock.lock();
+  running.piece = nullptr;
+  lock.unlock();
+  {
+    const std::lock_guard held(mutex);
+    governor->remove(group, outcome ? std::optional(outcome->cpu) : std::nullopt);
+  }
+  if (!outcome) return fail(std::move(outcome).error());
+  if (!cycles::is_result(outcome->end))
+    return fail(Errc::unavailable, "the piece was stopped here: {}", to_string(outcome->end));
+  PieceDone done{.end = to_work_end(outcome->end), .exit_code = outcome->exit_code, .fuel = outcome->fuel,
+                 .log = std::move(outcome->log), .processor_s = std::chrono::duration<double>(outcome->cpu).count()};
+  if (done.end != WorkEnd::exited) {
+    // What it had written by then may differ from machine to machine.
+    if (::ftruncate(output.get(), 0) != 0) return fail(from_errno(errno, "empty an output"));
+    if (!outcome->trap.empty()) done.log += (done.log.empty() || done.log.ends_with('\n') ? "" : "\n") + outcome->trap + "\n";
+  }
+  return done;
+}
+
+Task<Result<PieceDone>> WorkHost::run(wire::WorkOrder order, PieceFiles files) {
+  const auto core = core_;
+  auto running = std::make_shared<Running>(core->runtime.executor());
+  {
+    const std::lock_guard lock(core->mutex);
+    if (!core->governor) co_return fail(Errc::unavailable, "no share was promised");
+    core->all.insert(running);
+    ++core->threads;
+  }
+  std::thread([core, running, order = std::move(order), files = std::move(files)] {
+    auto done = core->compute(order, files, *running);
+    asio::post(core->runtime.executor(), [running, done = std::move(done)]() mutable {
+      running->done = std::move(done);
+      running->ended.set();
+    });
+    const std::lock_guard lock(core->mutex);
+    core->all.erase(running);
+    --core->threads;
+    core->changed.notify_all();
+  }).detach();
+  struct Guard {
+    Running& running;
+    ~Guard() { running.cancel(); }
+  } guard(*running);
+  co_await running->ended.wait();
+  co_return std::move(running->done);
+}
+
+}  // namespace spatter::doors
