@@ -53,6 +53,7 @@ Task<Result<std::vector<Input>>> find_inputs(Volume& volume, const Json& request
   const auto at = request.find("inputs");
   if (at == request.end()) co_return inputs;
   if (!at->is_array()) co_return fail(Errc::invalid, "'inputs' of the request is no list");
+  if (at->empty()) co_return inputs;
   for (const auto& one : *at) {
     CO_TRY(const auto path, binary_at({{"input", one}}, "input"));
     CO_TRY(const auto found, co_await volume.follow(path));
