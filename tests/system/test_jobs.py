@@ -92,7 +92,7 @@ class Jobs(NetworkTest):
         for number in range(4):  # what a piece wrote is there, whatever its exit code
             self.assertEqual(owner.run("cat", "/out/one.%05d" % number, binary=True).stdout,
                              expected(content[number * 1024:(number + 1) * 1024]))
-        trap = self.module("int main(int argc, char** argv) { volatile int zero = argc - 1; return 1 / zero; }", "trap")
+        trap = self.module("int main(int argc, char** argv) { volatile int zero = argc - 1; return 100 / zero; }", "trap")
         failed = owner.run("jobs", "run", trap, "--output", "/trapped", ok=False, timeout=300)
         self.assertIn("trapped", failed.err)
         forever = self.module("int main() { for (volatile int i = 0;; ++i) {} }", "forever")
