@@ -25,7 +25,7 @@ TEST(Target, OfADifficultyIsTheExactQuotient) {
   EXPECT_EQ(target_of_difficulty(0.5).hex(),
             "00000001fffe0000000000000000000000000000000000000000000000000000");
   EXPECT_EQ(target_of_difficulty(0.1).hex(),
-            "00000009fff5ffffffffffffff7000840000000007fff799fffffffff9800779");
+            "00000009fff5ffffffffd80028000000009fff5ffffffffd80028000000009ff");
 }
 
 TEST(Target, OfAnAbsurdDifficultyIsTheLargestOrZero) {
