@@ -85,7 +85,7 @@ class Miner : public testing::TestWithParam<ScanKernel> {
   bool ended = false;
 
   void SetUp() override {
-    pool.logic.difficulty = 3e-5;
+    pool.logic.difficulty = 5e-6;
     group.spawn(pool.serve());
   }
   void TearDown() override { runtime->wait_for(group.stop()); }
@@ -111,7 +111,7 @@ TEST_P(Miner, FindsSharesThatThePoolVerifies) {
   runtime->wait_for(pool.until_accepted(30));
   // Jobs and difficulties change while the threads hash.
   for (std::uint64_t i = 1; i <= 5; ++i) {
-    pool.logic.difficulty = i % 2 == 0 ? 3e-5 : 6e-5;
+    pool.logic.difficulty = i % 2 == 0 ? 5e-6 : 1e-5;
     runtime->wait_for(pool.say(pool.logic.difficulty_line() + pool.logic.job_line(i % 2 == 0)));
     runtime->wait_for(pool.until_accepted(30 + 10 * i));
   }
