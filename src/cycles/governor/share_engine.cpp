@@ -15,6 +15,10 @@ constexpr Duration settling_time = milliseconds(1);
 /// How often what is stopped is looked at: somebody else may have let it run, or it forked as it was stopped.
 constexpr Duration watch_every = milliseconds(100);
 constexpr Duration retry_after = milliseconds(2);
+/// Filler that gets less of the machine than this is in somebody's way: each of its threads is let in for a slice now and
+/// then even in the idle class. It steps back, and tries again with a short burst.
+constexpr double worthwhile_part = 0.25;
+constexpr Duration step_back_least = milliseconds(50), step_back_most = milliseconds(200), try_again_for = milliseconds(5);
 constexpr Duration unnoticeable = microseconds(20);
 constexpr Duration minute = seconds(60);
 
@@ -52,10 +56,11 @@ TimePoint ShareEngine::step() {
       if (!free_running(work)) {
         stop(work, now);
       } else {
-        collect(work, work.from, now, true);
+        const Duration used = collect(work, work.from, now, true);
         find_families(work, now, false);
+        step_back_if_crowded(work, now, used, now - work.from);
         work.from = now;
-        if (free_running(work)) work.until = now + watch_every;
+        if (free_running(work) && work.steps_back == Duration(0)) work.until = now + watch_every;
         else stop(work, now);
       }
     }
@@ -104,20 +109,33 @@ void ShareEngine::settle(Class& work, TimePoint now) {
     const double cores = std::max(0.05, in_cores(used, ran));
     work.cores_expected = cores > work.cores_expected ? cores : 0.75 * work.cores_expected + 0.25 * cores;
   }
+  step_back_if_crowded(work, now, used, stopped - work.from);
   work.phase = Phase::idle;
   work.collected = now;
   find_families(work, now, false);
 }
 
+void ShareEngine::step_back_if_crowded(Class& work, TimePoint now, Duration used, Duration ran) {
+  if (work.work != WorkClass::filler || ran < milliseconds(2)) return;
+  if (in_cores(used, ran) >= worthwhile_part * cores_possible(work)) {
+    work.steps_back = Duration(0);
+    return;
+  }
+  work.steps_back = std::clamp(work.steps_back * 2, step_back_least, step_back_most);
+  work.stays_back_until = now + work.steps_back;
+}
+
 /// When to come back for it; it is in a burst then, or has to wait.
 TimePoint ShareEngine::begin(Class& work, TimePoint now) {
   if (work.phase != Phase::idle || work.halted || work.members.empty()) return TimePoint::max();
-  const TimePoint when = free_running(work) ? now : work.law.may_begin(now, cores_possible(work));
+  TimePoint when = free_running(work) ? now : work.law.may_begin(now, cores_possible(work));
+  if (work.steps_back > Duration(0)) when = std::max(when, work.stays_back_until);
   if (when > now) return when;
   collect(work, work.collected, now, false);  // what a late stop let through
   Duration length = watch_every;
   if (!free_running(work)) length = work.law.burst(now, work.cores_expected, cores_possible(work));
   if (length <= Duration(0)) return now + retry_after;
+  if (work.steps_back > Duration(0)) length = std::min(length, try_again_for);
   if (work.work == WorkClass::pledged && of(WorkClass::filler).phase == Phase::running)
     stop(of(WorkClass::filler), now);
   for (const auto& [pid, member] : work.members) processes_.resume(pid);

@@ -50,6 +50,8 @@ class ShareEngine {
     bool halted = false;
     TimePoint from{}, until{}, collected{};
     double cores_expected = 0;
+    Duration steps_back{0};  ///< filler's, while others keep the cores busy
+    TimePoint stays_back_until{};
     std::map<pid_t, Member> members;
     std::map<pid_t, Root> roots;
     std::deque<Minute> minutes;  ///< whole ones, at most 60
@@ -64,6 +66,7 @@ class ShareEngine {
   double cores_possible(const Class& work) const;
   void stop(Class& work, TimePoint now);
   void settle(Class& work, TimePoint now);
+  void step_back_if_crowded(Class& work, TimePoint now, Duration used, Duration ran);
   TimePoint begin(Class& work, TimePoint now);
   Duration collect(Class& work, TimePoint from, TimePoint to, bool ran);
   void find_families(Class& work, TimePoint now, bool as_new);

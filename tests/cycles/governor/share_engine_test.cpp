@@ -159,6 +159,26 @@ TEST_F(Machine, FillerNeverRunsInAPledgedBurst) {
   EXPECT_GE(machine.processes[filler].used, of_minute(1'200'000));
 }
 
+TEST_F(Machine, FillerStepsBackWhereOthersKeepTheCoresBusy) {
+  ASSERT_TRUE(engine.set_share(WorkClass::filler, 1'600'000));
+  const pid_t filler = machine.start({.threads = 8});
+  ASSERT_TRUE(engine.add(WorkClass::filler, filler));
+  machine.run(engine, seconds(1));
+  machine.others = 1.98;
+  machine.run(engine, seconds(1));
+  Duration running{0};
+  machine.run(engine, seconds(10), [&] {
+    if (!machine.processes[filler].stopped) running += SimulatedMachine::step;
+  });
+  EXPECT_GT(running, Duration(0));
+  EXPECT_LE(running, milliseconds(400));
+  machine.others = 1;  // one core is enough to go on
+  machine.run(engine, seconds(1));
+  const Duration then = machine.total();
+  machine.run(engine, seconds(10));
+  EXPECT_GE(machine.total() - then, seconds(9));
+}
+
 TEST_F(Machine, ChildrenBornAndGoneInMidBurstAreCounted) {
   ASSERT_TRUE(engine.set_share(WorkClass::pledged, 200'000));
   const pid_t parent = machine.start({});
