@@ -3,7 +3,8 @@
 //   bench_shares [--seconds N] [--events N] [--rounds N] [--only shares|silence|slowdown] [--settings LIST] [--json FILE]
 // It judges by what the burning processes wrote down themselves. `--seconds` is for each share; a share's minutes
 // are counted only if there are at least 61. `--settings 0+1+3,5` measures 0, 1 and 3 of the table at the same
-// time, then 5; without it all are measured one after the other.
+// time, then 5; without it all are measured one after the other. `--nice N` sets how nice the burning processes are: -19
+// measures the law on a machine whose cores others want too.
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -24,7 +25,7 @@ namespace {
 using std::chrono::milliseconds;
 
 struct Options {
-  int seconds = 10, events = 20, rounds = 5;
+  int seconds = 10, events = 20, rounds = 5, nice = 0;
   std::string only, json, settings = "0,1,2,3,4,5";
 };
 
@@ -64,9 +65,9 @@ struct Measured {
   std::string line, json;
 };
 
-Measured measure_share(const Setting& setting, int seconds) {
+Measured measure_share(const Setting& setting, int seconds, int nice) {
   auto keeper = controller();
-  Burners burners(setting.processes, setting.threads, milliseconds(seconds * 1000 + 2000));
+  Burners burners(setting.processes, setting.threads, milliseconds(seconds * 1000 + 2000), nice);
   for (const pid_t pid : burners.pids()) SPATTER_ASSERT(keeper->add(WorkClass::pledged, pid));
   wait_ms(300);
   SPATTER_ASSERT(keeper->set_share(WorkClass::pledged, setting.share));
@@ -112,7 +113,7 @@ std::string shares(const Options& options) {
     std::vector<Measured> measured(group.size());
     std::vector<std::thread> threads;
     for (std::size_t i = 0; i < group.size(); ++i)
-      threads.emplace_back([&, i] { measured[i] = measure_share(settings[group[i]], options.seconds); });
+      threads.emplace_back([&, i] { measured[i] = measure_share(settings[group[i]], options.seconds, options.nice); });
     for (auto& thread : threads) thread.join();
     const double cost_percent = static_cast<double>(clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cost) / 1e7 / options.seconds;
     for (const Measured& one : measured) {
@@ -282,6 +283,7 @@ int run(int argc, char** argv) {
     if (name == "--only") options.only = value;
     else if (name == "--json") options.json = value;
     else if (name == "--settings") options.settings = value;
+    else if (name == "--nice") options.nice = std::atoi(value);
     else if (name == "--seconds" || name == "--events" || name == "--rounds") {
       const int number = std::atoi(value);
       if (number < 1) {

@@ -34,7 +34,7 @@ class Burners {
   };
 
   /// `processes` of them, of `threads` threads each, whose CPU time is kept for each ms of `record`.
-  Burners(unsigned processes, unsigned threads, std::chrono::milliseconds record)
+  Burners(unsigned processes, unsigned threads, std::chrono::milliseconds record, int nice = 0)
       : threads_(processes * threads), slots_(static_cast<std::size_t>(record.count()) + 1) {
     const std::size_t size = sizeof(Thread) * threads_ + sizeof(std::uint32_t) * slots_ * threads_;
     void* shared = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -50,7 +50,7 @@ class Burners {
         ::setpgid(0, 0);
         ::prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (::getppid() != parent) ::_exit(1);
-        ::setpriority(PRIO_PROCESS, 0, 0);  // as work is, however nicely the bench was started
+        ::setpriority(PRIO_PROCESS, 0, nice);  // as work is, however nicely the bench was started
         std::vector<std::thread> others;
         for (unsigned t = 1; t < threads; ++t) others.emplace_back([&, t] { burn(p * threads + t); });
         burn(p * threads);

@@ -13,7 +13,8 @@ constexpr std::int64_t ppm = 1'000'000;
 constexpr Duration second = std::chrono::seconds(1);
 constexpr Duration shortest_burst = std::chrono::microseconds(200);
 constexpr Duration look_again = std::chrono::milliseconds(10);
-constexpr Duration most_overrun = std::chrono::milliseconds(50);
+/// How far a burst is taken to overrun at least and at most: wakes are late by that much now and then on any machine.
+constexpr Duration least_overrun = std::chrono::milliseconds(8), most_overrun = std::chrono::milliseconds(50);
 /// Within a burst use is taken to be even, and a stop to take effect at once: what that may hide, a core.
 constexpr Duration rounding = std::chrono::milliseconds(2);
 /// Bursts shorter than this cost more in stopping and starting than they are worth.
@@ -64,6 +65,7 @@ ShareLaw::ShareLaw(SharePpm share, TimePoint now, ShareLawOptions options)
     : options_(options), share_(share), refreshed_(now), credit_(0) {
   granted_.grow_until(now, Duration(0));
   used_.grow_until(now, Duration(0));
+  worst_overrun_ = least_overrun;
 }
 
 void ShareLaw::set_share(TimePoint now, SharePpm share) {
@@ -105,7 +107,7 @@ void ShareLaw::refresh(TimePoint now) {
   const Duration pace = grant - scaled(margin(), windows);
   const Duration catch_up = std::min(most, shortfall(now));
   credit_ += pace + catch_up;
-  worst_overrun_ -= scaled(worst_overrun_, std::min(1.0, windows / 2));
+  worst_overrun_ = std::max(least_overrun, worst_overrun_ - scaled(worst_overrun_, std::min(1.0, windows / 2)));
 }
 
 /// A burst's credit grows while it runs and is charged when it is over: only then is the bucket's depth a bound.

@@ -95,7 +95,7 @@ class ShareLaw {
   Duration credit_;
   Duration unpaid_{0};   ///< corrections that are yet to be set off against charges
   Duration used_total_{0};
-  Duration worst_overrun_ = std::chrono::milliseconds(4);  ///< until it is known better; fades over minutes
+  Duration worst_overrun_{0};  ///< fades over minutes
   GrowingAmount granted_, used_;
 };
 
