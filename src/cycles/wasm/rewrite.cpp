@@ -11,8 +11,8 @@ namespace spatter::wasm {
 namespace {
 
 constexpr unsigned block_code_none = 0x40;
-constexpr std::uint8_t nan_f32[] = {0x00, 0x00, 0xc0, 0x7f};
-constexpr std::uint8_t nan_f64[] = {0, 0, 0, 0, 0, 0, 0xf8, 0x7f};
+constexpr std::int64_t nan_bits_f32 = 0x7fc00000;
+constexpr std::int64_t nan_bits_f64 = 0x7ff8000000000000;
 
 /// How a function counts.
 enum class Counting {
@@ -43,6 +43,7 @@ class Rewriter {
   void call(const Instruction& at);
   void bulk(const Instruction& at);
   void canonical_nan(bool wide);
+  void store_float(const Instruction& at, bool wide);
   bool gives_no_nan(const Instruction& at) const;
   void branch(std::uint32_t label) {
     auto& frame = frames_[frames_.size() - 1 - label];
@@ -79,8 +80,8 @@ class Rewriter {
   std::vector<Frame> frames_;
   bool dirty_ = false;     ///< the local may hold less than the global
   bool no_nan_ = false;    ///< the last instruction's result is known to be none
-  std::uint32_t fuel_ = 0, f32_ = 0, f64_ = 0, length_ = 0;  ///< our own locals
-  bool uses_f32_ = false, uses_f64_ = false, uses_length_ = false;
+  std::uint32_t fuel_ = 0, f32_ = 0, f64_ = 0, i32_ = 0;  ///< our own locals
+  bool uses_temporaries_ = false;                     ///< those besides fuel_
 };
 
 void Rewriter::plan() {
@@ -88,7 +89,7 @@ void Rewriter::plan() {
   fuel_ = first;
   f32_ = first + 1;
   f64_ = first + 2;
-  length_ = first + 3;
+  i32_ = first + 3;
   if (rule_.prepaid) return;
   charges_ = plan_charges(context_.module, body_, context_.rules, context_.branch_targets_max);
   bool has_bulk = false;
@@ -245,10 +246,12 @@ void Rewriter::instruction(const Instruction& at) {
     case Op::unreachable:
       if (dirty_) write_fuel();
       return copy(at);
-    case Op::f32_store: case Op::f32_copysign: case Op::i32_reinterpret_f32:
+    case Op::f32_store: return store_float(at, false);
+    case Op::f64_store: return store_float(at, true);
+    case Op::f32_copysign: case Op::i32_reinterpret_f32:
       canonical_nan(false);
       return copy(at);
-    case Op::f64_store: case Op::f64_copysign: case Op::i64_reinterpret_f64:
+    case Op::f64_copysign: case Op::i64_reinterpret_f64:
       canonical_nan(true);
       return copy(at);
     default:
@@ -277,10 +280,10 @@ void Rewriter::call(const Instruction& at) {
 
 /// The length on the stack is paid for, and then what is left is looked at, before anything is moved.
 void Rewriter::bulk(const Instruction& at) {
-  uses_length_ = true;
-  op(Op::local_set, length_);
+  uses_temporaries_ = true;
+  op(Op::local_set, i32_);
   op(Op::local_get, fuel_);
-  op(Op::local_get, length_);
+  op(Op::local_get, i32_);
   op(Op::i64_extend_i32_u);
   constant(Op::i64_const, bulk_bytes_shift);
   op(Op::i64_shr_u);
@@ -288,7 +291,7 @@ void Rewriter::bulk(const Instruction& at) {
   op(Op::local_tee, fuel_);
   stop_if_negative(true);
   dirty_ = true;
-  op(Op::local_get, length_);
+  op(Op::local_get, i32_);
   writer_.byte(0xfc);
   writer_.u32(static_cast<unsigned>(at.op) & 0xff);
   if (at.op == Op::memory_init) writer_.u32(at.index);
@@ -299,16 +302,39 @@ void Rewriter::bulk(const Instruction& at) {
 /// Whatever NaN is on top of the stack becomes the one NaN: positive, quiet, no other bit set.
 void Rewriter::canonical_nan(bool wide) {
   if (no_nan_) return;
-  (wide ? uses_f64_ : uses_f32_) = true;
+  uses_temporaries_ = true;
   const auto local = wide ? f64_ : f32_;
   op(Op::local_tee, local);
   op(wide ? Op::f64_const : Op::f32_const);
-  if (wide) writer_.bytes(nan_f64);
-  else writer_.bytes(nan_f32);
+  const auto bits = wide ? nan_bits_f64 : nan_bits_f32;
+  for (unsigned i = 0; i < (wide ? 8 : 4); ++i) writer_.byte(bits >> (8 * i) & 0xff);
   op(Op::local_get, local);
   op(Op::local_get, local);
   op(wide ? Op::f64_eq : Op::f32_eq);
   op(Op::select);
+}
+
+/// The value goes to memory as it is, and the one NaN over it in the rare case: on the way to memory
+/// nothing then has to wait for the comparison, which costs half of what choosing the value does.
+void Rewriter::store_float(const Instruction& at, bool wide) {
+  if (no_nan_) return copy(at);
+  uses_temporaries_ = true;
+  const auto value = wide ? f64_ : f32_;
+  op(Op::local_set, value);
+  op(Op::local_tee, i32_);
+  op(Op::local_get, value);
+  copy(at);
+  op(Op::local_get, value);
+  op(Op::local_get, value);
+  op(wide ? Op::f64_ne : Op::f32_ne);
+  op(Op::if_);
+  writer_.byte(block_code_none);
+  op(Op::local_get, i32_);
+  if (wide) constant(Op::i64_const, nan_bits_f64);
+  else constant(Op::i32_const, nan_bits_f32);
+  op(wide ? Op::i64_store : Op::i32_store);
+  writer_.bytes(body_.code.subspan(at.begin + 1, at.end - at.begin - 1));  // alignment and offset
+  op(Op::end);
 }
 
 bool Rewriter::gives_no_nan(const Instruction& at) const {
@@ -333,9 +359,8 @@ bool Rewriter::gives_no_nan(const Instruction& at) const {
 /// Ours come after the function's own, all four as soon as one is used: their numbers are fixed.
 void Rewriter::write_locals() {
   Writer out(final_);
-  const bool temporaries = uses_f32_ || uses_f64_ || uses_length_;
-  const bool fuel = counting_ == Counting::local || temporaries;
-  out.u32(body_.locals.size() + (temporaries ? 4 : fuel ? 1 : 0));
+  const bool fuel = counting_ == Counting::local || uses_temporaries_;
+  out.u32(body_.locals.size() + (uses_temporaries_ ? 4 : fuel ? 1 : 0));
   for (const auto& group : body_.locals) {
     out.u32(group.count);
     out.type(group.type);
@@ -345,7 +370,7 @@ void Rewriter::write_locals() {
     out.type(type);
   };
   if (fuel) one(ValType::i64);
-  if (temporaries) {
+  if (uses_temporaries_) {
     one(ValType::f32);
     one(ValType::f64);
     one(ValType::i32);

@@ -310,4 +310,12 @@ Result<BodySummary> validate(const Module& module, std::uint32_t function, const
   return summary;
 }
 
+Result<void> validate(ByteView bytes, const ModuleLimits& limits) {
+  TRY(const auto module, parse(bytes, limits));
+  for (auto i = static_cast<std::uint32_t>(module.imports.size()); i < module.function_count(); ++i) {
+    TRY_VOID(validate(module, i, limits));
+  }
+  return {};
+}
+
 }  // namespace spatter::wasm

@@ -21,4 +21,7 @@ struct BodySummary {
 /// `function` counts imports too. Errors begin with "function N at byte ...".
 Result<BodySummary> validate(const Module& module, std::uint32_t function, const ModuleLimits& limits);
 
+/// Parses a module and validates every body.
+Result<void> validate(ByteView module, const ModuleLimits& limits);
+
 }  // namespace spatter::wasm

@@ -119,10 +119,11 @@ if (isMainThread) {
     if (error instanceof Exit) {
       report.code = error.code;
     } else {
-      report.end = spatter_fuel.value < 0n ? 'fuel' : spatter_stack.value < 0 ? 'stack' : 'trap';
+      report.end = spatter_stack.value < 0 ? 'stack' : 'trap';
       report.message = error.message;
     }
   }
+  if (spatter_fuel.value < 0n) report.end = 'fuel';
   report.fuel = (BigInt(fuel) - spatter_fuel.value).toString();
   report.left = spatter_fuel.value.toString();
   parentPort.postMessage({ report, bytes: Buffer.concat(world.output) });

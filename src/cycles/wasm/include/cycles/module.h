@@ -19,8 +19,8 @@ namespace spatter {
 inline constexpr unsigned admission_version = 1;
 
 /// The exported mutable i64: the host sets it to the budget before `_start`; afterwards, and during
-/// any imported call, it holds what is left. Negative: the module stopped because it ran out. After
-/// another trap it holds what was left at the last call, return or loop that wrote it: at most what
+/// any imported call, it holds what is left. Negative: it ran out, also when the module came to its end
+/// (what it does last is paid for, but not always looked at). After another trap it holds what was left at the last call, return or loop that wrote it: at most what
 /// is really left plus what was used since, and the same on every engine.
 inline constexpr std::string_view fuel_export = "spatter_fuel";
 
