@@ -6,8 +6,8 @@
 
 #include <cerrno>
 
+#include "cycles/sandbox.h"
 #include "doors/control.h"
-#include "sandbox.h"
 
 namespace spatter::doors {
 
@@ -33,19 +33,21 @@ Result<ClipFacts> probe_clip(int file, const ProbeOptions& options) {
   TRY(const auto clip, open_again(file));
   if (::access(options.ffprobe.c_str(), X_OK) != 0)
     return fail(Errc::unavailable, "{} is missing: without it no clip is looked at", options.ffprobe);
-  SandboxJob job;
+  cycles::SandboxJob job;
   job.bwrap = options.bwrap;
   job.line = {options.ffprobe, "-v", "error", "-protocol_whitelist", "file",
               "-format_whitelist", "matroska,mov", "-show_entries",
               "format=format_name:stream=index,codec_type,codec_name,width,height:"
               "packet=stream_index,pts_time,duration_time",
               "-of", "json=compact=1", "file:/input"};
-  job.file = clip.get();
-  job.timeout = options.timeout;
-  job.output_bytes_max = probe_report_bytes_max;
-  auto result = run_sandboxed(job);
+  job.files = {{.inside = "/input", .fd = clip.get()}};
+  job.limits.wall = options.timeout;
+  job.limits.file_bytes_max = probe_report_bytes_max;
+  auto result = cycles::run_sandboxed(job);
   if (!result) return fail(result.error().during("look into the clip"));
-  if (!result->ended_well) return fail(Errc::invalid, "the clip cannot be read as a WebM or MP4 video");
+  if (result->how == cycles::SandboxHow::wall_time_out)
+    return fail(Errc::timeout, "look into the clip: {} took too long", options.ffprobe);
+  if (!result->ended_well()) return fail(Errc::invalid, "the clip cannot be read as a WebM or MP4 video");
   return judge_probe_report(result->output, options.limits);
 }
 
