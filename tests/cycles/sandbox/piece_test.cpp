@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <memory>
 #include <thread>
 
 #include "translated.h"
@@ -218,6 +219,31 @@ TEST(Piece, ItIsStoppedAndKilledFromOutside) {
   EXPECT_EQ(outcome->end, PieceEnd::killed);
   EXPECT_FALSE(is_result(outcome->end));
   EXPECT_GE(outcome->cpu, std::chrono::milliseconds(20));
+}
+
+/// A program whose foreign code has broken out of its memory and tries this (programs/escape/module.c).
+std::string escape_by(const std::string& attempt) {
+  PieceWork work;
+  const auto bytes = bytes_of(fmt::format("{}/escape_{}", PROGRAMS, attempt));
+  EXPECT_FALSE(bytes.empty()) << attempt;
+  auto file = file_of(as_bytes(bytes), "program");
+  EXPECT_TRUE(file);
+  work.program.file = std::make_shared<Descriptor>(std::move(*file));
+  work.program.memory_pages_max = 1;
+  auto piece = Piece::start(work);
+  if (!piece) return piece.error().message;
+  const auto outcome = piece->wait();
+  return outcome ? summary(*outcome) : outcome.error().message;
+}
+
+TEST(Piece, CodeThatBreaksOutOfItsMemoryGetsNoFurther) {
+  EXPECT_EQ(escape_by("nothing"), "exited 99");
+  for (const auto* attempt : {"open", "socket", "fork", "execute", "signal", "map_code", "map", "read_report",
+                              "write_input", "clock"})
+    EXPECT_EQ(escape_by(attempt), "killed: tried a call that is not its own") << attempt;
+  EXPECT_EQ(escape_by("fault"), "the piece cannot be run here: a fault outside of the piece's memory");
+  EXPECT_EQ(escape_by("overflow_stack"), "the piece cannot be run here: the native stack overflowed");
+  EXPECT_EQ(escape_by("lie"), "killed: reports what cannot be");
 }
 
 TEST(Piece, WorkThatMakesNoSenseIsNamed) {
