@@ -125,9 +125,9 @@ int main(int argc, char** argv) {
   options.folder = PROGRAMS "/translated";
   Translator translator(options, log);
   const int rounds = quick ? 1 : 4;
-  compare(translator, "sha256", quick ? "1000" : "200000", rounds);
-  compare(translator, "quick_sort", quick ? "20000" : "3000000", rounds);
-  compare(translator, "hash_table", quick ? "100" : "8000", rounds);
+  compare(translator, "sha256", quick ? "1000" : "100000", rounds);
+  compare(translator, "quick_sort", quick ? "20000" : "1500000", rounds);
+  compare(translator, "hash_table", quick ? "100" : "5000", rounds);
   compare(translator, "matrix", quick ? "64" : "900", rounds);
   start_time(translator, quick ? 3 : 50);
   const std::string folder = PROGRAMS "/bench_translated";
