@@ -469,6 +469,7 @@ Answer job_watch(Asked& asked) {
   co_return co_await answer_job_watch(asked.runtime, asked.server, asked.connection, asked.request);
 }
 Answer pledge(Asked& asked) { co_return co_await answer_pledge(asked.server, asked.request); }
+Answer mine(Asked& asked) { co_return co_await answer_mine(asked.server, asked.request); }
 Answer cycles(Asked& asked) { co_return cycles_json(asked.server); }
 
 Answer mode(Asked& asked) { co_return mode_json(asked.server); }
@@ -495,7 +496,7 @@ const std::map<std::string_view, Function>& requests() {
       {"remove", remove}, {"rename", rename}, {"wait", wait}, {"get_file", get_file}, {"read", read},
       {"contracts", contracts}, {"servers", servers}, {"volumes", volumes}, {"forget", forget}, {"invite", invite}, {"fsck", fsck}, {"draw", draw}, {"directory", directory}, {"trust", trust}, {"key", key},
       {"repair", repair}, {"audit", audit}, {"mode", mode}, {"events", events},
-      {"job_run", job_run}, {"jobs", jobs}, {"job_cancel", job_cancel}, {"job_watch", job_watch}, {"pledge", pledge}, {"cycles", cycles}};
+      {"job_run", job_run}, {"jobs", jobs}, {"job_cancel", job_cancel}, {"job_watch", job_watch}, {"pledge", pledge}, {"mine", mine}, {"cycles", cycles}};
   return table;
 }
 

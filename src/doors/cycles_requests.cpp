@@ -1,5 +1,6 @@
 #include "cycles_requests.h"
 
+#include "cycles/pool_address.h"
 #include "request_fields.h"
 
 namespace spatter::doors {
@@ -27,6 +28,18 @@ Json machine_json(const MachineReport& machine) {
           {"sources", std::move(sources)}};
 }
 
+Json mining_json(Server& server) {
+  const auto& settings = server.cycles();
+  const auto* runner = server.runner();
+  const auto machine = runner ? runner->machine() : std::nullopt;
+  Json report;
+  if (machine && !machine->mining.empty()) report = Json::parse(machine->mining, nullptr, false);
+  if (report.is_discarded()) report = nullptr;
+  return {{"pool", settings.pool}, {"user", settings.pool_user}, {"share_ppm", settings.mine_share_ppm},
+          {"share", share_text(settings.mine_share_ppm)}, {"when", to_string(settings.mine_when)},
+          {"cores", runner ? runner->cores() : 1}, {"report", std::move(report)}};
+}
+
 Json accuracy_json(const Accuracy& accuracy) {
   return {{"forecasts", accuracy.forecasts}, {"median_error", accuracy.median_error}, {"within", accuracy.within},
           {"below_p90", accuracy.below_p90}};
@@ -49,11 +62,32 @@ Task<Result<Json>> answer_pledge(Server& server, const Json& request) {
   co_return settings_json(server.cycles());
 }
 
+Task<Result<Json>> answer_mine(Server& server, const Json& request) {
+  auto settings = server.cycles();
+  if (request.contains("pool")) {
+    settings.pool = text_at(request, "pool");
+    settings.pool_user = text_at(request, "user");
+    if (!settings.pool.empty()) {
+      CO_TRY_VOID(mining::parse_pool_address(settings.pool));
+      CO_TRY_VOID(mining::check_pool_user(settings.pool_user));
+    }
+  }
+  if (const auto share = text_at(request, "share"); !share.empty()) {
+    CO_TRY(settings.mine_share_ppm, parse_share(share));
+  }
+  if (const auto when = text_at(request, "when"); !when.empty()) {
+    CO_TRY(settings.mine_when, parse_when(when));
+  }
+  if (settings != server.cycles()) CO_TRY_VOID(co_await server.set_cycles(settings));
+  co_return mining_json(server);
+}
+
 Json cycles_json(Server& server) {
   Json answer = settings_json(server.cycles());
   const auto* runner = server.runner();
   const auto machine = runner ? runner->machine() : std::nullopt;
   answer["machine"] = machine ? machine_json(*machine) : Json();
+  answer["mining"] = mining_json(server);
   if (const auto* work = server.work()) {
     const auto report = work->report();
     Json pieces = Json::array();

@@ -8,6 +8,8 @@ namespace spatter::doors {
 
 /// "pledge": with "share", "when" or "quiet_s" it is set. Answers with what is in force.
 Task<Result<Json>> answer_pledge(Server& server, const Json& request);
+/// "mine": with "pool" (empty: no more), "user", "share" or "when" it is set. Likewise, with the miner's report.
+Task<Result<Json>> answer_mine(Server& server, const Json& request);
 /// "cycles": what is promised, how the machine holds it, what is computed, how good forecasts were.
 Json cycles_json(Server& server);
 

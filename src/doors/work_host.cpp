@@ -1,6 +1,7 @@
 #include "work_host.h"
 
 #include <fcntl.h>
+#include <signal.h>
 
 #include <asio/post.hpp>
 #include <cmath>
@@ -14,6 +15,7 @@
 #include "cycles/piece.h"
 #include "cycles/translator.h"
 #include "doors/control.h"
+#include "miner_process.h"
 
 namespace spatter::doors {
 namespace {
@@ -80,12 +82,15 @@ struct WorkHost::Core {
   std::set<std::shared_ptr<Running>> all;
   std::unique_ptr<cycles::Governor> governor;
   std::string no_governor;  ///< why there is none, though one is wanted
+  std::string held;         ///< why everything is stopped
   cycles::GovernorPolicy policy;
+  std::unique_ptr<MinerProcess> miner;
 };
 
 WorkHost::WorkHost(Runtime& runtime, std::string drive) : core_(std::make_shared<Core>(runtime, std::move(drive))) {}
 
 WorkHost::~WorkHost() {
+  core_->miner.reset();
   std::unique_lock lock(core_->mutex);
   for (const auto& running : core_->all) running->cancel();
   core_->changed.wait(lock, [&] { return core_->threads == 0; });
@@ -132,10 +137,43 @@ void WorkHost::set_policy(const CyclesSettings& settings) {
       return;
     }
     core_->governor = std::move(*made);
+    if (!core_->held.empty()) core_->governor->pause(core_->held);
     core_->runtime.log().info("shares of the processor are held by {}", core_->governor->state().held_by);
+  } else if (auto set = core_->governor->set_policy(policy); !set) {
+    core_->runtime.log().error("{}", set.error().message);
+  }
+  // Its thread tells the governor, which has a lock of its own: not under this one.
+  auto ended = std::exchange(core_->miner, nullptr);
+  const MinerSetup wanted{settings.pool, settings.pool_user, parallel(settings.mine_share_ppm)};
+  if (ended && !settings.pool.empty() && ended->setup() == wanted) {
+    core_->miner = std::move(ended);
     return;
   }
-  if (auto set = core_->governor->set_policy(policy); !set) core_->runtime.log().error("{}", set.error().message);
+  ended.reset();
+  if (settings.pool.empty()) return;
+  auto* governor = core_->governor.get();
+  auto& log = core_->runtime.log();
+  core_->miner = std::make_unique<MinerProcess>(
+      wanted, MinerProcess::Watch{[governor, &log](pid_t pid) {
+                                    if (auto added = governor->add_filler(pid); !added) {
+                                      log.error("the miner cannot be held to its share: {}", added.error().message);
+                                      ::kill(-pid, SIGKILL);
+                                    }
+                                  },
+                                  [governor](pid_t pid, Duration cpu) { governor->remove(pid, cpu); }},
+      log);
+}
+
+void WorkHost::hold(const std::string& reason) {
+  const std::lock_guard lock(core_->mutex);
+  core_->held = reason;
+  if (core_->governor) core_->governor->pause(reason);
+}
+
+void WorkHost::let_go() {
+  const std::lock_guard lock(core_->mutex);
+  core_->held.clear();
+  if (core_->governor) core_->governor->resume();
 }
 
 std::optional<MachineReport> WorkHost::machine() const {
@@ -149,7 +187,8 @@ std::optional<MachineReport> WorkHost::machine() const {
                                 seconds(one.share.granted_minute), seconds(one.share.used_hour),
                                 seconds(one.share.granted_hour)};
   };
-  MachineReport report{cores(), state.held_by, state.user_present, state.user, of(state.pledged), of(state.filler), {}};
+  MachineReport report{cores(), state.held_by, state.user_present, state.user, of(state.pledged), of(state.filler),
+                       core_->miner ? core_->miner->report() : std::string(), {}};
   for (const auto& source : state.sources) report.sources.push_back({source.name, source.what, source.works});
   return report;
 }

@@ -26,8 +26,11 @@ class WorkHost final : public WorkRunner {
 
   std::optional<MachineReport> machine() const override;
 
+  unsigned cores() const override;
+  void hold(const std::string& reason) override;
+  void let_go() override;
+
  private:
-  unsigned cores() const;
   struct Core;
   std::shared_ptr<Core> core_;
 };

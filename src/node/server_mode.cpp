@@ -61,6 +61,10 @@ void Server::State::mode_changed() {
   turn_dial();
   mender->set_at_once(on ? repairs_at_once_alone : repairs_at_once);
   if (on && keeper) keeper->poke();
+  if (!options.runner) return;
+  // What was promised goes into mending first, and what mines would only be in its way.
+  if (on) options.runner->hold("the network only mends");
+  else options.runner->let_go();
 }
 
 Task<ModeFacts> Server::State::mode_facts() {

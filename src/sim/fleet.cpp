@@ -89,6 +89,7 @@ Task<Result<void>> Fleet::bring_up(unsigned index, SimTransport& transport, Driv
   slot.member = true;
   ServerOptions options = options_.server;
   options.local_hosts = {slot.machine->host()};
+  if (options_.runner) options.runner = options_.runner(slot.machine->runtime(), index);
   life->server = std::make_unique<Server>(slot.machine->runtime(), transport, std::move(drive),
                                           std::move(options));
   auto started = co_await life->server->start();

@@ -12,6 +12,8 @@ struct FleetOptions {
   std::uint64_t drive_bytes = std::uint64_t{1} << 30;  ///< half of it is the user half
   ServerOptions server;
   NewNetwork network{};
+  /// What a machine computes with, made anew at each start; none: servers that compute for nobody.
+  std::function<std::shared_ptr<WorkRunner>(Runtime&, unsigned index)> runner;
 };
 
 class Fleet {

@@ -68,7 +68,7 @@ int main(int argc, char** argv) {
   std::uint64_t first_seed = 1, seeds = 1;
   RunOptions options;
   bool json = false, verbose = false, twice = false;
-  run->add_option("workload", workload, "mix, loss, grow or trust")->required();
+  run->add_option("workload", workload, "mix, loss, grow, trust or work")->required();
   run->add_option("--servers", options.servers, "How many")->check(CLI::Range(1, 64));
   run->add_option("--seed", first_seed, "The (first) seed");
   run->add_option("--seeds", seeds, "Run so many seeds, counting up");

@@ -2,6 +2,7 @@
 
 #include "checks.h"
 #include "trust_play.h"
+#include "work_play.h"
 
 namespace spatter::sim {
 namespace {
@@ -9,11 +10,17 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr unsigned clients_per_server = 2;
+constexpr unsigned wrong_machine = 2;  // of workload work: computes wrongly
 constexpr Duration run_limit = 48h;
 
 FleetOptions fleet_options(const RunOptions& options) {
   FleetOptions fleet{.servers = options.servers};
   if (options.workload == Workload::trust) fleet.network = reviewed_network();
+  if (options.workload == Workload::work)
+    fleet.runner = [](Runtime& runtime, unsigned index) -> std::shared_ptr<WorkRunner> {
+      constexpr double fuel_per_s = 500e6;
+      return std::make_shared<SimRunner>(runtime, fuel_per_s * (1 + index % 3), index == wrong_machine);
+    };
   return fleet;
 }
 
@@ -26,6 +33,7 @@ struct Stage {
         fleet(world, network, fleet_options(options)),
         faults(world, network, fleet, problems, options.faults),
         trust(world, fleet, problems),
+        jobs(world, fleet, problems),
         background(world.executor()) {}
 
   RunOptions options;
@@ -36,6 +44,7 @@ struct Stage {
   Faults faults;
   std::vector<std::unique_ptr<Client>> clients;
   TrustPlay trust;
+  WorkPlay jobs;
   TaskGroup background;
 
   void add_clients(unsigned server) {
@@ -138,7 +147,27 @@ Task<void> play_trust(Stage& stage) {
   co_await stage.trust.check(12h);
 }
 
+Task<void> play_work(Stage& stage) {
+  auto& fleet = stage.fleet;
+  while (fleet.size() < stage.options.servers) {
+    const auto added = fleet.size() == 0 ? co_await fleet.found() : co_await fleet.join();
+    if (!added) {
+      stage.problems.add("setting up: {}", added.error().message);
+      co_return;
+    }
+  }
+  stage.faults.begin();
+  TaskGroup members(stage.world.executor());
+  for (unsigned index = 0; index < fleet.size(); ++index)
+    members.spawn(stage.jobs.member(index, std::max(1u, stage.options.operations / 5)));
+  co_await members.drain();
+  stage.world.note("faults end");
+  co_await stage.faults.end();
+  co_await stage.jobs.check(6h);
+}
+
 Task<void> play(Stage& stage) {
+  if (stage.options.workload == Workload::work) co_return co_await play_work(stage);
   if (stage.options.workload == Workload::trust) co_return co_await play_trust(stage);
   const bool growing = stage.options.workload == Workload::grow;
   if (!co_await add_servers(stage, growing ? 1 : stage.options.servers)) co_return;
@@ -174,6 +203,7 @@ void fill_report(Stage& stage, RunReport& report) {
     report.acknowledged += client->acknowledged();
     report.files += client->model().paths().size();
   }
+  report.jobs = stage.jobs.done();
   report.trust_records = stage.trust.announced() + stage.trust.judged();
   report.problems = stage.problems.list;
   if (!report.problems.empty()) report.last_events = stage.world.newest_notes();
@@ -188,15 +218,16 @@ void fill_report(Stage& stage, RunReport& report) {
 }  // namespace
 
 Result<Workload> parse_workload(std::string_view name) {
-  for (const Workload workload : {Workload::mix, Workload::loss, Workload::grow, Workload::trust})
+  for (const Workload workload : {Workload::mix, Workload::loss, Workload::grow, Workload::trust, Workload::work})
     if (name == to_text(workload)) return workload;
-  return fail(Errc::invalid, "no such workload: \"{}\" (there are mix, loss, grow, trust)", name);
+  return fail(Errc::invalid, "no such workload: \"{}\" (there are mix, loss, grow, trust, work)", name);
 }
 
 std::string_view to_text(Workload workload) {
   switch (workload) {
     case Workload::mix: return "mix";
     case Workload::loss: return "loss";
+    case Workload::work: return "work";
     case Workload::grow: return "grow";
     case Workload::trust: return "trust";
   }

@@ -3,14 +3,15 @@
 // Workloads: `mix` (puts, gets, renames, removals by several clients on every server), `loss` (the
 // same, then two thirds of the others die for good and everything must still be read from the
 // network), `grow` (the network grows from one server to all while files are written, and then
-// suffers the same loss), `trust` (newcomers become trusted persons; see trust_play.h).
+// suffers the same loss), `trust` (newcomers become trusted persons; see trust_play.h), `work` (jobs; see
+// work_play.h).
 #pragma once
 
 #include "faults.h"
 
 namespace spatter::sim {
 
-enum class Workload { mix, loss, grow, trust };
+enum class Workload { mix, loss, grow, trust, work };
 Result<Workload> parse_workload(std::string_view name);
 std::string_view to_text(Workload workload);
 
@@ -29,6 +30,7 @@ struct RunReport {
   std::uint64_t operations = 0;
   std::uint64_t acknowledged = 0;
   std::uint64_t files = 0;
+  std::uint64_t jobs = 0;           ///< given out; all of them ended well, or there are problems
   std::uint64_t trust_records = 0;  ///< clips announced and judged
   std::uint64_t faults = 0;
   std::uint64_t crashes = 0;

@@ -43,6 +43,16 @@ TEST_P(TrustRunTest, EverybodyBecomesTrustedAndNobodyAFraud) {
 
 INSTANTIATE_TEST_SUITE_P(Seeds, TrustRunTest, testing::Values(1, 2, 3, 4));
 
+class WorkRunTest : public testing::TestWithParam<std::uint64_t> {};
+
+TEST_P(WorkRunTest, EveryJobEndsAndWhatIsDoneIsRight) {
+  const auto report = run(options_of(Workload::work, GetParam()));
+  for (const std::string& problem : report.problems) ADD_FAILURE() << problem;
+  EXPECT_EQ(report.jobs, 10u);  // two of each server
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, WorkRunTest, testing::Values(1, 2, 3, 4));
+
 TEST(Run, TheSameSeedGivesTheSameRecord) {
   const auto first = run(options_of(Workload::grow, 4));
   const auto second = run(options_of(Workload::grow, 4));

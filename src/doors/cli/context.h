@@ -112,6 +112,8 @@ void add_repair(CLI::App&, Context&);
 void add_jobs(CLI::App&, Context&);
 void add_pledge(CLI::App&, Context&);
 void add_cycles(CLI::App&, Context&);
+void add_mine(CLI::App&, Context&);
+void add_miner_process(CLI::App&, Context&);
 void add_mode(CLI::App&, Context&);
 void add_events(CLI::App&, Context&);
 void add_audit(CLI::App&, Context&);

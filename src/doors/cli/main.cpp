@@ -34,7 +34,7 @@ constexpr Command commands[] = {
     {"recover", add_recover}, {"put", add_put}, {"get", add_get}, {"cat", add_cat},
     {"ls", add_ls}, {"du", add_du}, {"rm", add_rm}, {"mv", add_mv}, {"mkdir", add_mkdir},
     {"status", add_status}, {"metrics", add_metrics}, {"contracts", add_contracts}, {"repair", add_repair}, {"audit", add_audit},
-    {"jobs", add_jobs}, {"pledge", add_pledge}, {"cycles", add_cycles},
+    {"jobs", add_jobs}, {"pledge", add_pledge}, {"cycles", add_cycles}, {"mine", add_mine}, {"miner-process", add_miner_process},
     {"mode", add_mode}, {"events", add_events},
     {"servers", add_servers}, {"volumes", add_volumes}, {"forget", add_forget},
     {"fsck", add_fsck}, {"chance", add_chance}, {"directory", add_directory}, {"trust", add_trust}, {"key", add_key}, {"vouch", add_vouch}, {"announce", add_announce},

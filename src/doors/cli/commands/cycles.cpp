@@ -72,6 +72,13 @@ Result<void> status(const Context& context) {
                number(work, "computed"), number(work, "fuel"), duration_text(work.value("processor_s", 0.0)),
                number(work, "failed"), number(work, "refused"), work["pieces"].size());
   }
+  if (const Json& mining = answer["mining"]; !mining.value("pool", "").empty()) {
+    const Json& report = mining["report"];
+    fmt::print("mining   for {} as {}", printable_text(mining.value("pool", "")), printable_text(mining.value("user", "")));
+    if (report.is_null()) fmt::print("\n");
+    else fmt::print(": {}, {:.1f} MH/s, {} shares accepted, {} rejected, {} stale\n", printable_text(report.value("state", "")),
+                    report.value("rate", 0.0) / 1e6, number(report, "accepted"), number(report, "rejected"), number(report, "stale"));
+  }
   for (const Json& one : answer["workers"])
     fmt::print("server {}  {} right results, {} wrong{}\n", one.value("server", "").substr(0, 12), number(one, "right_total"),
                number(one, "wrong"), one.value("trusted", false) ? ": trusted, only sampled" : "");

@@ -21,6 +21,7 @@ struct MachineReport {
     double used_minute_s = 0, granted_minute_s = 0, used_hour_s = 0, granted_hour_s = 0;
   };
   Class pledged, filler;
+  std::string mining;      ///< the miner's newest report, one JSON object; empty: there is none
   struct Source {
     std::string name, what;
     bool works = false;
@@ -34,6 +35,10 @@ class WorkRunner : public PieceRunner {
   virtual void set_policy(const CyclesSettings& settings) = 0;
   /// How many pieces at a time a share of all cores is good for.
   virtual unsigned parallel(std::uint32_t share_ppm) const = 0;
+  virtual unsigned cores() const { return 1; }
+  /// Everything stops until let_go(): the machine is needed for what `reason` says.
+  virtual void hold(const std::string& reason) { (void)reason; }
+  virtual void let_go() {}
   /// Whether pieces are let run now; busy says why not: somebody is at the machine, say.
   virtual Result<void> may_run() const { return {}; }
   /// Nothing while no share was ever promised.

@@ -1,0 +1,143 @@
+#include "work_play.h"
+
+#include "crypto/hash.h"
+
+namespace spatter::sim {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::uint64_t fuel_per_byte = 100'000;
+constexpr std::size_t input_bytes_max = 64 * 1024;
+constexpr unsigned pieces_max = 6;
+
+std::string computed(ByteView module, ByteView input) {
+  return Sha256().update(module).update(input).finish().hex() + "\n";
+}
+
+Bytes module_bytes() { return Bytes(as_bytes("a program").begin(), as_bytes("a program").end()); }
+
+}  // namespace
+
+Result<void> SimRunner::can_run(const wire::WorkOrder& order) const {
+  if (!order.has_module()) return fail(Errc::invalid, "only modules");
+  return {};
+}
+
+Task<Result<PieceDone>> SimRunner::run(wire::WorkOrder, PieceFiles files) {
+  auto read = co_await runtime_.blocking([&]() -> Result<std::pair<Bytes, Bytes>> {
+    TRY(auto module, read_file(runtime_.disk(), files.module, 1 << 20));
+    Bytes input;
+    if (!files.inputs.empty()) {
+      TRY(input, read_file(runtime_.disk(), files.inputs.front(), 1 << 20));
+    }
+    return std::pair(std::move(module), std::move(input));
+  });
+  CO_TRY(const auto bytes, std::move(read));
+  PieceDone done;
+  done.fuel = 1 + bytes.second.size() * fuel_per_byte;
+  const double seconds = static_cast<double>(done.fuel) / fuel_per_s_ * (0.9 + 0.2 * runtime_.chance().unit());
+  co_await runtime_.sleep(std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds)));
+  auto output = computed(bytes.first, bytes.second);
+  if (wrong_) output[0] = output[0] == '0' ? '1' : '0';
+  const auto written = co_await runtime_.blocking([&]() -> Result<void> {
+    TRY(auto file, runtime_.disk().open(files.output, OpenMode::create));
+    TRY_VOID(file->truncate(0));
+    return file->write_at(0, as_bytes(output));
+  });
+  CO_TRY_VOID(written);
+  co_return done;
+}
+
+Task<std::optional<WorkPlay::Given>> WorkPlay::give(unsigned index, unsigned number) {
+  std::optional<Given> given;
+  co_await fleet_.run_on(index, [&, index, number](Server& server) -> Task<void> {
+    if (server.cycles().share_ppm == 0) (void)co_await server.set_cycles({.share_ppm = 500'000});
+    Given job{.index = index, .output = fmt::format("out-{}", number)};
+    JobSpec spec{.name = "a program", .kind = "sim", .module = module_bytes(), .output = "/" + job.output,
+                 .fuel_max = 1ULL << 50, .memory_bytes_max = 1 << 20, .output_bytes_max = 1 << 20};
+    const auto pieces = 1 + world_.random().below(pieces_max);
+    for (std::uint64_t i = 0; i < pieces; ++i) {
+      Bytes input(world_.random().below(input_bytes_max));
+      world_.random().fill(input);
+      const auto name = fmt::format("in-{}-{}", number, i);
+      if (!co_await server.volume().put_small("/" + name, {}, Buffer::copy_of(input))) co_return;
+      spec.pieces.push_back({name, "/" + name, 0, input.size()});
+      job.expected.emplace_back(name, computed(spec.module, input));
+    }
+    const auto id = co_await server.jobs().submit(std::move(spec));
+    if (!id) co_return;
+    job.id = *id;
+    world_.note(fmt::format("m{} gives out job {} of {} pieces", index, id->brief(), pieces));
+    given = std::move(job);
+  });
+  co_return given;
+}
+
+/// Whether it has ended; what it came to is looked at then.
+Task<bool> WorkPlay::judge(Given& job) {
+  bool ended = false;
+  co_await fleet_.run_on(job.index, [&](Server& server) -> Task<void> {
+    const auto report = co_await server.jobs().report(job.id);
+    if (!report) {
+      problems_.add("m{}: job {}: {}", job.index, job.id, report.error().message);
+      ended = true;
+      co_return;
+    }
+    if (report->state == JobState::running) co_return;
+    ended = true;
+    world_.note(fmt::format("job {} of m{} is {} {}", job.id.brief(), job.index, to_string(report->state), report->trouble));
+    if (report->state != JobState::done) {
+      problems_.add("m{}: job {} is {}: {}", job.index, job.id, to_string(report->state), report->trouble);
+      co_return;
+    }
+    ++done_;
+    for (const auto& [name, wanted] : job.expected) {
+      const auto path = "/" + job.output + "/" + name;
+      auto reader = co_await server.volume().read_file(path);
+      if (!reader) {
+        problems_.add("m{}: {}: {}", job.index, path, reader.error().message);
+        continue;
+      }
+      const auto bytes = co_await (*reader)->read(0, wanted.size() + 1);
+      if (!bytes || as_text(bytes->view()) != wanted) problems_.add("m{}: {} holds a wrong result", job.index, path);
+    }
+  });
+  co_return ended;
+}
+
+Task<void> WorkPlay::member(unsigned index, unsigned jobs) {
+  for (unsigned number = 0; number < jobs;) {
+    co_await world_.sleep(Duration(world_.random().below(20'000'000'000)));
+    if (auto job = co_await give(index, number)) {
+      jobs_.push_back(std::move(*job));
+      ++number;
+    }
+  }
+}
+
+Task<void> WorkPlay::check(Duration within) {
+  const auto until = world_.now() + within;
+  std::vector<bool> ended(jobs_.size());
+  while (world_.now() < until) {
+    bool all = true;
+    for (std::size_t i = 0; i < jobs_.size(); ++i) {
+      if (!ended[i]) ended[i] = co_await judge(jobs_[i]);
+      all = all && ended[i];
+    }
+    if (all) co_return;
+    co_await world_.sleep(5s);
+  }
+  for (std::size_t i = 0; i < jobs_.size(); ++i) {
+    if (ended[i]) continue;
+    std::string why = "its server is down";
+    co_await fleet_.run_on(jobs_[i].index, [&](Server& server) -> Task<void> {
+      if (const auto report = co_await server.jobs().report(jobs_[i].id))
+        why = fmt::format("{} of {} pieces, {} under way, {} stuck; {}", report->agreed + report->held, report->pieces,
+                          report->under_way, report->stuck, report->trouble);
+    });
+    problems_.add("m{}: job {} does not end: {}", jobs_[i].index, jobs_[i].id, why);
+  }
+}
+
+}  // namespace spatter::sim

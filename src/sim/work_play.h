@@ -1,0 +1,53 @@
+// The workload `work`: everybody promises cycles and gives out jobs, while faults strike and one machine
+// computes wrongly. Afterwards every job must have ended, and whatever a job says is done must be right.
+#pragma once
+
+#include "checks.h"
+#include "fleet.h"
+
+namespace spatter::sim {
+
+/// Computes in virtual time: a piece's output is a hash of all that it may depend on.
+class SimRunner final : public WorkRunner {
+ public:
+  SimRunner(Runtime& runtime, double fuel_per_s, bool wrong) : runtime_(runtime), fuel_per_s_(fuel_per_s), wrong_(wrong) {}
+  Result<void> can_run(const wire::WorkOrder& order) const override;
+  Task<Result<PieceDone>> run(wire::WorkOrder order, PieceFiles files) override;
+  void set_policy(const CyclesSettings&) override {}
+  unsigned parallel(std::uint32_t) const override { return 1; }
+
+ private:
+  Runtime& runtime_;
+  double fuel_per_s_;
+  bool wrong_;
+};
+
+class WorkPlay {
+ public:
+  WorkPlay(World& world, Fleet& fleet, Problems& problems) : world_(world), fleet_(fleet), problems_(problems) {}
+
+  /// Promises, writes inputs and gives out so many jobs, one after the other.
+  Task<void> member(unsigned index, unsigned jobs);
+  /// Every job must end within that time, and what is done be right.
+  Task<void> check(Duration within);
+  std::uint64_t given() const { return jobs_.size(); }
+  std::uint64_t done() const { return done_; }
+
+ private:
+  struct Given {
+    unsigned index = 0;
+    JobId id;
+    std::string output;
+    std::vector<std::pair<std::string, std::string>> expected;  ///< output file and what it must hold
+  };
+  Task<std::optional<Given>> give(unsigned index, unsigned number);
+  Task<bool> judge(Given& job);
+
+  World& world_;
+  Fleet& fleet_;
+  Problems& problems_;
+  std::vector<Given> jobs_;
+  std::uint64_t done_ = 0;
+};
+
+}  // namespace spatter::sim
