@@ -18,6 +18,7 @@
 #include "cycles/processes.h"
 #include "cycles/share_controller.h"
 #include "descriptor.h"
+#include "hour.h"
 
 namespace spatter::cycles {
 
@@ -136,18 +137,21 @@ class CgroupShare : public ShareKeeper {
     const std::lock_guard lock(mutex_);
     Class& one = const_cast<CgroupShare*>(this)->of(work);
     constexpr Duration minute = std::chrono::seconds(60);
-    return {.share = one.law.share(),
-            .processes = static_cast<unsigned>(one.processes.size()),
-            .halted = one.halted,
-            .running = !one.frozen && !one.processes.empty(),
-            .used = one.law.used(),
-            .used_minute = one.law.used_within(now(), minute),
-            .granted_minute = one.law.granted_within(now(), minute)};
+    ShareReport report{.share = one.law.share(),
+                       .processes = static_cast<unsigned>(one.processes.size()),
+                       .halted = one.halted,
+                       .running = !one.frozen && !one.processes.empty(),
+                       .used = one.law.used(),
+                       .used_minute = one.law.used_within(now(), minute),
+                       .granted_minute = one.law.granted_within(now(), minute)};
+    one.hour.report(report);
+    return report;
   }
 
  private:
   struct Class {
     ShareLaw law;
+    Hour hour = Hour(now());
     std::set<pid_t> processes;
     Duration usage{0};
     TimePoint counted = now();
@@ -193,6 +197,7 @@ class CgroupShare : public ShareKeeper {
     if (used && *used > one.usage) one.law.charge(one.counted, to, *used - one.usage);
     if (used) one.usage = *used;
     one.counted = to;
+    one.hour.count(one.law, to);
     one.full = one.law.minute_full(to);
   }
 

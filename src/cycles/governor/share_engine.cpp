@@ -32,11 +32,10 @@ std::string_view to_string(WorkClass work) { return work == WorkClass::pledged ?
 
 ShareEngine::ShareEngine(Processes& processes, ShareLawOptions options)
     : processes_(processes),
-      classes_{Class{WorkClass::pledged, ShareLaw(0, processes.now(), options)},
-               Class{WorkClass::filler, ShareLaw(0, processes.now(), options)}} {
+      classes_{Class{WorkClass::pledged, ShareLaw(0, processes.now(), options), Hour(processes.now())},
+               Class{WorkClass::filler, ShareLaw(0, processes.now(), options), Hour(processes.now())}} {
   watched_ = processes.now();
   for (Class& work : classes_) {
-    work.minute_ends = watched_ + minute;
     work.cores_expected = processes.cores();
     work.collected = watched_;
   }
@@ -65,7 +64,7 @@ TimePoint ShareEngine::step() {
       }
     }
     if (work.phase == Phase::settling && now >= work.until) settle(work, now);
-    count_minutes(work, now);
+    work.hour.count(work.law, now);
   }
   TimePoint next = now + watch_every;
   if (now >= watched_ + watch_every) {
@@ -189,6 +188,7 @@ void ShareEngine::find_families(Class& work, TimePoint now, bool as_new) {
       if (work.members.contains(child) || !processes_.hold(child)) continue;
       const Duration before = as_new ? processes_.cpu_time(child).value_or(Duration(0)) : Duration(0);
       work.members.emplace(child, Member{known.root, before});
+      if (work.work == WorkClass::filler) (void)processes_.make_idle(child);  // older than its parent's class
       if (work.phase != Phase::running) processes_.stop(child);
       to_ask.push_back(child);
     }
@@ -256,14 +256,6 @@ void ShareEngine::halt(WorkClass which) {
 
 void ShareEngine::allow(WorkClass work) { of(work).halted = false; }
 
-void ShareEngine::count_minutes(Class& work, TimePoint now) {
-  if (now < work.minute_ends) return;
-  work.minutes.push_back({work.law.used() - work.minute_used, work.law.granted_within(now, minute)});
-  if (work.minutes.size() > 60) work.minutes.pop_front();
-  work.minute_used = work.law.used();
-  work.minute_ends = now + minute;
-}
-
 ShareReport ShareEngine::report(WorkClass which) {
   Class& work = of(which);
   const TimePoint now = processes_.now();
@@ -274,10 +266,7 @@ ShareReport ShareEngine::report(WorkClass which) {
                      .used = work.law.used(),
                      .used_minute = work.law.used_within(now, minute),
                      .granted_minute = work.law.granted_within(now, minute)};
-  for (const Minute& one : work.minutes) {
-    report.used_hour += one.used;
-    report.granted_hour += one.granted;
-  }
+  work.hour.report(report);
   return report;
 }
 

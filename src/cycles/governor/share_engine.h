@@ -3,12 +3,12 @@
 #pragma once
 
 #include <array>
-#include <deque>
 #include <map>
 #include <set>
 
 #include "cycles/processes.h"
 #include "cycles/share_keeper.h"
+#include "hour.h"
 
 namespace spatter::cycles {
 
@@ -40,12 +40,10 @@ class ShareEngine {
     Duration charged{0};   ///< for it and its descendants since
   };
   enum class Phase { idle, running, settling };
-  struct Minute {
-    Duration used, granted;
-  };
   struct Class {
     WorkClass work;
     ShareLaw law;
+    Hour hour;
     Phase phase = Phase::idle;
     bool halted = false;
     TimePoint from{}, until{}, collected{};
@@ -54,11 +52,8 @@ class ShareEngine {
     TimePoint stays_back_until{};
     std::map<pid_t, Member> members;
     std::map<pid_t, Root> roots;
-    std::deque<Minute> minutes;  ///< whole ones, at most 60
     std::uint64_t births = 0;  ///< when its families were last looked at
     TimePoint families_found{};
-    TimePoint minute_ends{};
-    Duration minute_used{0};     ///< law.used() when the last whole minute ended
   };
 
   Class& of(WorkClass work) { return classes_[work == WorkClass::pledged ? 0 : 1]; }
@@ -70,7 +65,6 @@ class ShareEngine {
   TimePoint begin(Class& work, TimePoint now);
   Duration collect(Class& work, TimePoint from, TimePoint to, bool ran);
   void find_families(Class& work, TimePoint now, bool as_new);
-  void count_minutes(Class& work, TimePoint now);
 
   Processes& processes_;
   std::array<Class, 2> classes_;

@@ -38,6 +38,10 @@ TEST_P(HeldShare, IsWhatWasSetInEveryMinuteAndNeverMore) {
   for (unsigned i = 0; i < course.processes; ++i)
     ASSERT_TRUE(engine.add(WorkClass::pledged, machine.start({.threads = course.threads})));
   machine.run(engine, seconds(150));
+  const ShareReport report = engine.report(WorkClass::pledged);  // two whole minutes
+  EXPECT_GE(report.granted_hour, 2 * of_minute(course.share) - milliseconds(100));
+  EXPECT_LE(report.used_hour, report.granted_hour + milliseconds(100));
+  EXPECT_GE(report.used_hour, report.granted_hour - milliseconds(400));
   EXPECT_LE(machine.most_within(one_minute), of_minute(course.share));
   EXPECT_GE(machine.least_within(one_minute, seconds(5)), of_minute(course.share) - course.minute_tolerance);
   EXPECT_LE(machine.most_within(seconds(1)), of_second(course.share) + course.second_tolerance);
