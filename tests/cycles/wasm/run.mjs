@@ -1,6 +1,7 @@
 // Runs an admitted module in Node.js, whose engine knows nothing of the translator's:
-//   node run.mjs MODULE.wasm FUEL OUTPUT [argument...] < input
-// The module's standard output goes to the file OUTPUT. One line of JSON says how it ended:
+//   node run.mjs MODULE.wasm FUEL[,FUEL...] OUTPUT [argument...] < input
+// The module's standard output, when it has the first FUEL, goes to the file OUTPUT. One line of JSON for
+// each FUEL says how it ended:
 //   {"end": "exit" | "fuel" | "stack" | "trap", "code": n, "fuel": "used", "left": "left", "message": "..."}
 // The world it sees is fixed: time stands still, randomness is a counter, there are no files.
 import { readFileSync, writeFileSync, writeSync } from 'node:fs';
@@ -94,24 +95,30 @@ function host(args, input) {
 }
 
 if (isMainThread) {
-  const [path, fuel, output, ...args] = process.argv.slice(2);
+  const [path, fuels, output, ...args] = process.argv.slice(2);
   // A module may recurse as deep as its own rule lets it, which is more than Node's stack as it comes.
   const worker = new Worker(new URL(import.meta.url), {
-    workerData: { module: readFileSync(path), fuel, args: ['module', ...args], input: args.length >= 0 ? readFileSync(0) : null },
+    workerData: { module: readFileSync(path), fuels: fuels.split(','), args: ['module', ...args], input: readFileSync(0) },
     resourceLimits: { stackSizeMb: 900 },
   });
-  worker.on('message', ({ report, bytes }) => {
+  worker.on('message', ({ reports, bytes }) => {
     writeFileSync(output, bytes);
-    writeSync(1, JSON.stringify(report) + '\n');
+    for (const report of reports) writeSync(1, JSON.stringify(report) + '\n');
   });
   worker.on('error', error => { throw error; });
 } else {
-  const { module, fuel, args, input } = workerData;
-  const world = host(args, Buffer.from(input));
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(module), { wasi_snapshot_preview1: world.calls });
+  const { module, fuels, args, input } = workerData;
+  const compiled = new WebAssembly.Module(module);
+  const runs = fuels.map(fuel => run(compiled, BigInt(fuel), args, Buffer.from(input)));
+  parentPort.postMessage({ reports: runs.map(one => one.report), bytes: runs[0].bytes });
+}
+
+function run(compiled, fuel, args, input) {
+  const world = host(args, input);
+  const instance = new WebAssembly.Instance(compiled, { wasi_snapshot_preview1: world.calls });
   const { memory, _start, spatter_fuel, spatter_stack } = instance.exports;
   world.use(memory);
-  spatter_fuel.value = BigInt(fuel);
+  spatter_fuel.value = fuel;
   const report = { end: 'exit', code: 0 };
   try {
     _start();
@@ -124,7 +131,7 @@ if (isMainThread) {
     }
   }
   if (spatter_fuel.value < 0n) report.end = 'fuel';
-  report.fuel = (BigInt(fuel) - spatter_fuel.value).toString();
+  report.fuel = (fuel - spatter_fuel.value).toString();
   report.left = spatter_fuel.value.toString();
-  parentPort.postMessage({ report, bytes: Buffer.concat(world.output) });
+  return { report, bytes: Buffer.concat(world.output) };
 }
