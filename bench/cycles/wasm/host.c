@@ -1,5 +1,6 @@
 // The least that a translated module needs to run: its arguments, its output, an end. No sandbox.
-//   host FUEL [argument...]: prints the processor seconds that `_start` took on standard error.
+//   host FUEL [argument...]: prints on standard error how `_start` ended (exit, or trap and which), the
+//   processor seconds that it took and the fuel that it used.
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include "module.h"
+#include "wasm-rt-impl.h"
 
 static Z_module_instance_t instance;
 static int argument_count;
@@ -57,7 +59,9 @@ u32 Z_wasi_snapshot_preview1Z_fd_fdstat_get(host* h, u32 fd, u32 to) {
   *at(to) = 4;
   return 0;
 }
-void Z_wasi_snapshot_preview1Z_proc_exit(host* h, u32 code) { longjmp(ended, 1); }
+void Z_wasi_snapshot_preview1Z_proc_exit(host* h, u32 code) {
+  longjmp(ended, 1);
+}
 
 static double seconds(void) {
   struct rusage usage;
@@ -71,17 +75,22 @@ int main(int argc, char** argv) {
   wasm_rt_init();
   Z_module_init_module();
   Z_module_instantiate(&instance, NULL);
-#ifdef COUNTS_FUEL
   const u64 budget = strtoull(argv[1], NULL, 10);
+#ifdef COUNTS_FUEL
   *Z_moduleZ_spatter_fuel(&instance) = budget;
 #endif
   const double begin = seconds();
-  if (setjmp(ended) == 0) Z_moduleZ__start(&instance);
+  wasm_rt_trap_t trap = WASM_RT_TRAP_NONE;
+  if (setjmp(ended) == 0) {
+    trap = wasm_rt_impl_try();
+    if (trap == WASM_RT_TRAP_NONE) Z_moduleZ__start(&instance);
+  }
   const double took = seconds() - begin;
+  fflush(stdout);
+  fprintf(stderr, "%.4f ", took);
 #ifdef COUNTS_FUEL
-  fprintf(stderr, "%.4f %llu\n", took, (unsigned long long)(budget - *Z_moduleZ_spatter_fuel(&instance)));
-#else
-  fprintf(stderr, "%.4f\n", took);
+  fprintf(stderr, "%llu ", (unsigned long long)(budget - *Z_moduleZ_spatter_fuel(&instance)));
 #endif
-  return 0;
+  fprintf(stderr, "%s\n", trap == WASM_RT_TRAP_NONE ? "exit" : wasm_rt_strerror(trap));
+  return trap != WASM_RT_TRAP_NONE;
 }
