@@ -159,7 +159,7 @@ Task<void> play_work(Stage& stage) {
   stage.faults.begin();
   TaskGroup members(stage.world.executor());
   for (unsigned index = 0; index < fleet.size(); ++index)
-    members.spawn(stage.jobs.member(index, std::max(1u, stage.options.operations / 5)));
+    members.spawn(stage.jobs.member(index, index == wrong_machine ? 0 : std::max(1u, stage.options.operations / 5)));
   co_await members.drain();
   stage.world.note("faults end");
   co_await stage.faults.end();

@@ -52,7 +52,6 @@ Task<Result<PieceDone>> SimRunner::run(wire::WorkOrder, PieceFiles files) {
 Task<std::optional<WorkPlay::Given>> WorkPlay::give(unsigned index, unsigned number) {
   std::optional<Given> given;
   co_await fleet_.run_on(index, [&, index, number](Server& server) -> Task<void> {
-    if (server.cycles().share_ppm == 0) (void)co_await server.set_cycles({.share_ppm = 500'000});
     Given job{.index = index, .output = fmt::format("out-{}", number)};
     JobSpec spec{.name = "a program", .kind = "sim", .module = module_bytes(), .output = "/" + job.output,
                  .fuel_max = 1ULL << 50, .memory_bytes_max = 1 << 20, .output_bytes_max = 1 << 20};
@@ -107,6 +106,12 @@ Task<bool> WorkPlay::judge(Given& job) {
 }
 
 Task<void> WorkPlay::member(unsigned index, unsigned jobs) {
+  for (bool promised = false; !promised;) {
+    co_await world_.sleep(Duration(world_.random().below(5'000'000'000)));
+    co_await fleet_.run_on(index, [&](Server& server) -> Task<void> {
+      promised = (co_await server.set_cycles({.share_ppm = 500'000})).has_value();
+    });
+  }
   for (unsigned number = 0; number < jobs;) {
     co_await world_.sleep(Duration(world_.random().below(20'000'000'000)));
     if (auto job = co_await give(index, number)) {

@@ -26,7 +26,8 @@ class WorkPlay {
  public:
   WorkPlay(World& world, Fleet& fleet, Problems& problems) : world_(world), fleet_(fleet), problems_(problems) {}
 
-  /// Promises, writes inputs and gives out so many jobs, one after the other.
+  /// Promises, writes inputs and gives out so many jobs, one after the other. Not for the machine that computes
+  /// wrongly: its person would believe it.
   Task<void> member(unsigned index, unsigned jobs);
   /// Every job must end within that time, and what is done be right.
   Task<void> check(Duration within);

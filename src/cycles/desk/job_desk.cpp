@@ -85,9 +85,10 @@ void JobDesk::State::piece_changed(RunningJob& job, std::uint32_t piece) {
       const auto& [seconds, transfer_s, forecast, total] = timing->second;
       const auto computing = std::max(seconds - transfer_s, seconds / 10);
       speeds.record(worker, job.stored.kind, believed->fuel, computing);
-      tasks.spawn([](State* state, ServerId worker, WorkKind kind) -> Task<void> {
-        (void)co_await state->store.put_speed(worker, kind, state->speeds.entries().at({worker, kind}));
-      }(this, worker, job.stored.kind));
+      if (const auto entry = speeds.entries().find({worker, job.stored.kind}); entry != speeds.entries().end())
+        tasks.spawn([](State* state, ServerId worker, WorkKind kind, SpeedBook::Entry entry) -> Task<void> {
+          (void)co_await state->store.put_speed(worker, kind, entry);
+        }(this, worker, job.stored.kind, entry->second));
       if (forecast) {
         speeds.ended(worker, job.stored.kind, *forecast, total);
         tasks.spawn([](State* state, ForecastError error) -> Task<void> {
@@ -297,8 +298,11 @@ Task<Result<JobId>> JobDesk::submit(JobSpec spec) {
   job->order.set_memory_bytes_max(spec.memory_bytes_max);
   job->order.set_output_bytes_max(spec.output_bytes_max);
   const auto made = co_await runtime.blocking([&]() -> Result<void> {
-    TRY_VOID(runtime.disk().make_directories(job_folder(job->id) + "/out"));
-    return write_file_durably(runtime.disk(), job_folder(job->id) + "/module", spec.module);
+    auto& disk = runtime.disk();
+    TRY_VOID(disk.make_directories(job_folder(job->id) + "/out"));
+    TRY_VOID(write_file_durably(disk, job_folder(job->id) + "/module", spec.module));
+    TRY_VOID(disk.sync_directory("jobs"));
+    return disk.sync_directory("");
   });
   CO_TRY_VOID(made);
   job->stored = {.id = job->id, .name = spec.name, .kind = spec.kind, .output = spec.output,
