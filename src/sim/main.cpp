@@ -1,11 +1,12 @@
 // spatter-sim: runs the whole node code for many servers in virtual time, with faults, and checks
 // that nothing acknowledged is lost; or the directory alone for very many, under attack; or stripes
-// and their repair alone, for years. A run is told by its seed.
+// and their repair alone, for years; or months of spare cycles. A run is told by its seed.
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "cycles/command.h"
 #include "directory/command.h"
 #include "jobs/command.h"
 #include "mend/command.h"
@@ -81,6 +82,7 @@ int main(int argc, char** argv) {
   run->add_flag("--twice", twice, "Run every seed twice and compare the records");
   const CLI::App* directory = spatter::sim::directory::add_directory_command(app);
   const CLI::App* mend = spatter::sim::mend::add_mend_command(app);
+  const CLI::App* cycles = spatter::sim::cycles::add_cycles_command(app);
   const CLI::App* jobs = spatter::sim::jobs::add_jobs_command(app);
   try {
     app.parse(argc, argv);
@@ -89,6 +91,7 @@ int main(int argc, char** argv) {
   }
   if (*directory) return spatter::sim::directory::run_directory_command();
   if (*mend) return spatter::sim::mend::run_mend_command();
+  if (*cycles) return spatter::sim::cycles::run_cycles_command();
   if (*jobs) return spatter::sim::jobs::run_jobs_command();
 
   const auto parsed_workload = spatter::sim::parse_workload(workload);
