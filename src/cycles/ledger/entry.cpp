@@ -17,13 +17,10 @@ Result<IdType> id_field(const std::string& raw, std::string_view of, std::string
 
 EntryId entry_id(std::string_view body) { return EntryId{sha256(as_bytes(body)).bytes}; }
 
-/// Only the bytes that we would write ourselves: one content has one body.
-template <class Message>
-Result<Message> parse(const std::string& bytes, std::string_view of) {
-  Message message;
-  if (!message.ParseFromString(bytes) || message.SerializeAsString() != bytes)
-    return fail(Errc::invalid, "a cycles {} that cannot be read, or holds more than it should", of);
-  return message;
+/// One content has one form: the bytes that we would write ourselves.
+Result<void> check_form(const std::string& bytes, const std::string& ours) {
+  if (bytes != ours) return fail(Errc::invalid, "a cycles entry that holds more than it should, or in another form");
+  return {};
 }
 
 Result<Fuel> fuel_field(Fuel fuel, std::string_view of) {
@@ -84,10 +81,7 @@ Result<What> read_verdict(const wire::CyclesVerdict& message) {
   return verdict;
 }
 
-Result<What> read_what(const std::string& bytes, const NetworkId& network) {
-  if (bytes.size() > what_bytes_max)
-    return fail(Errc::invalid, "a cycles entry that says {} bytes: at most {}", bytes.size(), what_bytes_max);
-  TRY(auto message, parse<wire::CyclesWhat>(bytes, "entry"));
+Result<What> read_kind(const wire::CyclesWhat& message, const NetworkId& network) {
   switch (message.what_case()) {
     case wire::CyclesWhat::kPledge: return read_pledge(message.pledge());
     case wire::CyclesWhat::kLease: return read_lease(message.lease());
@@ -145,12 +139,40 @@ struct Write {
   }
 };
 
+std::string to_bytes(const What& what) {
+  Write write;
+  std::visit(write, what);
+  return write.message.SerializeAsString();
+}
+
+Result<What> read_what(const std::string& bytes, const NetworkId& network) {
+  if (bytes.size() > what_bytes_max)
+    return fail(Errc::invalid, "a cycles entry that says {} bytes: at most {}", bytes.size(), what_bytes_max);
+  wire::CyclesWhat message;
+  if (!message.ParseFromString(bytes)) return fail(Errc::invalid, "a cycles entry whose content cannot be read");
+  TRY(auto what, read_kind(message, network));
+  TRY_VOID(check_form(bytes, to_bytes(what)));
+  return what;
+}
+
+std::string to_body(const Entry& entry, const NetworkId& network, const Digest& what) {
+  wire::CyclesEntry body;
+  body.set_network(network.raw());
+  body.set_person(entry.person.raw());
+  body.set_number(entry.number);
+  if (entry.previous) body.set_previous(entry.previous->raw());
+  body.set_made_ms(static_cast<std::uint64_t>(entry.made_ms));
+  body.set_what(what.raw());
+  return body.SerializeAsString();
+}
+
 /// The signed part: all but what it says.
 Result<Entry> check_head(const wire::Signed& record, const NetworkId& network, Digest& what) {
   if (record.body().size() > entry_bytes_max)
     return fail(Errc::invalid, "a cycles entry of {} bytes: at most {}", record.body().size(), entry_bytes_max);
   TRY_VOID(check(record, entry_kind));
-  TRY(auto body, parse<wire::CyclesEntry>(record.body(), "entry"));
+  wire::CyclesEntry body;
+  if (!body.ParseFromString(record.body())) return fail(Errc::invalid, "a cycles entry that cannot be read");
   Entry entry;
   TRY(const auto in, id_field<NetworkId>(body.network(), "entry", "network"));
   if (in != network) return fail(Errc::denied, "a cycles entry of another network, {}", in);
@@ -171,6 +193,7 @@ Result<Entry> check_head(const wire::Signed& record, const NetworkId& network, D
   if (body.made_ms() > static_cast<std::uint64_t>(std::numeric_limits<WallMs>::max() / 4))
     return fail(Errc::invalid, "server {}: cycles entry {} is dated {} ms", entry.server, entry.number, body.made_ms());
   entry.made_ms = static_cast<WallMs>(body.made_ms());
+  TRY_VOID(check_form(record.body(), to_body(entry, network, what)));
   return entry;
 }
 
@@ -194,10 +217,8 @@ std::string_view to_string(Answer::Kind kind) {
 
 MadeEntry make_entry(const SigningKey& server, const NetworkId& network, const PersonId& person, const ChainHead& head,
                      const What& what, WallMs now, WallMs cause_ms) {
-  Write write;
-  std::visit(write, what);
   MadeEntry made;
-  made.record.set_what(write.message.SerializeAsString());
+  made.record.set_what(to_bytes(what));
   Entry& entry = made.entry;
   entry.key = server.public_key();
   entry.server = server_id(entry.key);
@@ -206,14 +227,7 @@ MadeEntry make_entry(const SigningKey& server, const NetworkId& network, const P
   if (head.number > 0) entry.previous = head.id;
   entry.made_ms = std::max({now, head.made_ms, cause_ms, WallMs{0}});
   entry.what = what;
-  wire::CyclesEntry body;
-  body.set_network(network.raw());
-  body.set_person(person.raw());
-  body.set_number(entry.number);
-  if (entry.previous) body.set_previous(entry.previous->raw());
-  body.set_made_ms(static_cast<std::uint64_t>(entry.made_ms));
-  body.set_what(sha256(as_bytes(made.record.what())).raw());
-  *made.record.mutable_entry() = sign_message(server, entry_kind, body);
+  *made.record.mutable_entry() = sign(server, entry_kind, to_body(entry, network, sha256(as_bytes(made.record.what()))));
   entry.id = entry_id(made.record.entry().body());
   return made;
 }

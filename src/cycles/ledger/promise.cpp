@@ -14,9 +14,8 @@ void Promise::begin(const LedgerRules& rules, std::uint64_t epoch) {
     coming_.reset();
   }
   if (rules.begins_month(epoch)) {
-    // Halved as long as there is something to halve: who was not asked for long keeps his speed.
     for (auto& [person, measured] : measured_) {
-      if (measured.fuel < 2 || measured.time < 2) continue;
+      if (measured.fuel < halved_least || measured.time < halved_least) continue;
       measured.fuel /= 2;
       measured.time /= 2;
       changed = true;

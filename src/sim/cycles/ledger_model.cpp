@@ -63,7 +63,7 @@ Fuel LedgerModel::speed_of(const Server& server, std::uint64_t month) const {
   for (const auto& [receiver, months] : server.results) {
     Wide fuel = 0, time = 0;
     for (std::uint64_t i = 0; i <= month; ++i) {
-      if (fuel > 1 && time > 1) {
+      if (fuel >= 1 << 20 && time >= 1 << 20) {
         fuel /= 2;
         time /= 2;
       }

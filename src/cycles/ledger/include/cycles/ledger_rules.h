@@ -52,6 +52,9 @@ inline constexpr std::uint64_t clock_epochs_max = 1;
 /// What was measured counts for the promise from so many epochs later on: by then everybody has
 /// the receipts, whatever their clocks.
 inline constexpr std::uint64_t learning_epochs = 3;
+/// What was measured halves with each month while there is at least so much of it (fuel, and milliseconds times
+/// millionths), so that who is not asked for long keeps his speed, exactly enough.
+inline constexpr std::uint64_t halved_least = 1 << 20;
 /// How long a proof that a server told different people different things costs its person all
 /// entitlement: the rest of its month and so many months more.
 inline constexpr std::uint64_t fork_months = 1;
