@@ -23,7 +23,7 @@ CyclesScenario small(std::uint64_t seed) {
 
 TEST(CyclesRun, TheLedgerIsTheModelAndNobodyGaveMoreThanPromised) {
   std::map<std::string, std::uint64_t> sums;
-  for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
     const auto figures = run_cycles(small(seed));
     EXPECT_EQ(figures.problems, std::vector<std::string>())
         << "replay: spatter-sim cycles --servers 24 --months 4 --month-epochs 60 --asks-per-epoch 8 --dishonest-refusals 0.1 --lying-clocks 0.15"
@@ -52,7 +52,11 @@ TEST(CyclesRun, TheLedgerIsTheModelAndNobodyGaveMoreThanPromised) {
 }
 
 TEST(CyclesRun, TheSameSeedGivesTheSameRun) {
-  const auto once = run_cycles(small(3)), again = run_cycles(small(3)), other = run_cycles(small(4));
+  auto scenario = small(3);
+  scenario.months = 1;
+  const auto once = run_cycles(scenario), again = run_cycles(scenario);
+  scenario.seed = 4;
+  const auto other = run_cycles(scenario);
   EXPECT_EQ(once.entries, again.entries);
   EXPECT_EQ(once.delivered, again.delivered);
   EXPECT_EQ(once.owed, again.owed);
@@ -61,6 +65,7 @@ TEST(CyclesRun, TheSameSeedGivesTheSameRun) {
 
 TEST(CyclesRun, WhereNobodyRefusesNothingIsOwed) {
   auto scenario = small(5);
+  scenario.months = 2;
   scenario.dishonest_refusals = scenario.failures = scenario.denials = scenario.false_accusations = 0;
   scenario.lying_witnesses = scenario.lying_clocks = scenario.deaths_per_month = 0;
   const auto honest = run_cycles(scenario);

@@ -74,7 +74,7 @@ void Ledger::Closing::take_entries() {
   if (!entries) return;
   std::vector<const Entry*> order = *entries;
   std::ranges::sort(order, {}, [](const Entry* entry) {
-    return std::tuple(entry->what.index(), entry->made_ms, entry->server, entry->number, entry->id);
+    return std::tuple(entry->made_ms, entry->what.index(), entry->server, entry->number, entry->id);
   });
   for (const Entry* entry : order) {
     if (server_of(*entry).person != entry->person) continue;

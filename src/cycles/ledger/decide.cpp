@@ -1,5 +1,6 @@
 // What is decided now, on the closed epochs and what has been entered since.
 #include <algorithm>
+#include <limits>
 
 #include "state.h"
 
@@ -40,12 +41,17 @@ Mark Ledger::taken_ahead(const ServerId& worker) const {
   return taken;
 }
 
-Fuel Ledger::affordable(const PersonId& person, WallMs now) const { return affordable_beside(person, now, nullptr); }
+Fuel Ledger::affordable(const PersonId& person, WallMs now) const {
+  Place last{now, std::numeric_limits<std::uint64_t>::max(), {}};
+  last.server.bytes.fill(0xff);
+  return affordable_before(person, last);
+}
 
-/// Besides what he has asked for since, but for one lease.
-Fuel Ledger::affordable_beside(const PersonId& person, WallMs now, const EntryId* except) const {
+/// Besides what he has asked for since, in so far as it comes before in the ledger's order. What comes after does not
+/// count: else who asks could make a worker refuse what the ledger will say it owed.
+Fuel Ledger::affordable_before(const PersonId& person, const Place& place) const {
   const auto found = state_->persons.find(person);
-  const std::uint64_t epoch = std::max(rules_.epoch_of(now), state_->next_epoch);
+  const std::uint64_t epoch = std::max(rules_.epoch_of(place.made_ms), state_->next_epoch);
   if (found == state_->persons.end() || found->second.barred(epoch)) return 0;
   const PersonState& state = found->second;
   const std::uint64_t month = rules_.month_of(epoch);
@@ -64,14 +70,13 @@ Fuel Ledger::affordable_beside(const PersonId& person, WallMs now, const EntryId
   std::set<EntryId> refused;
   each_open([&](const Entry& entry) {
     const auto* answer = std::get_if<Answer>(&entry.what);
-    if (answer && answer->kind != Answer::Kind::accepted) refused.insert(answer->lease);
+    if (answer && answer->kind != Answer::Kind::accepted && entry.made_ms < place.made_ms) refused.insert(answer->lease);
   });
   each_open([&](const Entry& entry) {
     const auto* lease = std::get_if<Lease>(&entry.what);
-    if (!lease || lease->best_effort || entry.person != person || refused.contains(entry.id) || (except && entry.id == *except) ||
-        rules_.month_of(rules_.epoch_of(entry.made_ms)) != month)
-      return;
-    spent = plus(spent, lease->fuel);
+    if (lease && !lease->best_effort && entry.person == person && !refused.contains(entry.id) &&
+        Place{entry.made_ms, entry.number, entry.server} < place && rules_.month_of(rules_.epoch_of(entry.made_ms)) == month)
+      spent = plus(spent, lease->fuel);
   });
   return entitlement - std::min(entitlement, spent);
 }
@@ -88,7 +93,7 @@ Ledger::Decision Ledger::decide(const Entry& entry, WallMs now) const {
     decision.reduces_debt = worker != state_->servers.end() && debt(worker->second.person) > 0;
     return decision;
   }
-  if (affordable_beside(entry.person, entry.made_ms, &entry.id) < lease.fuel) {
+  if (affordable_before(entry.person, {entry.made_ms, entry.number, entry.server}) < lease.fuel) {
     decision.kind = Answer::Kind::not_entitled;
     return decision;
   }

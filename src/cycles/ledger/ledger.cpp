@@ -39,6 +39,16 @@ const Entry* Ledger::find(const EntryId& id) const {
   return found == entries_.end() ? nullptr : &found->second;
 }
 
+std::map<ServerId, std::uint64_t> Ledger::whole_until() const {
+  std::map<ServerId, std::uint64_t> ends;
+  for (const auto& [server, person] : person_of_) ends[server] = 0;
+  for (const auto& [place, id] : numbers_) {
+    std::uint64_t& end = ends[place.first];
+    if (place.second == end + 1) end = place.second;
+  }
+  return ends;
+}
+
 std::uint64_t Ledger::closed_until() const { return state_->next_epoch; }
 
 /// Back to the last state before the earliest late entry.

@@ -42,7 +42,7 @@ void LedgerModel::run(std::uint64_t epochs) {
     begin(epoch);
     auto& events = events_[epoch];
     std::sort(events.begin(), events.end(), [](const Event& a, const Event& b) {
-      return std::tie(a.kind, a.made, a.server, a.number, a.lease) < std::tie(b.kind, b.made, b.server, b.number, b.lease);
+      return std::tie(a.made, a.kind, a.server, a.number, a.lease) < std::tie(b.made, b.kind, b.server, b.number, b.lease);
     });
     for (const Event& event : events) take(epoch, event);
     for (std::size_t server = 0; server < servers_.size(); ++server) flow(epoch, server, promise_[server][epoch]);

@@ -12,7 +12,7 @@ namespace {
 void let_happen(Market& market, SeededRandom& random) {
   market.open();
   std::vector<MadeEntry> leases, deliveries;
-  for (double epoch = 7; epoch < 72; epoch += 0.2) {
+  for (double epoch = 7; epoch < 72; epoch += 0.3) {
     const auto anyone = [&] { return random.below(market.traders.size()); };
     const auto some = [&](const std::vector<MadeEntry>& of) -> const MadeEntry& { return of[of.size() - 1 - random.below(std::min<std::size_t>(of.size(), 4))]; };
     market.close(epoch > 8 ? static_cast<std::uint64_t>(epoch) - 1 : 0);

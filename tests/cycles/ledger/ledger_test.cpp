@@ -360,6 +360,16 @@ TEST_F(LedgerRulesTest, ALateEntryOpensItsMonthAgain) {
   for (const Trader& trader : traders) EXPECT_EQ(at_once.months(trader.person), ledger.months(trader.person));
 }
 
+TEST_F(LedgerRulesTest, WhatIsMissingOfAChainIsKnown) {
+  const std::uint64_t before = traders[0].head.number;
+  EXPECT_EQ(ledger.whole_until().at(traders[0].id), before);
+  const auto missing = make(0, Pledge{1, 0}, 8);
+  say(0, Pledge{2, 0}, 8);
+  EXPECT_EQ(ledger.whole_until().at(traders[0].id), before);
+  give(missing);
+  EXPECT_EQ(ledger.whole_until().at(traders[0].id), before + 2);
+}
+
 TEST_F(LedgerRulesTest, AServerHasOnePerson) {
   Trader& trader = traders[0];
   const auto made = make_entry(trader.key, network, traders[1].person, trader.head, Pledge{}, at(5));

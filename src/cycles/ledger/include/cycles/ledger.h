@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <tuple>
 #include <unordered_map>
 #include <vector>
 
@@ -67,6 +68,8 @@ class Ledger {
   /// Whether its date may be true is for the caller who has it from its maker (check_dated).
   Result<Added> add(Entry entry);
   const Entry* find(const EntryId& id) const;
+  /// Of each chain the number up to which no entry is missing here: what is asked of others begins after it.
+  std::map<ServerId, std::uint64_t> whole_until() const;
   std::size_t size() const { return entries_.size(); }
 
   /// Closes all epochs before `epoch`. Worth doing when the clock is one epoch past it: then whoever's
@@ -112,7 +115,16 @@ class Ledger {
   /// `counting` goes over the entries dated in epochs that are not closed.
   void each_open(const std::function<void(const Entry&)>& counting) const;
   Mark taken_ahead(const ServerId& worker) const;
-  Fuel affordable_beside(const PersonId& person, WallMs now, const EntryId* except) const;
+  /// Where a lease comes among those of a person.
+  struct Place {
+    WallMs made_ms = 0;
+    std::uint64_t number = 0;
+    ServerId server;
+    bool operator<(const Place& other) const {
+      return std::tie(made_ms, server, number) < std::tie(other.made_ms, other.server, other.number);
+    }
+  };
+  Fuel affordable_before(const PersonId& person, const Place& place) const;
 
   NetworkId network_;
   LedgerRules rules_;
