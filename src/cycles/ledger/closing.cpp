@@ -22,12 +22,12 @@ std::uint32_t docked_ppm(Fuel debt, Fuel promised_before) {
   return static_cast<std::uint32_t>(Mark{debt} * whole_ppm / promised_before);
 }
 
-void add_open_pieces(const ServerState& server, std::uint64_t month, Mark end, ServerMonth& out) {
+void add_open_parts(const ServerState& server, std::uint64_t month, Mark end, ServerMonth& out) {
   const auto before = server.months.find(month - 1);
   const Mark begin = month > 0 && before != server.months.end() ? before->second.end : 0;
-  for (const Piece& piece : server.pieces) {
-    const Mark from = std::max(piece.span.begin, begin), to = std::min(piece.span.end, end);
-    if (from < to) (piece.delivered ? out.delivered : out.undelivered) += static_cast<Fuel>(to - from);
+  for (const AskedPart& part : server.parts) {
+    const Mark from = std::max(part.span.begin, begin), to = std::min(part.span.end, end);
+    if (from < to) (part.delivered ? out.delivered : out.undelivered) += static_cast<Fuel>(to - from);
   }
 }
 
@@ -227,13 +227,13 @@ void Ledger::Closing::settle(LeaseState& asked) {
   }
   if (!asked.conforms) return;
   const Mark given = asked.span.begin + (asked.said == LeaseState::Said::promised ? delivered : 0);
-  if (given > asked.span.begin) worker.pieces.push_back({{asked.span.begin, given}, true});
+  if (given > asked.span.begin) worker.parts.push_back({{asked.span.begin, given}, true});
   if (asked.found_not_given.size() < witnesses_needed) return;
   // Nobody has to give before its time what was promised for later.
   const std::size_t since = rules.settle_epochs - rules.deadline_epochs;  // ends has not got this epoch's yet
   const Mark due = since <= worker.ends.size() ? worker.ends[worker.ends.size() - since] : 0;
   const Mark end = std::min(asked.span.end, due);
-  if (given < end) worker.pieces.push_back({{given, end}, false});
+  if (given < end) worker.parts.push_back({{given, end}, false});
 }
 
 void Ledger::Closing::give_back(LeaseState& asked, Fuel fuel) {
@@ -256,8 +256,8 @@ void Ledger::Closing::close_month(std::uint64_t closed) {
     const auto at = server.months.find(closed);
     if (at == server.months.end()) continue;
     ServerMonth& view = at->second;
-    add_open_pieces(server, closed, view.end, view);
-    std::erase_if(server.pieces, [&](const Piece& piece) { return piece.span.end <= view.end; });
+    add_open_parts(server, closed, view.end, view);
+    std::erase_if(server.parts, [&](const AskedPart& part) { return part.span.end <= view.end; });
     MonthView& sum = month_of(state.persons.at(server.person), closed);
     sum.delivered = plus(sum.delivered, view.delivered);
     sum.owed = plus(sum.owed, view.owed());

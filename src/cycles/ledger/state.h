@@ -10,7 +10,7 @@
 namespace spatter::cycles {
 
 /// A part of a server's promise that was asked for.
-struct Piece {
+struct AskedPart {
   Span span;
   bool delivered = false;
 };
@@ -29,7 +29,7 @@ struct ServerState {
   Promise promise;
   Mark taken = 0;           ///< everything before this is taken
   std::deque<Mark> ends;    ///< promised up to the end of each of the last epochs, newest last
-  std::vector<Piece> pieces;  ///< not in a closed month yet
+  std::vector<AskedPart> parts;  ///< not in a closed month yet
   std::map<std::uint64_t, ServerMonth> months;
 };
 
@@ -79,6 +79,6 @@ struct Ledger::State {
 /// How much of a person's entitlement debt takes, in a month before which he promised so much.
 std::uint32_t docked_ppm(Fuel debt, Fuel promised_before);
 /// A month as it stands when promise has come to `now` at each server.
-void add_open_pieces(const ServerState& server, std::uint64_t month, Mark end, ServerMonth& out);
+void add_open_parts(const ServerState& server, std::uint64_t month, Mark end, ServerMonth& out);
 
 }  // namespace spatter::cycles

@@ -48,7 +48,7 @@ std::vector<MonthView> Ledger::months(const PersonId& person) const {
       const auto at = server.months.find(month);
       if (at == server.months.end()) continue;
       ServerMonth sum = at->second;
-      add_open_pieces(server, month, sum.end, sum);
+      add_open_parts(server, month, sum.end, sum);
       open.delivered = plus(open.delivered, sum.delivered);
       open.owed = plus(open.owed, sum.owed());
     }

@@ -24,8 +24,11 @@ Arguments& arguments() {
 }
 
 std::string replay_command(const CyclesScenario& scenario) {
-  return fmt::format("spatter-sim cycles --servers {} --months {} --seed {} --month-epochs {} --asks-per-epoch {}", scenario.servers,
-                     scenario.months, scenario.seed, scenario.month_epochs, scenario.asks_per_epoch);
+  return fmt::format("spatter-sim cycles --servers {} --months {} --seed {} --month-epochs {} --asks-per-epoch {} --dishonest-refusals {} "
+                     "--failures {} --denials {} --lying-witnesses {} --lying-clocks {} --deaths-per-month {}",
+                     scenario.servers, scenario.months, scenario.seed, scenario.month_epochs, scenario.asks_per_epoch,
+                     scenario.dishonest_refusals, scenario.failures, scenario.denials, scenario.lying_witnesses, scenario.lying_clocks,
+                     scenario.deaths_per_month);
 }
 
 nlohmann::ordered_json to_json(const CyclesScenario& scenario, const CyclesFigures& figures, double seconds) {
