@@ -131,7 +131,7 @@ void JobDesk::State::pump(const JobPointer& job) {
         const auto key = std::pair(one.piece, one.worker);
         job->copies[key] = std::make_shared<RunningJob::Copy>();
         ++outstanding[one.worker];
-        job->group.spawn(run_copy(job, one));
+        job->group->spawn(run_copy(job, one));
       }
     }
     if (job->dispatcher->is_done()) {
@@ -274,7 +274,7 @@ void JobDesk::State::listen(RunningJob& job) {
 Task<void> JobDesk::stop() {
   const auto state = state_;
   co_await state->tasks.stop();
-  for (const auto& [id, job] : std::exchange(state->running, {})) co_await job->group.stop();
+  for (const auto& [id, job] : std::exchange(state->running, {})) co_await job->group->stop();
   co_await state->store.close();
 }
 

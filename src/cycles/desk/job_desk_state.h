@@ -10,7 +10,7 @@ namespace spatter {
 
 /// A job under way.
 struct RunningJob {
-  RunningJob(asio::any_io_executor executor) : changed(executor), inputs(executor), group(executor) {}
+  RunningJob(asio::any_io_executor executor) : changed(executor), inputs(executor), group(std::make_unique<TaskGroup>(executor)) {}
 
   JobId id;
   StoredJob stored;
@@ -44,7 +44,7 @@ struct RunningJob {
   bool pumping = false, pump_again = false;
   WaitQueue changed;
   Mutex inputs;                          ///< one input is hashed at a time
-  TaskGroup group;                       ///< everything done for it
+  std::unique_ptr<TaskGroup> group;      ///< its copies
 };
 
 struct JobDesk::State : std::enable_shared_from_this<JobDesk::State> {
@@ -86,6 +86,7 @@ struct JobDesk::State : std::enable_shared_from_this<JobDesk::State> {
   Task<void> end(JobPointer job);
   Task<Result<void>> write_outputs(RunningJob& job);
   Task<Result<void>> write_output(const std::string& path, const WorkResult& result, const std::string& from);
+  Task<void> stop_copies(RunningJob& job);
   Task<void> close(JobPointer job, JobState state, std::string trouble);
   JobReport report_of(const RunningJob& job) const;
   std::optional<Forecast> forecast_of(const RunningJob& job) const;

@@ -49,7 +49,27 @@ Task<Result<void>> JobDesk::State::write_outputs(RunningJob& job) {
   co_return Result<void>{};
 }
 
+/// What is still under way is not wanted any more.
+Task<void> JobDesk::State::stop_copies(RunningJob& job) {
+  co_await std::exchange(job.group, std::make_unique<TaskGroup>(parts.runtime.executor()))->stop();
+  std::map<ServerId, std::vector<std::uint32_t>> busy;
+  for (const auto& [key, copy] : std::exchange(job.copies, {})) {
+    busy[key.second].push_back(key.first);
+    if (copy->counted) --outstanding[key.second];
+    job.dispatcher->failed(key.first, key.second, CopyFailure::refused);
+  }
+  for (auto& [worker, pieces] : busy) tasks.spawn(release(job.id, std::move(pieces), worker));
+}
+
 Task<void> JobDesk::State::end(JobPointer job) {
+  // From here on nothing that somebody says changes what is believed.
+  co_await stop_copies(*job);
+  job->dispatcher->review();
+  if (!job->dispatcher->is_done()) {
+    job->ending = false;
+    pump(job);
+    co_return;
+  }
   std::vector<std::string> bad;
   std::uint32_t failures = 0;
   for (std::uint32_t i = 0; i < job->pieces.size(); ++i) {
@@ -79,19 +99,12 @@ Task<void> JobDesk::State::end(JobPointer job) {
 }
 
 Task<void> JobDesk::State::close(JobPointer job, JobState state, std::string trouble) {
-  std::set<ServerId> busy;
-  for (const auto& [key, copy] : job->copies) {
-    busy.insert(key.second);
-    if (copy->counted) --outstanding[key.second];
-  }
-  co_await job->group.stop();
-  job->copies.clear();
+  co_await stop_copies(*job);
   job->stored.state = state;
   job->stored.trouble = trouble;
   job->stored.ended_ms = parts.runtime.wall_ms();
   const auto kept = co_await store.set_ended(job->id, state, trouble, job->stored.ended_ms);
   if (!kept) parts.runtime.log().error("job {}: {}", job->id, kept.error().message);
-  for (const auto& worker : busy) tasks.spawn(release(job->id, {}, worker));
   const auto removed = co_await parts.runtime.blocking([&] { return remove_folder(parts.runtime.disk(), job_folder(job->id)); });
   if (!removed) parts.runtime.log().warning("{}: {}", job_folder(job->id), removed.error().message);
   parts.runtime.log().info("job {} ({}) is {}{}{}", job->id, job->stored.name, to_string(state), trouble.empty() ? "" : ": ", trouble);
