@@ -186,10 +186,11 @@ Task<Result<void>> JobDesk::State::fetch_output(RunningJob& job, CopyAssignment 
     request.set_piece(what.piece);
     request.set_offset(offset);
     request.set_length(static_cast<std::uint32_t>(length));
-    CO_TRY(auto reply, co_await parts.wire.call(
+    auto reply = co_await parts.wire.call(
         what.worker, {.method = method::work_output, .body = request.SerializeAsString(), .payload = {}},
-        {.timeout = output_timeout, .priority = Priority::bulk, .reply_payload_bytes = length}));
-    co_return reply.payload.flat();
+        {.timeout = output_timeout, .priority = Priority::bulk, .reply_payload_bytes = length});
+    if (!reply) co_return fail(Errc::unavailable, "server {}: {}", what.worker, reply.error().message);
+    co_return reply->payload.flat();
   };
   // Two workers may be asked for the same at the same time: each has a file of its own until it is whole.
   const auto own = fmt::format("{}.{}.{}", path, what.piece, what.worker.brief());
@@ -211,8 +212,8 @@ Task<void> JobDesk::State::release(JobId job, std::vector<std::uint32_t> pieces,
   (void)co_await parts.wire.call(worker, {.method = method::work_release, .body = request.SerializeAsString(), .payload = {}});
 }
 
-/// Errors say, by their code, what it means for the worker: busy, denied and invalid (it takes nothing now),
-/// corrupt (it cheats), cancelled (not wanted any more), all else (it is lost).
+/// Errors say, by their code, what it means for the worker: busy, denied and invalid (it takes nothing now), no_space
+/// and io (the trouble is here), corrupt (it cheats), cancelled (not wanted any more), all else (it is lost).
 Task<Result<void>> JobDesk::State::copy_story(RunningJob& job, CopyAssignment what, RunningJob::Copy& copy) {
   auto& runtime = parts.runtime;
   if (auto known = co_await know_input(job, what.piece); !known) co_return fail(Errc::no_space, "{}", known.error().message);
@@ -295,6 +296,9 @@ Task<void> JobDesk::State::run_copy(JobPointer job, CopyAssignment what) {
       case Errc::denied:
       case Errc::invalid:
       case Errc::not_found: why = CopyFailure::refused; stay_away(away_refused); break;
+      // Of this machine's own disk: no fault of the worker's.
+      case Errc::no_space:
+      case Errc::io: why = CopyFailure::refused; stay_away(away_unreachable); break;
       case Errc::corrupt: why = CopyFailure::broken; break;
       case Errc::cancelled: why = CopyFailure::refused; break;
       default: stay_away(away_unreachable); break;

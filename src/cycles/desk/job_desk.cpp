@@ -325,9 +325,14 @@ Task<Result<void>> JobDesk::cancel(JobId id) {
     co_return fail(Errc::invalid, "job {} is {} already", id, to_string(report.state));
   }
   const auto job = found->second;
-  if (job->ending) co_return fail(Errc::busy, "job {} is done, its output is being written", id);
-  job->ending = true;
-  co_await state->close(job, JobState::cancelled, "cancelled");
+  if (std::exchange(job->ending, true)) {
+    // Its output is being written, or cannot be: then that is given up.
+    job->cancelled = true;
+    job->changed.wake_all();
+  } else {
+    state->tasks.spawn(state->close(job, JobState::cancelled, "cancelled"));
+  }
+  while (state->running.contains(id)) co_await job->changed.wait();
   co_return Result<void>{};
 }
 

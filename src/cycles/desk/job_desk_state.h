@@ -41,6 +41,7 @@ struct RunningJob {
   std::vector<PersonId> persons;
   std::uint64_t change = 0;
   bool ending = false;
+  bool cancelled = false;                ///< while its output could not be written
   bool pumping = false, pump_again = false;
   WaitQueue changed;
   Mutex inputs;                          ///< one input is hashed at a time

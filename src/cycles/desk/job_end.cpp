@@ -1,6 +1,7 @@
 // How a job ends, and what is said of it meanwhile.
 #include <algorithm>
 
+#include "base/task_groups.h"
 #include "blob_file.h"
 #include "cycles/work_desk.h"
 #include "job_desk_state.h"
@@ -9,6 +10,7 @@ namespace spatter {
 namespace {
 
 constexpr std::size_t pieces_named_max = 5;
+constexpr auto write_again = std::chrono::seconds(15);
 
 }  // namespace
 
@@ -88,8 +90,17 @@ Task<void> JobDesk::State::end(JobPointer job) {
     trouble = fmt::format("{} of {} pieces failed: {}", failures, job->pieces.size(), fmt::join(bad, "; "));
     if (failures > bad.size()) trouble += "; ...";
   }
-  if (const auto written = co_await write_outputs(*job); !written)
-    trouble = fmt::format("the output cannot be written to '{}': {}", job->stored.output, written.error().message);
+  // What was computed is not thrown away because a disk is full, or something is in the way just now.
+  while (!job->cancelled) {
+    const auto written = co_await write_outputs(*job);
+    if (written) break;
+    job->stored.trouble = fmt::format("the output cannot be written to {} yet: {}", job->stored.output, written.error().message);
+    parts.runtime.log().warning("job {}: {}", job->id, job->stored.trouble);
+    touch(*job);
+    const auto again = parts.runtime.now() + write_again;
+    while (!job->cancelled && parts.runtime.now() < again) co_await wait_until(parts.runtime, job->changed, again);
+  }
+  if (job->cancelled) co_return co_await close(job, JobState::cancelled, "cancelled");
   if (job->stored.quoted) {
     const auto actual = static_cast<double>(parts.runtime.wall_ms() - job->stored.quoted_ms) / 1000;
     speeds.ended({}, "job", *job->stored.quoted, actual);
@@ -103,8 +114,12 @@ Task<void> JobDesk::State::close(JobPointer job, JobState state, std::string tro
   job->stored.state = state;
   job->stored.trouble = trouble;
   job->stored.ended_ms = parts.runtime.wall_ms();
-  const auto kept = co_await store.set_ended(job->id, state, trouble, job->stored.ended_ms);
-  if (!kept) parts.runtime.log().error("job {}: {}", job->id, kept.error().message);
+  while (true) {
+    const auto kept = co_await store.set_ended(job->id, state, trouble, job->stored.ended_ms);
+    if (kept || kept.error().code == Errc::cancelled) break;
+    parts.runtime.log().error("job {}: {}", job->id, kept.error().message);
+    co_await parts.runtime.sleep(write_again);
+  }
   const auto removed = co_await parts.runtime.blocking([&] { return remove_folder(parts.runtime.disk(), job_folder(job->id)); });
   if (!removed) parts.runtime.log().warning("{}: {}", job_folder(job->id), removed.error().message);
   parts.runtime.log().info("job {} ({}) is {}{}{}", job->id, job->stored.name, to_string(state), trouble.empty() ? "" : ": ", trouble);
