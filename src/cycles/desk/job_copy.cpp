@@ -46,7 +46,7 @@ std::optional<std::uint64_t> JobDesk::State::fuel_guess(const RunningJob& job, s
     bytes += static_cast<double>(job.pieces[i].piece.bytes);
     ++count;
   }
-  if (count == 0) return std::nullopt;
+  if (count == 0) return speeds.fuel_of(job.stored.kind, job.pieces[piece].piece.bytes);
   if (bytes == 0) return static_cast<std::uint64_t>(fuel / count);
   return static_cast<std::uint64_t>(fuel * static_cast<double>(job.pieces[piece].piece.bytes) / bytes);
 }
@@ -224,39 +224,25 @@ Task<Result<void>> JobDesk::State::copy_story(RunningJob& job, CopyAssignment wh
   const auto accepted_at = runtime.now();
   copy.began = accepted_at;
   if (guess) {
-    // Behind what it has of ours already.
-    double before_s = 0;
-    if (outstanding[what.worker] > 1)
-      if (const auto busy = speeds.forecast(what.worker, job.stored.kind, *guess, 0, 0)) {
-        before_s = busy->p50_s;
-        if (const auto last = last_commit.find(what.worker); last != last_commit.end())
-          before_s = std::max(0.0, before_s - std::chrono::duration<double>(accepted_at - last->second).count());
-      }
     copy.forecast = speeds.forecast(what.worker, job.stored.kind, *guess, latency_seconds(what.worker), transfer_s);
     if (copy.forecast) {
-      copy.forecast->p50_s += before_s;
-      copy.forecast->p90_s += before_s;
+      // Behind what it has of ours already.
+      const auto speed = speeds.fuel_per_s(what.worker, job.stored.kind);
+      const double wait_s = queues.wait_s(what.worker, *speed, *guess, accepted_at);
+      copy.forecast->p50_s += wait_s;
+      copy.forecast->p90_s += wait_s;
     }
   }
+  copy.ticket = queues.took(what.worker, guess, accepted_at);
   if (accepted.state() == wire::WorkOfferReply::COMMITTED) {
     CO_TRY(copy.commitment, Digest::from(accepted.commitment()));
     copy.committed = true;
   }
   CO_TRY_VOID(co_await wait_commit(job, what, copy));
   const auto now = runtime.now();
-  auto began = copy.began;
-  if (const auto last = last_commit.find(what.worker); last != last_commit.end()) began = std::max(began, last->second);
-  last_commit[what.worker] = now;
-  const auto seconds = std::chrono::duration<double>(now - began).count();
-  if (copy.forecast && began > copy.began) {
-    // It was foretold from the offer on, and is measured from when the worker was free.
-    const auto waited = std::chrono::duration<double>(began - copy.began).count();
-    copy.seconds = seconds + waited;
-  } else {
-    copy.seconds = seconds;
-  }
-  copy.counted = false;
-  --outstanding[what.worker];
+  copy.seconds = std::chrono::duration<double>(now - copy.began).count();
+  const auto seconds = std::chrono::duration<double>(queues.computed(what.worker, *copy.ticket, now)).count();
+  copy.ticket.reset();
   job.dispatcher->committed(what.piece, what.worker);
   if (const auto found = running.find(job.id); found != running.end()) pump(found->second);
   while (!copy.may_reveal) {
@@ -275,8 +261,7 @@ Task<Result<void>> JobDesk::State::copy_story(RunningJob& job, CopyAssignment wh
   CO_TRY_VOID(co_await store.add_vote(job.id, std::move(vote)));
   job.results[digest] = result;
   ++job.votes[what.worker];
-  job.timings[{what.piece, what.worker}] = {seconds, began > copy.began ? 0 : transfer_s, copy.forecast};
-  if (copy.forecast) job.timings[{what.piece, what.worker}].total = copy.seconds;
+  job.timings[{what.piece, what.worker}] = {seconds, transfer_s, copy.forecast, copy.seconds};
   job.dispatcher->revealed(what.piece, what.worker, digest, result.fuel);
   co_return Result<void>{};
 }
@@ -285,7 +270,7 @@ Task<void> JobDesk::State::run_copy(JobPointer job, CopyAssignment what) {
   const auto key = std::pair(what.piece, what.worker);
   const auto copy = job->copies.at(key);
   const auto done = co_await copy_story(*job, what, *copy);
-  if (copy->counted) --outstanding[what.worker];
+  if (copy->ticket) queues.dropped(what.worker, *copy->ticket, parts.runtime.now());
   job->copies.erase(key);
   if (!done) {
     const auto& error = done.error();

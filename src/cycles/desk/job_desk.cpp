@@ -79,6 +79,13 @@ void JobDesk::State::piece_changed(RunningJob& job, std::uint32_t piece) {
   if (standing == PieceStanding::agreed || standing == PieceStanding::held) {
     job.draws.erase(piece);
     const auto believed = job.dispatcher->believed(piece);
+    if (!job.counted.contains(piece)) {
+      job.counted.insert(piece);
+      speeds.came_to(job.stored.kind, job.pieces[piece].piece.bytes, believed->fuel);
+      tasks.spawn([](State* state, WorkKind kind, SpeedBook::Costs costs) -> Task<void> {
+        (void)co_await state->store.put_costs(kind, costs);
+      }(this, job.stored.kind, speeds.costs().at(job.stored.kind)));
+    }
     for (const auto& worker : believed->workers) {
       const auto timing = job.timings.find({piece, worker});
       if (timing == job.timings.end()) continue;
@@ -130,7 +137,6 @@ void JobDesk::State::pump(const JobPointer& job) {
       for (const auto& one : job->dispatcher->assign()) {
         const auto key = std::pair(one.piece, one.worker);
         job->copies[key] = std::make_shared<RunningJob::Copy>();
-        ++outstanding[one.worker];
         job->group->spawn(run_copy(job, one));
       }
     }

@@ -4,6 +4,7 @@
 #include "base/sync.h"
 #include "crypto/vrf.h"
 #include "cycles/job_desk.h"
+#include "cycles/worker_queues.h"
 #include "job_store.h"
 
 namespace spatter {
@@ -25,7 +26,7 @@ struct RunningJob {
     bool committed = false;
     std::string trouble;                 ///< the worker's, when it came to nothing
     bool may_reveal = false;
-    bool counted = true;                 ///< in `outstanding`
+    std::optional<WorkerQueues::Ticket> ticket;  ///< while it is in the worker's queue
     TimePoint began{};
     double seconds = 0;                  ///< until it had committed
     std::optional<Forecast> forecast;
@@ -39,6 +40,7 @@ struct RunningJob {
   std::map<std::pair<std::uint32_t, ServerId>, Timing> timings;  ///< of results that are not believed yet
   std::map<ServerId, std::uint32_t> votes;
   std::vector<PersonId> persons;
+  std::set<std::uint32_t> counted;       ///< pieces whose fuel is in what the kind costs
   std::uint64_t change = 0;
   bool ending = false;
   bool cancelled = false;                ///< while its output could not be written
@@ -104,8 +106,7 @@ struct JobDesk::State : std::enable_shared_from_this<JobDesk::State> {
     std::string why;
   };
   std::map<ServerId, Away> away;               ///< who takes nothing now
-  std::map<ServerId, TimePoint> last_commit;   ///< of each worker
-  std::map<ServerId, unsigned> outstanding;    ///< copies that a worker has not committed to
+  WorkerQueues queues;
 };
 
 inline std::string job_folder(const JobId& job) { return "jobs/" + job.hex(); }

@@ -57,7 +57,7 @@ Task<void> JobDesk::State::stop_copies(RunningJob& job) {
   std::map<ServerId, std::vector<std::uint32_t>> busy;
   for (const auto& [key, copy] : std::exchange(job.copies, {})) {
     busy[key.second].push_back(key.first);
-    if (copy->counted) --outstanding[key.second];
+    if (copy->ticket) queues.dropped(key.second, *copy->ticket, parts.runtime.now());
     job.dispatcher->failed(key.first, key.second, CopyFailure::refused);
   }
   for (auto& [worker, pieces] : busy) tasks.spawn(release(job.id, std::move(pieces), worker));
@@ -217,8 +217,27 @@ Task<Result<std::vector<JobReport>>> JobDesk::list() {
 
 Task<Result<JobReport>> JobDesk::report(JobId id) {
   CO_TRY(const auto all, co_await list());
-  for (const auto& report : all)
-    if (report.id == id) co_return report;
+  for (auto report : all) {
+    if (report.id != id) continue;
+    if (report.state == JobState::running) co_return report;
+    // The dispatcher is gone: what is left of it are the votes.
+    CO_TRY(const auto votes, co_await state_->store.votes(id));
+    std::map<ServerId, JobReport::Worker> workers;
+    for (const auto& vote : votes) {
+      ++report.copies;
+      report.fuel_computed += vote.result.fuel;
+      auto& worker = workers[vote.worker];
+      worker.server = vote.worker;
+      worker.own = vote.own;
+      worker.trusted = vote.own || state_->trust.is_trusted(vote.worker);
+      worker.fuel_per_s = state_->speeds.fuel_per_s(vote.worker, report.kind);
+      ++worker.results;
+    }
+    CO_TRY(const auto caught, co_await state_->store.caught(id));
+    for (const auto& worker : caught) workers[worker].caught = true;
+    for (const auto& [server, worker] : workers) report.workers.push_back(worker);
+    co_return report;
+  }
   co_return fail(Errc::not_found, "job {} is not known here", id);
 }
 

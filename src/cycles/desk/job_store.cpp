@@ -30,6 +30,7 @@ std::vector<std::string> migrations() {
     CREATE TABLE forecast (
       number INTEGER PRIMARY KEY, kind TEXT NOT NULL, p50 REAL NOT NULL, p90 REAL NOT NULL, actual REAL NOT NULL
     );
+    CREATE TABLE costs (kind TEXT PRIMARY KEY, fuel REAL NOT NULL, bytes REAL NOT NULL, pieces REAL NOT NULL) WITHOUT ROWID;
   )"};
 }
 
@@ -208,6 +209,13 @@ Task<Result<void>> JobStore::put_speed(ServerId worker, WorkKind kind, SpeedBook
   });
 }
 
+Task<Result<void>> JobStore::put_costs(WorkKind kind, SpeedBook::Costs costs) {
+  co_return co_await database_->write([&](Connected& db) -> Result<void> {
+    TRY(auto insert, db.prepare("INSERT OR REPLACE INTO costs VALUES (?,?,?,?)"));
+    return insert.bind_text(1, kind).bind(2, costs.fuel).bind(3, costs.bytes).bind(4, costs.pieces).run();
+  });
+}
+
 Task<Result<void>> JobStore::add_error(ForecastError error) {
   co_return co_await database_->write([&](Connected& db) -> Result<void> {
     TRY(auto insert, db.prepare("INSERT INTO forecast (kind, p50, p90, actual) VALUES (?,?,?,?)"));
@@ -234,6 +242,12 @@ Task<Result<void>> JobStore::load(WorkerTrust& trust, SpeedBook& speeds) {
       if (!more) break;
       TRY(const auto id, id_at<ServerId>(speed, 0));
       speeds.put(id, speed.text(1), {speed.real(2), speed.real(3), speed.real(4), static_cast<std::uint64_t>(speed.integer(5))});
+    }
+    TRY(auto costs, db.prepare("SELECT kind, fuel, bytes, pieces FROM costs"));
+    while (true) {
+      TRY(const bool more, costs.step());
+      if (!more) break;
+      speeds.put(costs.text(0), {costs.real(1), costs.real(2), costs.real(3)});
     }
     TRY(auto error, db.prepare("SELECT kind, p50, p90, actual FROM forecast ORDER BY number"));
     while (true) {

@@ -54,6 +54,7 @@ class JobStore {
   Task<Result<void>> set_ended(JobId job, JobState state, std::string trouble, WallMs at);
   Task<Result<void>> put_worker(ServerId worker, WorkerRecord record);
   Task<Result<void>> put_speed(ServerId worker, WorkKind kind, SpeedBook::Entry entry);
+  Task<Result<void>> put_costs(WorkKind kind, SpeedBook::Costs costs);
   Task<Result<void>> add_error(ForecastError error);
   Task<Result<void>> load(WorkerTrust& trust, SpeedBook& speeds);
 

@@ -31,6 +31,20 @@ void SpeedBook::record(const ServerId& server, const WorkKind& kind, std::uint64
   ++entry.results;
 }
 
+void SpeedBook::came_to(const WorkKind& kind, std::uint64_t bytes, std::uint64_t fuel) {
+  auto& costs = costs_[kind];
+  costs = {costs.fuel * decay + static_cast<double>(fuel), costs.bytes * decay + static_cast<double>(bytes),
+           costs.pieces * decay + 1};
+}
+
+std::optional<std::uint64_t> SpeedBook::fuel_of(const WorkKind& kind, std::uint64_t bytes) const {
+  const auto found = costs_.find(kind);
+  if (found == costs_.end()) return std::nullopt;
+  const auto& costs = found->second;
+  if (costs.bytes > 0) return static_cast<std::uint64_t>(costs.fuel / costs.bytes * static_cast<double>(bytes));
+  return static_cast<std::uint64_t>(costs.fuel / costs.pieces);
+}
+
 void SpeedBook::put(const ServerId& server, const WorkKind& kind, Entry entry) { entries_[{server, kind}] = entry; }
 
 std::optional<double> SpeedBook::fuel_per_s(const ServerId& server, const WorkKind& kind) const {

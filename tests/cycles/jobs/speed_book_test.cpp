@@ -1,5 +1,6 @@
 // What results say of speed, and how good forecasts are.
 #include "cycles/speed_book.h"
+#include "cycles/worker_queues.h"
 
 #include <gtest/gtest.h>
 
@@ -58,6 +59,40 @@ TEST(SpeedBook, AccuracyCountsWhatItSays) {
   EXPECT_NEAR(all.below_p90, 0.75, 1e-9);
   EXPECT_EQ(book.accuracy("b").forecasts, 1u);
   EXPECT_NEAR(book.accuracy("b").median_error, 0.5, 1e-9);
+}
+
+TEST(SpeedBook, WhatAKindCostsIsKnownFromEarlierJobs) {
+  SpeedBook book;
+  EXPECT_FALSE(book.fuel_of("a", 10));
+  book.came_to("a", 100, 5000);
+  EXPECT_EQ(*book.fuel_of("a", 10), 500u);
+  book.came_to("b", 0, 70);
+  EXPECT_EQ(*book.fuel_of("b", 0), 70u);
+}
+
+TEST(WorkerQueues, APieceWaitsForThoseBeforeIt) {
+  WorkerQueues queues;
+  const auto at = [](double seconds) { return TimePoint(std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds))); };
+  const auto seconds = [](Duration time) { return std::chrono::duration<double>(time).count(); };
+  EXPECT_DOUBLE_EQ(queues.wait_s(server(1), 10, 100, at(0)), 0);
+  const auto first = queues.took(server(1), 100, at(100));
+  EXPECT_DOUBLE_EQ(queues.wait_s(server(1), 10, 100, at(104)), 6);
+  EXPECT_DOUBLE_EQ(queues.wait_s(server(1), 10, 100, at(150)), 0);  // overdue: soon, as far as is known
+  const auto second = queues.took(server(1), {}, at(104));
+  EXPECT_DOUBLE_EQ(queues.wait_s(server(1), 10, 50, at(104)), 11);
+  EXPECT_DOUBLE_EQ(seconds(queues.computed(server(1), first, at(112))), 12);
+  // The second's turn came only then.
+  EXPECT_DOUBLE_EQ(seconds(queues.computed(server(1), second, at(120))), 8);
+  EXPECT_DOUBLE_EQ(seconds(queues.computed(server(1), second, at(120))), 0);
+}
+
+TEST(WorkerQueues, WhatIsDroppedLetsTheNextBegin) {
+  WorkerQueues queues;
+  const auto at = [](int seconds) { return TimePoint(std::chrono::seconds(seconds)); };
+  const auto first = queues.took(server(1), 100, at(0));
+  const auto second = queues.took(server(1), 100, at(1));
+  queues.dropped(server(1), first, at(5));
+  EXPECT_EQ(queues.computed(server(1), second, at(9)), std::chrono::seconds(4));
 }
 
 TEST(ScheduleEnd, IsThatOfListScheduling) {

@@ -55,6 +55,11 @@ class SpeedBook {
                                    double latency_s, double transfer_s) const;
   void ended(const ServerId& server, const WorkKind& kind, Forecast forecast, double actual_s);
 
+  /// What pieces of a kind came to. For pieces of a job none of which is done yet.
+  void came_to(const WorkKind& kind, std::uint64_t bytes, std::uint64_t fuel);
+  /// By the bytes of input where there were any. nullopt: none was done yet.
+  std::optional<std::uint64_t> fuel_of(const WorkKind& kind, std::uint64_t bytes) const;
+
   Accuracy accuracy(const std::optional<WorkKind>& kind = {}) const;
   const std::deque<ForecastError>& errors() const { return errors_; }
 
@@ -69,6 +74,12 @@ class SpeedBook {
   void put(const ServerId& server, const WorkKind& kind, Entry entry);
   void put_error(ForecastError error);
 
+  struct Costs {
+    double fuel = 0, bytes = 0, pieces = 0;  ///< decayed
+  };
+  const std::map<WorkKind, Costs>& costs() const { return costs_; }
+  void put(const WorkKind& kind, Costs costs) { costs_[kind] = costs; }
+
   static constexpr double decay = 0.85;            ///< of all earlier results at each new one
   static constexpr std::size_t errors_max = 4096;  ///< the newest are kept
 
@@ -76,6 +87,7 @@ class SpeedBook {
   double spread_of(const WorkKind& kind) const;
 
   std::map<std::pair<ServerId, WorkKind>, Entry> entries_;
+  std::map<WorkKind, Costs> costs_;
   std::map<WorkKind, std::deque<double>> ratios_;  ///< actual over forecast p50, the newest
   std::deque<ForecastError> errors_;
 };
