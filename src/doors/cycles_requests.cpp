@@ -74,6 +74,7 @@ Task<Result<Json>> answer_mine(Server& server, const Json& request) {
   }
   if (const auto share = text_at(request, "share"); !share.empty()) {
     CO_TRY(settings.mine_share_ppm, parse_share(share));
+    if (settings.mine_share_ppm == 0) co_return fail(Errc::invalid, "a share of nothing: say --off to mine no more");
   }
   if (const auto when = text_at(request, "when"); !when.empty()) {
     CO_TRY(settings.mine_when, parse_when(when));

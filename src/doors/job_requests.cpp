@@ -164,7 +164,6 @@ Task<Result<Json>> answer_job_run(Runtime& runtime, Server& server, const Json& 
     return bytes;
   });
   CO_TRY(spec.module, std::move(read));
-  spec.kind = sha256(spec.module).hex();
   if (const auto args = request.find("args"); args != request.end() && args->is_array()) {
     std::size_t bytes = 0;
     for (const auto& one : *args) {
@@ -174,6 +173,11 @@ Task<Result<Json>> answer_job_run(Runtime& runtime, Server& server, const Json& 
     if (spec.args.size() > args_max || bytes > args_bytes_max)
       co_return fail(Errc::invalid, "more than {} arguments, or more than {} bytes of them", args_max, args_bytes_max);
   }
+  // What a program takes depends on its arguments as much as on itself.
+  Sha256 kind;
+  kind.update(spec.module);
+  for (const auto& argument : spec.args) kind.update(as_bytes("\n" + argument));
+  spec.kind = kind.finish().hex();
   CO_TRY(spec.output, binary_at(request, "output"));
   while (spec.output.size() > 1 && spec.output.ends_with('/')) spec.output.pop_back();
   CO_TRY(const auto place, co_await server.volume().follow(spec.output));

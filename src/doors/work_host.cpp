@@ -23,6 +23,7 @@ namespace {
 constexpr std::size_t module_bytes_max = 16 << 20;
 constexpr unsigned cpu_seconds_max = 4 * 3600;  // fuel is what bounds a piece; this bounds our own mistakes
 constexpr auto wall_max = std::chrono::hours(48);
+constexpr unsigned threads_max = 64;
 constexpr std::uint32_t whole_ppm = 1'000'000;
 
 WorkEnd to_work_end(cycles::PieceEnd end) {
@@ -56,6 +57,10 @@ struct Running {
   Result<PieceDone> done = fail(Errc::cancelled, "the piece was given up");
   Event ended;  ///< on the executor
 
+  bool is_cancelled() {
+    const std::lock_guard lock(mutex);
+    return cancelled;
+  }
   void cancel() {
     const std::lock_guard lock(mutex);
     cancelled = true;
@@ -76,6 +81,7 @@ struct WorkHost::Core {
   Runtime& runtime;
   std::string drive;
   cycles::Translator translator;
+  std::mutex one_at_a_time;  ///< a translation takes a core for seconds, and cannot be stopped
   mutable std::mutex mutex;
   std::condition_variable changed;
   unsigned threads = 0;
@@ -196,7 +202,10 @@ std::optional<MachineReport> WorkHost::machine() const {
 Result<PieceDone> WorkHost::Core::compute(const wire::WorkOrder& order, const PieceFiles& files, Running& running) {
   TRY(const auto bytes, read_file(runtime.disk(), files.module, module_bytes_max));
   TRY(const auto module, admit(bytes));
+  std::unique_lock translating(one_at_a_time);
+  if (running.is_cancelled()) return fail(Errc::cancelled, "the piece was given up");
   TRY(auto program, translator.translate(module));
+  translating.unlock();
   cycles::PieceWork work;
   work.program = std::move(program);
   Descriptor input;
@@ -255,6 +264,8 @@ Task<Result<PieceDone>> WorkHost::run(wire::WorkOrder order, PieceFiles files) {
   {
     const std::lock_guard lock(core->mutex);
     if (!core->governor) co_return fail(Errc::unavailable, "no share was promised");
+    // Those whose pieces were given up end a little later.
+    if (core->threads >= threads_max) co_return fail(Errc::unavailable, "too many pieces were begun here");
     core->all.insert(running);
     ++core->threads;
   }

@@ -38,17 +38,10 @@ double JobDesk::State::transfer_seconds(const ServerId& worker, std::uint64_t by
 
 /// By what the others of the job came to, per byte of input where that says something.
 std::optional<std::uint64_t> JobDesk::State::fuel_guess(const RunningJob& job, std::uint32_t piece) const {
-  double fuel = 0, bytes = 0, count = 0;
-  for (std::uint32_t i = 0; i < job.pieces.size(); ++i) {
-    const auto believed = job.dispatcher->believed(i);
-    if (!believed) continue;
-    fuel += static_cast<double>(believed->fuel);
-    bytes += static_cast<double>(job.pieces[i].piece.bytes);
-    ++count;
-  }
-  if (count == 0) return speeds.fuel_of(job.stored.kind, job.pieces[piece].piece.bytes);
-  if (bytes == 0) return static_cast<std::uint64_t>(fuel / count);
-  return static_cast<std::uint64_t>(fuel * static_cast<double>(job.pieces[piece].piece.bytes) / bytes);
+  const auto bytes = job.pieces[piece].piece.bytes;
+  if (job.done_pieces == 0) return speeds.fuel_of(job.stored.kind, bytes);
+  if (job.done_bytes == 0) return static_cast<std::uint64_t>(job.done_fuel / job.done_pieces);
+  return static_cast<std::uint64_t>(job.done_fuel * static_cast<double>(bytes) / job.done_bytes);
 }
 
 Task<Result<Buffer>> JobDesk::State::read_input(std::string path, std::uint64_t offset, std::size_t length) {
@@ -101,13 +94,14 @@ Task<Result<void>> JobDesk::State::wait_commit(RunningJob& job, CopyAssignment w
   const double p90 = copy.forecast ? copy.forecast->p90_s : slow_unknown_s / slow_factor;
   const auto slow_at = copy.began + std::chrono::duration_cast<Duration>(
       std::chrono::duration<double>(std::max(slow_factor * p90, slow_at_least_s)));
-  const auto lost_at = copy.began + std::chrono::duration_cast<Duration>(
+  // Of a first piece nobody knows how long it may take.
+  const auto lost_at = !copy.forecast ? TimePoint::max() : copy.began + std::chrono::duration_cast<Duration>(
       std::chrono::duration<double>(std::max(lost_factor * p90, 60.0)));
   bool slow = false;
   while (!copy.committed) {
     if (!copy.trouble.empty()) co_return fail(Errc::unavailable, "server {}: {}", what.worker, copy.trouble);
     const auto standing = job.dispatcher->standing(what.piece);
-    if (standing == PieceStanding::agreed || standing == PieceStanding::held || job.dispatcher->caught().contains(what.worker))
+    if (standing != PieceStanding::waiting || job.dispatcher->caught().contains(what.worker))
       co_return fail(Errc::cancelled, "piece {} is settled", what.piece);
     const auto now = runtime.now();
     if (!slow && now >= slow_at) {
@@ -216,7 +210,15 @@ Task<void> JobDesk::State::release(JobId job, std::vector<std::uint32_t> pieces,
 /// and io (the trouble is here), corrupt (it cheats), cancelled (not wanted any more), all else (it is lost).
 Task<Result<void>> JobDesk::State::copy_story(RunningJob& job, CopyAssignment what, RunningJob::Copy& copy) {
   auto& runtime = parts.runtime;
-  if (auto known = co_await know_input(job, what.piece); !known) co_return fail(Errc::no_space, "{}", known.error().message);
+  if (auto known = co_await know_input(job, what.piece); !known) {
+    const auto& error = known.error();
+    if (error.code == Errc::no_space || error.code == Errc::io || error.code == Errc::unavailable)
+      co_return fail(Errc::io, "the input {}: {}", job.pieces[what.piece].piece.path, error.message);
+    // It will not come back by waiting.
+    job.given_up[what.piece] = fmt::format("its input {} cannot be read: {}", job.pieces[what.piece].piece.path, error.message);
+    job.dispatcher->give_up(what.piece);
+    co_return fail(Errc::cancelled, "{}", error.message);
+  }
   const auto guess = fuel_guess(job, what.piece);
   const auto bytes = job.pieces[what.piece].piece.bytes;
   const auto transfer_s = transfer_seconds(what.worker, bytes);
@@ -283,7 +285,7 @@ Task<void> JobDesk::State::run_copy(JobPointer job, CopyAssignment what) {
       case Errc::not_found: why = CopyFailure::refused; stay_away(away_refused); break;
       // Of this machine's own disk: no fault of the worker's.
       case Errc::no_space:
-      case Errc::io: why = CopyFailure::refused; stay_away(away_unreachable); break;
+      case Errc::io: why = CopyFailure::refused; break;
       case Errc::corrupt: why = CopyFailure::broken; break;
       case Errc::cancelled: why = CopyFailure::refused; break;
       default: stay_away(away_unreachable); break;
@@ -295,6 +297,8 @@ Task<void> JobDesk::State::run_copy(JobPointer job, CopyAssignment what) {
     away.erase(what.worker);
   }
   tasks.spawn(release(job->id, {what.piece}, what.worker));
+  // What is wrong here is not put right by trying at once.
+  if (!done && (done.error().code == Errc::no_space || done.error().code == Errc::io)) co_return touch(*job);
   pump(job);
 }
 

@@ -81,6 +81,9 @@ void JobDesk::State::piece_changed(RunningJob& job, std::uint32_t piece) {
     const auto believed = job.dispatcher->believed(piece);
     if (!job.counted.contains(piece)) {
       job.counted.insert(piece);
+      job.done_fuel += static_cast<double>(believed->fuel);
+      job.done_bytes += static_cast<double>(job.pieces[piece].piece.bytes);
+      ++job.done_pieces;
       speeds.came_to(job.stored.kind, job.pieces[piece].piece.bytes, believed->fuel);
       tasks.spawn([](State* state, WorkKind kind, SpeedBook::Costs costs) -> Task<void> {
         (void)co_await state->store.put_costs(kind, costs);
@@ -180,6 +183,8 @@ Task<Result<RpcReply>> JobDesk::State::handle_commit(Caller caller, RpcRequest r
   if (job == running.end()) co_return nothing();
   const auto copy = job->second->copies.find({message.piece(), caller.server});
   if (copy == job->second->copies.end()) co_return nothing();
+  // The first commitment is the one that binds.
+  if (copy->second->committed) co_return RpcReply{wire::WorkCommitReply().SerializeAsString(), {}};
   if (message.commitment().empty()) {
     copy->second->trouble = message.trouble().empty() ? "it came to nothing" : message.trouble().substr(0, 500);
   } else {
@@ -255,6 +260,7 @@ Task<Result<void>> JobDesk::start() {
     }
     state.running[job->id] = job;
   }
+  CO_TRY_VOID(co_await state.remove_leftovers());
   state.parts.wire.serve(method::work_fetch, std::weak_ptr(state_), &State::handle_fetch);
   state.parts.wire.serve(method::work_commit, std::weak_ptr(state_), &State::handle_commit);
   for (const auto& [id, job] : std::map(state.running)) {
@@ -263,6 +269,20 @@ Task<Result<void>> JobDesk::start() {
   }
   state.tasks.spawn(state.look_loop());
   co_return Result<void>{};
+}
+
+/// Folders of jobs that a crash left when they had not begun, or had ended.
+Task<Result<void>> JobDesk::State::remove_leftovers() {
+  std::set<std::string> used;
+  for (const auto& [id, job] : running) used.insert(id.hex());
+  co_return co_await parts.runtime.blocking([&]() -> Result<void> {
+    auto& disk = parts.runtime.disk();
+    TRY_VOID(disk.make_directories("jobs"));
+    TRY(const auto folders, disk.list("jobs"));
+    for (const auto& folder : folders)
+      if (folder.is_directory && !used.contains(folder.name)) TRY_VOID(remove_folder(disk, "jobs/" + folder.name));
+    return {};
+  });
 }
 
 /// From here on what the dispatcher finds out is kept.
@@ -291,6 +311,16 @@ Task<Result<JobId>> JobDesk::submit(JobSpec spec) {
   if (spec.pieces.empty()) co_return fail(Errc::invalid, "a job without pieces");
   if (spec.pieces.size() > job_pieces_max)
     co_return fail(Errc::invalid, "{} pieces, and a job has {} at most", spec.pieces.size(), job_pieces_max);
+  for (const auto& [id, other] : state->running)
+    if (other->stored.output == spec.output)
+      co_return fail(Errc::exists, "the output of job {} goes to {} already", id, spec.output);
+  std::set<std::string> names;
+  for (const auto& piece : spec.pieces)
+    if (!names.insert(piece.name).second) co_return fail(Errc::invalid, "two outputs would both be called {}", piece.name);
+  for (const auto& name : names)
+    for (auto slash = name.find('/'); slash != std::string::npos; slash = name.find('/', slash + 1))
+      if (names.contains(name.substr(0, slash)))
+        co_return fail(Errc::invalid, "the outputs {} and {} cannot both be: one is a folder of the other's name", name.substr(0, slash), name);
   if (spec.module.empty() || spec.module.size() > job_module_bytes_max)
     co_return fail(Errc::invalid, "a module of {} bytes; {} at most", spec.module.size(), job_module_bytes_max);
   auto job = std::make_shared<RunningJob>(runtime.executor());

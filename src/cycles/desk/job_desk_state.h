@@ -43,6 +43,9 @@ struct RunningJob {
   std::set<std::uint32_t> counted;       ///< pieces whose fuel is in what the kind costs
   std::uint64_t change = 0;
   bool ending = false;
+  std::map<std::uint32_t, std::string> given_up;  ///< pieces that nobody can compute, and why
+  double done_fuel = 0, done_bytes = 0, done_pieces = 0;  ///< of those counted
+  std::uint32_t written = 0;             ///< outputs, while it ends
   bool cancelled = false;                ///< while its output could not be written
   bool pumping = false, pump_again = false;
   WaitQueue changed;
@@ -67,6 +70,7 @@ struct JobDesk::State : std::enable_shared_from_this<JobDesk::State> {
   void piece_changed(RunningJob& job, std::uint32_t piece);
   void touch(RunningJob& job);
   Task<void> look_loop();
+  Task<Result<void>> remove_leftovers();
   Task<Result<RpcReply>> handle_fetch(Caller caller, RpcRequest request);
   Task<Result<RpcReply>> handle_commit(Caller caller, RpcRequest request);
   bool stopping() const { return tasks.stopping(); }

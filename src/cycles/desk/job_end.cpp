@@ -36,7 +36,7 @@ Task<Result<void>> JobDesk::State::write_output(const std::string& path, const W
 Task<Result<void>> JobDesk::State::write_outputs(RunningJob& job) {
   const auto made = co_await parts.volume.make_directory(job.stored.output, {.mode = 0040755}, true);
   if (!made && made.error().code != Errc::exists) co_return fail(made.error());
-  for (std::uint32_t i = 0; i < job.pieces.size(); ++i) {
+  for (auto& i = job.written; i < job.pieces.size(); ++i) {
     const auto believed = job.dispatcher->believed(i);
     if (!believed) continue;
     const auto& result = job.results.at(believed->result);
@@ -67,7 +67,7 @@ Task<void> JobDesk::State::end(JobPointer job) {
   // From here on nothing that somebody says changes what is believed.
   co_await stop_copies(*job);
   job->dispatcher->review();
-  if (!job->dispatcher->is_done()) {
+  if (!job->dispatcher->is_done() && !job->cancelled) {
     job->ending = false;
     pump(job);
     co_return;
@@ -78,7 +78,8 @@ Task<void> JobDesk::State::end(JobPointer job) {
     const auto believed = job->dispatcher->believed(i);
     std::string what;
     if (!believed) {
-      what = "no result that two agree on";
+      const auto why = job->given_up.find(i);
+      what = why == job->given_up.end() ? "no result that two agree on" : why->second;
     } else if (const auto& result = job->results.at(believed->result); !result.well()) {
       what = result.end == WorkEnd::exited ? fmt::format("exit code {}", result.exit_code) : std::string(to_string(result.end));
     }
@@ -94,6 +95,11 @@ Task<void> JobDesk::State::end(JobPointer job) {
   while (!job->cancelled) {
     const auto written = co_await write_outputs(*job);
     if (written) break;
+    const auto code = written.error().code;
+    if (code != Errc::no_space && code != Errc::io && code != Errc::unavailable && code != Errc::busy) {
+      trouble = fmt::format("the output cannot be written to {}: {}", job->stored.output, written.error().message);
+      break;
+    }
     job->stored.trouble = fmt::format("the output cannot be written to {} yet: {}", job->stored.output, written.error().message);
     parts.runtime.log().warning("job {}: {}", job->id, job->stored.trouble);
     touch(*job);
@@ -111,6 +117,7 @@ Task<void> JobDesk::State::end(JobPointer job) {
 
 Task<void> JobDesk::State::close(JobPointer job, JobState state, std::string trouble) {
   co_await stop_copies(*job);
+  for (const auto& [worker, votes] : job->votes) tasks.spawn(release(job->id, {}, worker));
   job->stored.state = state;
   job->stored.trouble = trouble;
   job->stored.ended_ms = parts.runtime.wall_ms();
@@ -130,13 +137,14 @@ Task<void> JobDesk::State::close(JobPointer job, JobState state, std::string tro
 std::optional<Forecast> JobDesk::State::forecast_of(const RunningJob& job) const {
   const auto& dispatcher = *job.dispatcher;
   std::uint32_t left = 0;
-  std::optional<std::uint64_t> guess;
+  std::optional<std::uint32_t> first;
   for (std::uint32_t i = 0; i < job.pieces.size(); ++i) {
     if (dispatcher.standing(i) != PieceStanding::waiting) continue;
     ++left;
-    if (!guess) guess = fuel_guess(job, i);
+    if (!first) first = i;
   }
   if (left == 0) return Forecast{0, 0};
+  const auto guess = fuel_guess(job, *first);
   if (!guess) return std::nullopt;
   std::vector<double> busy, seconds;
   double spread = 1, alone = 0;

@@ -26,7 +26,7 @@ struct WorkDesk::State {
     std::uint32_t piece = 0;
     auto operator<=>(const Key&) const = default;
   };
-  enum class Stage { waiting, fetching, computing, committed, shown };
+  enum class Stage { waiting, fetching, computing, committed, shown, failed };
   struct Entry {
     explicit Entry(asio::any_io_executor executor) : group(std::move(executor)) {}
     wire::WorkOrder order;
@@ -53,6 +53,12 @@ struct WorkDesk::State {
   Task<Result<RpcReply>> handle_reveal(Caller caller, RpcRequest request);
   Task<Result<RpcReply>> handle_output(Caller caller, RpcRequest request);
   Task<Result<RpcReply>> handle_release(Caller caller, RpcRequest request);
+  /// What it may need of the disk.
+  static std::uint64_t room_for(const wire::WorkOrder& order) {
+    std::uint64_t bytes = order.output_bytes_max();
+    for (const auto& input : order.inputs()) bytes += input.bytes();
+    return bytes;
+  }
   Result<void> check_order(const wire::WorkOrder& order) const;
   Result<std::shared_ptr<Entry>> find(const Caller& caller, const std::string& job, std::uint32_t piece) const;
   bool stopping() const { return tasks.stopping(); }
@@ -99,6 +105,8 @@ Task<Result<RpcReply>> WorkDesk::State::handle_offer(Caller caller, RpcRequest r
   const Key key{caller.server, job, message.order().piece()};
   wire::WorkOfferReply reply;
   if (const auto found = entries.find(key); found != entries.end()) {
+    // What it is about to say of it; then it may be offered again.
+    if (found->second->stage == Stage::failed) co_return fail(Errc::busy, "piece {} came to nothing here", key.piece);
     const bool done = !at_work(*found->second);
     reply.set_state(done ? wire::WorkOfferReply::COMMITTED : wire::WorkOfferReply::RUNNING);
     if (done) reply.set_commitment(found->second->commitment.raw());
@@ -110,14 +118,24 @@ Task<Result<RpcReply>> WorkDesk::State::handle_offer(Caller caller, RpcRequest r
   };
   if (auto may = parts.may_work(*person); !may) co_return refuse(std::move(may).error());
   if (auto good = check_order(message.order()); !good) co_return refuse(std::move(good).error());
-  std::size_t of_all = 0, of_asker = 0;
+  const auto space = co_await parts.runtime.blocking([&] { return parts.runtime.disk().space(); });
+  if (!space) co_return refuse(space.error());
+  if (entries.contains(key)) co_return refuse({Errc::busy, "the piece was offered twice at once"});
+  std::size_t of_all = 0, of_asker = 0, kept_of_asker = 0;
+  std::uint64_t bytes = room_for(message.order());
   for (const auto& [other, entry] : entries) {
+    kept_of_asker += other.asker == caller.server;
+    bytes += at_work(*entry) ? room_for(entry->order) : entry->result.output_bytes;
     if (!at_work(*entry)) continue;
     ++of_all;
     of_asker += other.asker == caller.server;
   }
   if (of_all >= options.waiting_max || of_asker >= options.per_asker_max)
     co_return refuse({Errc::busy, fmt::format("{} pieces wait here already", of_all)});
+  if (entries.size() >= options.kept_max || kept_of_asker >= options.kept_per_asker_max)
+    co_return refuse({Errc::busy, fmt::format("{} results are kept here that nobody has released", entries.size())});
+  if (bytes > std::min(options.disk_bytes_max, space->free / 4))
+    co_return refuse({Errc::busy, "there is no room here for more inputs and outputs"});
   auto entry = std::make_shared<Entry>(parts.runtime.executor());
   entry->order = message.order();
   entry->folder = fmt::format("work/pieces/{}", ++folders);
@@ -249,6 +267,8 @@ Task<void> WorkDesk::State::work(Key key, std::shared_ptr<Entry> entry) {
     co_return;
   }
   ++sums.failed;
+  entry->stage = Stage::failed;
+  entry->since = parts.runtime.now();
   parts.runtime.log().info("piece {} of job {} of server {}: {}", key.piece, key.job, key.asker, done.error().message);
   co_await tell(key, *entry, done.error().message);
   // Not from here: this task is the entry's own.
@@ -278,6 +298,7 @@ Result<std::shared_ptr<WorkDesk::State::Entry>> WorkDesk::State::find(const Call
   TRY(const auto id, JobId::from(job));
   const auto found = entries.find({caller.server, id, piece});
   if (found == entries.end()) return fail(Errc::not_found, "piece {} of job {} is not known here", piece, id);
+  if (found->second->stage == Stage::failed) return fail(Errc::not_found, "piece {} of job {} came to nothing here", piece, id);
   if (at_work(*found->second)) return fail(Errc::busy, "piece {} of job {} is not computed yet", piece, id);
   return found->second;
 }
@@ -376,7 +397,7 @@ void WorkDesk::set_parallel(unsigned pieces) {
 WorkReport WorkDesk::report() const {
   WorkReport report = state_->sums;
   for (const auto& [key, entry] : state_->entries) {
-    static constexpr const char* names[] = {"waiting", "fetching", "computing", "committed", "shown"};
+    static constexpr const char* names[] = {"waiting", "fetching", "computing", "committed", "shown", "failed"};
     report.pieces.push_back({key.asker, key.job, key.piece, names[static_cast<int>(entry->stage)]});
   }
   return report;

@@ -61,6 +61,7 @@ Dispatcher::Tally Dispatcher::tally(const Piece& piece) const {
 }
 
 PieceStanding Dispatcher::judge(std::uint32_t number, const Piece& piece) const {
+  if (piece.given_up) return PieceStanding::hopeless;
   const Tally votes = tally(piece);
   const auto had = std::ranges::count(piece.copies, Copy::State::voted, &Copy::state);
   const auto failures = std::ranges::count(piece.copies, Copy::State::failed, &Copy::state);
@@ -236,6 +237,11 @@ void Dispatcher::is_slow(std::uint32_t piece, const ServerId& worker) {
   if (!copy || copy->state != Copy::State::running || copy->slow) return;
   copy->slow = true;
   update_wanting(piece);
+}
+
+void Dispatcher::give_up(std::uint32_t piece) {
+  pieces_[piece].given_up = true;
+  settle(piece);
 }
 
 void Dispatcher::caught(const ServerId& worker) { catch_out(worker); }

@@ -267,6 +267,15 @@ TEST(Dispatcher, APieceNobodyCanComputeIsGivenUp) {
   EXPECT_TRUE(table.dispatcher.is_done());
 }
 
+TEST(Dispatcher, WhatCannotBeComputedIsGivenUpAtOnce) {
+  Table table(1);
+  table.given(0);
+  table.dispatcher.give_up(0);
+  EXPECT_EQ(table.dispatcher.standing(0), PieceStanding::hopeless);
+  EXPECT_TRUE(table.dispatcher.is_done());
+  EXPECT_THAT(table.given(0), IsEmpty());
+}
+
 TEST(Dispatcher, ShowingAnotherResultThanCommittedToIsCheating) {
   Table table(2);
   table.trust_in(1);

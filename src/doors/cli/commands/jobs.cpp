@@ -56,7 +56,12 @@ struct RunOptions {
 
 Result<void> finish(const Context& context, const Json& report) {
   const auto state = report.value("state", "");
-  if (context.json) context.print(to_print(report));
+  const auto why = fail(state == "cancelled" ? Errc::cancelled : Errc::invalid, "{}", report.value("trouble", state));
+  if (context.json) {
+    auto document = to_print(report);
+    if (state != "done") document.update(error_json(why.error()));
+    context.print(document);
+  }
   if (state == "done") {
     if (!context.json)
       fmt::print("done: {} pieces in {}, in {}\n", number(report, "pieces"),
@@ -64,7 +69,7 @@ Result<void> finish(const Context& context, const Json& report) {
                  printable(raw(report, "output")));
     return {};
   }
-  return fail(state == "cancelled" ? Errc::cancelled : Errc::invalid, "{}", report.value("trouble", state));
+  return why;
 }
 
 Result<void> watch(const Context& context, ControlClient& client, const std::string& job) {
@@ -198,6 +203,16 @@ Result<void> logs(const Context& context, const std::string& job, std::optional<
     }
     if (log.empty()) continue;
     if (!wanted) fmt::print("-- piece {} {}\n", number(piece, "piece"), printable(raw(piece, "name")));
+    // It is strangers' text: a terminal gets it without what would steer it.
+    if (::isatty(STDOUT_FILENO) == 1) {
+      std::string_view rest = log;
+      while (!rest.empty()) {
+        const auto end = std::min(rest.find('\n'), rest.size());
+        fmt::print("{}\n", printable(rest.substr(0, end)));
+        rest.remove_prefix(std::min(end + 1, rest.size()));
+      }
+      continue;
+    }
     std::fwrite(log.data(), 1, log.size(), stdout);
     if (!log.ends_with('\n')) fmt::print("\n");
   }
@@ -219,18 +234,18 @@ void add_jobs(CLI::App& app, Context& context) {
                           "its piece from standard input and writes to standard output")->required()->type_name("MODULE.wasm");
   run_command->add_option("--input", options->inputs, "Files or folders of the volume; none: one piece without input")->type_name("PATH");
   run_command->add_option("--split", options->split, "files: a piece each (the default); chunks:SIZE: a piece for so many bytes of each, as chunks:16M")->type_name("HOW");
-  run_command->add_option("--args", options->args, "Arguments for the program; the last of the options, as the rest of the line is taken")->type_name("ARG")->expected(0, -1)->allow_extra_args();
+  run_command->add_option("--args", options->args, "Arguments for the program, up to the next option; one that begins with a hyphen: --args=-v")->type_name("ARG")->expected(0, -1)->allow_extra_args();
   run_command->add_option("--output", options->output, "A folder of the volume, new or empty, for what comes out")->required()->type_name("DIR");
-  run_command->add_option("--fuel", options->fuel, "How much one piece may compute, in units of fuel; more ends it")->type_name("N");
+  run_command->add_option("--fuel", options->fuel, "How much one piece may compute, in units of fuel; more ends it. 2000000000000 unless said")->type_name("N");
   const auto size = [](const std::string& text) { return parse_size(text); };
   run_command->add_option_function<std::string>("--memory", [options](const std::string& text) { options->memory = *parse_size(text); },
-                                                "How much memory it may have, as 256M")->check(parsed_by(size, "SIZE"));
+                                                "How much memory it may have: 256M unless said, 512M at most")->check(parsed_by(size, "SIZE"));
   run_command->add_option_function<std::string>("--output-max", [options](const std::string& text) { options->output_max = *parse_size(text); },
-                                                "How much one piece may write, as 256M")->check(parsed_by(size, "SIZE"));
+                                                "How much one piece may write: 256M unless said, 1G at most")->check(parsed_by(size, "SIZE"));
   run_command->add_flag("--detach", options->detach, "Do not wait for it");
   add_json_flag(run_command, context);
 
-  auto* list_command = add_command(*jobs, context, "ls", "All jobs of this server's person, newest first", [&context] { return list(context); });
+  auto* list_command = add_command(*jobs, context, "ls", "All jobs that this server gave out, newest first", [&context] { return list(context); });
   add_json_flag(list_command, context);
 
   auto which = std::make_shared<std::string>();

@@ -23,7 +23,10 @@ struct WorkOptions {
   unsigned parallel = 1;               ///< pieces computed at a time
   std::size_t per_asker_max = 8;       ///< pieces that wait or are computed
   std::size_t waiting_max = 64;        ///< of all askers
-  std::uint64_t input_bytes_max = 4ULL << 30;   ///< of one piece
+  std::size_t kept_max = 2048;         ///< pieces in all, computed ones that nobody has released included
+  std::size_t kept_per_asker_max = 256;
+  std::uint64_t disk_bytes_max = 8ULL << 30;    ///< inputs and outputs of all pieces; and a quarter of what is free
+  std::uint64_t input_bytes_max = 1ULL << 30;   ///< of one piece
   std::uint64_t output_bytes_max = 1ULL << 30;
   std::uint64_t module_cache_bytes = 256ULL << 20;
   Duration keep_results = std::chrono::hours(24);

@@ -87,6 +87,8 @@ class Dispatcher {
   void failed(std::uint32_t piece, const ServerId& worker, CopyFailure why);
   /// The worker takes too long: another is asked as well. His vote counts if it still comes.
   void is_slow(std::uint32_t piece, const ServerId& worker);
+  /// Nobody can compute it: its input is gone, say.
+  void give_up(std::uint32_t piece);
   /// A result found wrong by other means, such as output that does not hash to what was revealed.
   void caught(const ServerId& worker);
 
@@ -137,7 +139,7 @@ class Dispatcher {
   struct Piece {
     std::vector<Copy> copies;
     PieceStanding standing = PieceStanding::waiting;
-    unsigned refusals = 0;
+    bool given_up = false;
   };
   struct Slots {
     JobWorker worker;
