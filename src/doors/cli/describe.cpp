@@ -95,7 +95,9 @@ CommandInfo describe(const CLI::App& app) {
     (option->get_positional() ? info.positionals : info.options).push_back(std::move(described));
   }
   // In the order in which they were added, as --help lists them.
-  for (const auto* command : app.get_subcommands({})) info.commands.push_back(describe(*command));
+  // Those of no group are for the program's own use.
+  for (const auto* command : app.get_subcommands({}))
+    if (!command->get_group().empty()) info.commands.push_back(describe(*command));
   return info;
 }
 
