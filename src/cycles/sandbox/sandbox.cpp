@@ -196,25 +196,29 @@ struct Sandboxed::State {
   std::optional<pid_t> process;
   bool killed = false;
 
+  std::string said_of_process;  ///< by bubblewrap
   std::optional<pid_t> find_process();
   void signal(int number);
   void end();
   int reap(rusage& used);
 };
 
-/// bubblewrap says {"child-pid": 123, ...} when it has made the process.
+/// bubblewrap says {"child-pid": 123, ...} when it has made the process, in several writes: the pipe stays open, or a
+/// later one of them would end it.
 std::optional<pid_t> Sandboxed::State::find_process() {
-  if (process || !info) return process;
+  if (process) return process;
   char text[512];
-  const auto n = ::read(info.get(), text, sizeof text - 1);
+  const auto n = ::read(info.get(), text, sizeof text);
   if (n <= 0) return process;
-  text[n] = 0;
-  const std::string_view said(text, static_cast<std::size_t>(n));
-  const auto at = said.find("\"child-pid\": ");
-  if (at == std::string_view::npos) return process;
-  const auto pid = std::strtol(text + at + 13, nullptr, 10);
+  said_of_process.append(text, static_cast<std::size_t>(n));
+  constexpr std::string_view key = "\"child-pid\": ";
+  const auto at = said_of_process.find(key);
+  // The number is whole once something follows it.
+  if (at == std::string::npos) return process;
+  const auto end = said_of_process.find_first_not_of("0123456789", at + key.size());
+  if (end == std::string::npos) return process;
+  const auto pid = std::strtol(said_of_process.c_str() + at + key.size(), nullptr, 10);
   if (pid > 1) process = static_cast<pid_t>(pid);
-  info.reset();
   return process;
 }
 
@@ -236,6 +240,11 @@ void Sandboxed::State::end() {
 }
 
 int Sandboxed::State::reap(rusage& used) {
+  // Whatever ended bubblewrap, nothing of its group stays behind; while it is not reaped the number is the group's.
+  siginfo_t ended{};
+  while (::waitid(P_PID, static_cast<id_t>(group), &ended, WEXITED | WNOWAIT) < 0 && errno == EINTR) {
+  }
+  ::kill(-group, SIGKILL);
   int status = 0;
   while (::wait4(group, &status, 0, &used) < 0 && errno == EINTR) {
   }
