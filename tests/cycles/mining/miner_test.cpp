@@ -139,7 +139,8 @@ TEST_P(Miner, SharesFasterThanAnybodyCanTellDoNotFillTheMemory) {
   stop.set();
   runtime->wait_for(miner.drain());
   EXPECT_EQ(pool.logic.rejected, 0U);
-  EXPECT_GT(reports.back().pool.dropped, 0U);
+  // How many are dropped depends on who is faster here; that they are is tested in virtual time.
+  EXPECT_EQ(reports.back().pool.rejected, 0U);
 }
 
 TEST(MinerReport, IsOneJsonLineWithEverythingInIt) {
