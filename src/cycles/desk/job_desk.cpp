@@ -100,7 +100,7 @@ void JobDesk::State::piece_changed(RunningJob& job, std::uint32_t piece) {
           (void)co_await state->store.put_speed(worker, kind, entry);
         }(this, worker, job.stored.kind, entry->second));
       if (forecast) {
-        speeds.ended(worker, job.stored.kind, *forecast, total);
+        speeds.ended({job.stored.kind, *forecast, total});
         tasks.spawn([](State* state, ForecastError error) -> Task<void> {
           (void)co_await state->store.add_error(std::move(error));
         }(this, {job.stored.kind, *forecast, total}));

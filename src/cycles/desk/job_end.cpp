@@ -109,7 +109,7 @@ Task<void> JobDesk::State::end(JobPointer job) {
   if (job->cancelled) co_return co_await close(job, JobState::cancelled, "cancelled");
   if (job->stored.quoted) {
     const auto actual = static_cast<double>(parts.runtime.wall_ms() - job->stored.quoted_ms) / 1000;
-    speeds.ended({}, "job", *job->stored.quoted, actual);
+    speeds.ended({"job", *job->stored.quoted, actual});
     (void)co_await store.add_error({"job", *job->stored.quoted, actual});
   }
   co_await close(job, trouble.empty() ? JobState::done : JobState::failed, trouble);

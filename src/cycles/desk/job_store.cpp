@@ -24,7 +24,7 @@ std::vector<std::string> migrations() {
       id BLOB PRIMARY KEY, right_now INTEGER NOT NULL, wrong INTEGER NOT NULL, right_total INTEGER NOT NULL
     ) WITHOUT ROWID;
     CREATE TABLE speed (
-      worker BLOB NOT NULL, kind TEXT NOT NULL, fuel REAL NOT NULL, seconds REAL NOT NULL, weight REAL NOT NULL,
+      worker BLOB NOT NULL, kind TEXT NOT NULL, fuel REAL NOT NULL, seconds REAL NOT NULL,
       results INTEGER NOT NULL, PRIMARY KEY (worker, kind)
     ) WITHOUT ROWID;
     CREATE TABLE forecast (
@@ -203,9 +203,9 @@ Task<Result<void>> JobStore::put_worker(ServerId worker, WorkerRecord record) {
 
 Task<Result<void>> JobStore::put_speed(ServerId worker, WorkKind kind, SpeedBook::Entry entry) {
   co_return co_await database_->write([&](Connected& db) -> Result<void> {
-    TRY(auto insert, db.prepare("INSERT OR REPLACE INTO speed VALUES (?,?,?,?,?,?)"));
+    TRY(auto insert, db.prepare("INSERT OR REPLACE INTO speed VALUES (?,?,?,?,?)"));
     return insert.bind_blob(1, worker.view()).bind_text(2, kind).bind(3, entry.fuel).bind(4, entry.seconds)
-        .bind(5, entry.weight).bind(6, static_cast<std::int64_t>(entry.results)).run();
+        .bind(5, static_cast<std::int64_t>(entry.results)).run();
   });
 }
 
@@ -236,12 +236,12 @@ Task<Result<void>> JobStore::load(WorkerTrust& trust, SpeedBook& speeds) {
       trust.put(id, {static_cast<std::uint32_t>(worker.integer(1)), static_cast<std::uint32_t>(worker.integer(2)),
                      static_cast<std::uint64_t>(worker.integer(3))});
     }
-    TRY(auto speed, db.prepare("SELECT worker, kind, fuel, seconds, weight, results FROM speed"));
+    TRY(auto speed, db.prepare("SELECT worker, kind, fuel, seconds, results FROM speed"));
     while (true) {
       TRY(const bool more, speed.step());
       if (!more) break;
       TRY(const auto id, id_at<ServerId>(speed, 0));
-      speeds.put(id, speed.text(1), {speed.real(2), speed.real(3), speed.real(4), static_cast<std::uint64_t>(speed.integer(5))});
+      speeds.put(id, speed.text(1), {speed.real(2), speed.real(3), static_cast<std::uint64_t>(speed.integer(4))});
     }
     TRY(auto costs, db.prepare("SELECT kind, fuel, bytes, pieces FROM costs"));
     while (true) {
@@ -253,7 +253,7 @@ Task<Result<void>> JobStore::load(WorkerTrust& trust, SpeedBook& speeds) {
     while (true) {
       TRY(const bool more, error.step());
       if (!more) return {};
-      speeds.put_error({error.text(0), {error.real(1), error.real(2)}, error.real(3)});
+      speeds.ended({error.text(0), {error.real(1), error.real(2)}, error.real(3)});
     }
   });
 }

@@ -90,20 +90,15 @@ unsigned Dispatcher::copies_wanted(std::uint32_t number, const Piece& piece) con
   unsigned live = 0;
   const Copy* only = nullptr;
   for (const auto& copy : piece.copies) {
-    if (counts(copy) && !only) only = &copy;
     if (!copy.is_live() || copy.slow) continue;
     ++live;
     only = &copy;
   }
-  // One is enough of somebody who is believed; whether he is is only known once he is chosen.
-  unsigned wanted = 1;
-  if (votes.contradicted) {
-    wanted = 1;  // beside those that have voted
-  } else if (votes.best) {
-    wanted = 1;
-  } else if (only && !(is_believed_alone(*only) && (only->own || !chance_.is_checked(number)))) {
-    wanted = 2;
-  }
+  // One beside those that have voted; and one is enough of somebody who is believed: whether he is is only known
+  // once he is chosen.
+  const bool one_is_enough =
+      votes.best || !only || (is_believed_alone(*only) && (only->own || !chance_.is_checked(number)));
+  const unsigned wanted = one_is_enough ? 1 : 2;
   return wanted > live ? wanted - live : 0;
 }
 
@@ -244,8 +239,6 @@ void Dispatcher::give_up(std::uint32_t piece) {
   settle(piece);
 }
 
-void Dispatcher::caught(const ServerId& worker) { catch_out(worker); }
-
 void Dispatcher::settle(std::uint32_t number) {
   auto& piece = pieces_[number];
   const auto before = piece.standing;
@@ -314,13 +307,6 @@ std::optional<Dispatcher::Believed> Dispatcher::believed(std::uint32_t number) c
 bool Dispatcher::is_under_way(std::uint32_t piece, const ServerId& worker) const {
   return std::ranges::any_of(pieces_[piece].copies,
                              [&](const Copy& copy) { return copy.worker == worker && copy.is_live(); });
-}
-
-std::vector<ServerId> Dispatcher::under_way(std::uint32_t piece) const {
-  std::vector<ServerId> result;
-  for (const auto& copy : pieces_[piece].copies)
-    if (copy.is_live()) result.push_back(copy.worker);
-  return result;
 }
 
 std::uint32_t Dispatcher::count(PieceStanding standing) const {

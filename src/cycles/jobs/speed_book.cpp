@@ -27,7 +27,6 @@ void SpeedBook::record(const ServerId& server, const WorkKind& kind, std::uint64
   auto& entry = entries_[{server, kind}];
   entry.fuel = entry.fuel * decay + static_cast<double>(fuel);
   entry.seconds = entry.seconds * decay + seconds;
-  entry.weight = entry.weight * decay + 1;
   ++entry.results;
 }
 
@@ -78,11 +77,7 @@ std::optional<Forecast> SpeedBook::forecast(const ServerId& server, const WorkKi
   return Forecast{p50, p50 * spread_of(kind)};
 }
 
-void SpeedBook::ended(const ServerId&, const WorkKind& kind, Forecast forecast, double actual_s) {
-  put_error({kind, forecast, actual_s});
-}
-
-void SpeedBook::put_error(ForecastError error) {
+void SpeedBook::ended(ForecastError error) {
   if (!(error.forecast.p50_s > 0) || !(error.actual_s > 0)) return;
   auto& ratios = ratios_[error.kind];
   ratios.push_back(error.actual_s / error.forecast.p50_s);

@@ -315,7 +315,7 @@ void Rewriter::canonical_nan(bool wide) {
 }
 
 /// The value goes to memory as it is, and the one NaN over it in the rare case: on the way to memory
-/// nothing then has to wait for the comparison, which costs half of what choosing the value does.
+/// nothing then has to wait for the comparison. What that gains is in docs/sandbox-module.md.
 void Rewriter::store_float(const Instruction& at, bool wide) {
   if (no_nan_) return copy(at);
   uses_temporaries_ = true;

@@ -42,17 +42,17 @@ TEST(SpeedBook, TheNinetiethPercentileFollowsTheErrors) {
   const auto before = *book.forecast(server(1), "a", 1000, 0.5, 1);
   EXPECT_NEAR(before.p50_s, 11.5, 1e-9);
   EXPECT_GT(before.p90_s, before.p50_s);
-  for (int i = 0; i < 20; ++i) book.ended(server(1), "a", {10, 15}, i % 5 == 0 ? 13 : 10);
+  for (int i = 0; i < 20; ++i) book.ended({"a", {10, 15}, i % 5 == 0 ? 13.0 : 10.0});
   const auto after = *book.forecast(server(1), "a", 1000, 0, 0);
   EXPECT_NEAR(after.p90_s / after.p50_s, 1.3, 1e-9);
 }
 
 TEST(SpeedBook, AccuracyCountsWhatItSays) {
   SpeedBook book;
-  book.ended(server(1), "a", {10, 12}, 10);   // exact
-  book.ended(server(1), "a", {10, 12}, 11.5); // within 2 s
-  book.ended(server(1), "a", {20, 25}, 24);   // within 20 %
-  book.ended(server(1), "b", {10, 12}, 20);   // neither
+  book.ended({"a", {10, 12}, 10});   // exact
+  book.ended({"a", {10, 12}, 11.5}); // within 2 s
+  book.ended({"a", {20, 25}, 24});   // within 20 %
+  book.ended({"b", {10, 12}, 20});   // neither
   const auto all = book.accuracy();
   EXPECT_EQ(all.forecasts, 4u);
   EXPECT_NEAR(all.within, 0.75, 1e-9);

@@ -89,8 +89,6 @@ class Dispatcher {
   void is_slow(std::uint32_t piece, const ServerId& worker);
   /// Nobody can compute it: its input is gone, say.
   void give_up(std::uint32_t piece);
-  /// A result found wrong by other means, such as output that does not hash to what was revealed.
-  void caught(const ServerId& worker);
 
   /// Looks at every piece again that is not agreed, because a worker may have lost his trust in another job. Before
   /// the end is believed.
@@ -105,8 +103,6 @@ class Dispatcher {
   };
   std::optional<Believed> believed(std::uint32_t piece) const;
   bool is_under_way(std::uint32_t piece, const ServerId& worker) const;
-  /// All copies of the piece that are under way: superfluous ones may be cancelled when it is settled.
-  std::vector<ServerId> under_way(std::uint32_t piece) const;
 
   /// Every piece is agreed, held or hopeless.
   bool is_done() const { return waiting_ == 0; }

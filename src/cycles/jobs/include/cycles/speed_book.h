@@ -53,7 +53,7 @@ class SpeedBook {
   /// For computing alone. `latency_s` and `transfer_s` are added as they are. nullopt as of fuel_per_s.
   std::optional<Forecast> forecast(const ServerId& server, const WorkKind& kind, std::uint64_t fuel,
                                    double latency_s, double transfer_s) const;
-  void ended(const ServerId& server, const WorkKind& kind, Forecast forecast, double actual_s);
+  void ended(ForecastError error);
 
   /// What pieces of a kind came to. For pieces of a job none of which is done yet.
   void came_to(const WorkKind& kind, std::uint64_t bytes, std::uint64_t fuel);
@@ -67,12 +67,10 @@ class SpeedBook {
   struct Entry {
     double fuel = 0;     ///< decayed
     double seconds = 0;  ///< decayed
-    double weight = 0;   ///< decayed number of results
     std::uint64_t results = 0;
   };
   const std::map<std::pair<ServerId, WorkKind>, Entry>& entries() const { return entries_; }
   void put(const ServerId& server, const WorkKind& kind, Entry entry);
-  void put_error(ForecastError error);
 
   struct Costs {
     double fuel = 0, bytes = 0, pieces = 0;  ///< decayed
