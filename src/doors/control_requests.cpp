@@ -471,6 +471,7 @@ Answer job_watch(Asked& asked) {
 Answer pledge(Asked& asked) { co_return co_await answer_pledge(asked.server, asked.request); }
 Answer mine(Asked& asked) { co_return co_await answer_mine(asked.server, asked.request); }
 Answer cycles(Asked& asked) { co_return cycles_json(asked.server); }
+Answer cycles_ledger(Asked& asked) { co_return answer_ledger(asked.server, asked.request); }
 
 Answer mode(Asked& asked) { co_return mode_json(asked.server); }
 
@@ -496,7 +497,8 @@ const std::map<std::string_view, Function>& requests() {
       {"remove", remove}, {"rename", rename}, {"wait", wait}, {"get_file", get_file}, {"read", read},
       {"contracts", contracts}, {"servers", servers}, {"volumes", volumes}, {"forget", forget}, {"invite", invite}, {"fsck", fsck}, {"draw", draw}, {"directory", directory}, {"trust", trust}, {"key", key},
       {"repair", repair}, {"audit", audit}, {"mode", mode}, {"events", events},
-      {"job_run", job_run}, {"jobs", jobs}, {"job_cancel", job_cancel}, {"job_watch", job_watch}, {"pledge", pledge}, {"mine", mine}, {"cycles", cycles}};
+      {"job_run", job_run}, {"jobs", jobs}, {"job_cancel", job_cancel}, {"job_watch", job_watch}, {"pledge", pledge}, {"mine", mine}, {"cycles", cycles},
+      {"cycles_ledger", cycles_ledger}};
   return table;
 }
 

@@ -46,6 +46,11 @@ std::string_view method_name(std::uint16_t number) {
     case method::work_reveal: return "work.reveal";
     case method::work_output: return "work.output";
     case method::work_release: return "work.release";
+    case method::cycles_push: return "cycles.push";
+    case method::cycles_sync: return "cycles.sync";
+    case method::cycles_witness: return "cycles.witness";
+    case method::cycles_ask: return "cycles.ask";
+    case method::cycles_show: return "cycles.show";
     case method::relay_open: return "relay.open";
     case method::relay_ask: return "relay.ask";
     case method::reach_probe: return "reach.probe";

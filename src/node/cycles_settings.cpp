@@ -1,6 +1,7 @@
 #include "node/cycles_settings.h"
 
 #include <charconv>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 namespace spatter {
@@ -71,6 +72,13 @@ Result<CyclesSettings> load_cycles_settings(Disk& disk) {
   TRY(settings.share_ppm, number(document, "share_ppm", 0, whole_ppm));
   TRY(settings.when, when_at(document, "when"));
   TRY(settings.quiet_s, number(document, "quiet_s", settings.quiet_s, quiet_s_max));
+  if (const auto next = document.find("next"); next != document.end() && !next->is_null()) {
+    if (!next->is_object()) return fail(Errc::invalid, "{}: \"next\" is no object", file_name);
+    CyclesSettings::Next coming;
+    TRY(coming.share_ppm, number(*next, "share_ppm", 0, whole_ppm));
+    TRY(coming.from_month, number(*next, "from_month", 0, std::numeric_limits<std::uint32_t>::max()));
+    settings.next = coming;
+  }
   TRY(settings.pool, text(document, "pool"));
   TRY(settings.pool_user, text(document, "pool_user"));
   TRY(settings.mine_share_ppm, number(document, "mine_share_ppm", settings.mine_share_ppm, whole_ppm));
@@ -79,9 +87,10 @@ Result<CyclesSettings> load_cycles_settings(Disk& disk) {
 }
 
 Result<void> save_cycles_settings(Disk& disk, const CyclesSettings& settings) {
-  const Json document = {{"share_ppm", settings.share_ppm}, {"when", to_string(settings.when)},
+  Json document = {{"share_ppm", settings.share_ppm}, {"when", to_string(settings.when)},
                          {"quiet_s", settings.quiet_s}, {"pool", settings.pool}, {"pool_user", settings.pool_user},
                          {"mine_share_ppm", settings.mine_share_ppm}, {"mine_when", to_string(settings.mine_when)}};
+  if (settings.next) document["next"] = {{"share_ppm", settings.next->share_ppm}, {"from_month", settings.next->from_month}};
   const auto words = document.dump(2) + "\n";
   return write_file_durably(disk, file_name, as_bytes(words));
 }

@@ -197,6 +197,7 @@ Task<Result<NetworkId>> found_network(Runtime& runtime, const Drive& drive, NewN
   GenesisExtras extras;
   extras.rules = network.rules;
   extras.mend = network.mend;
+  extras.cycles_month_epochs = network.cycles_month_epochs;
   extras.recovery = drive.keyring.person.recovery();
   contents.genesis = make_genesis(person_key, runtime.entropy(), now, network.epoch_seconds, extras);
   CO_TRY(auto genesis, check_genesis(*contents.genesis));

@@ -65,6 +65,7 @@ struct Server::State {
   std::unique_ptr<ModeDesk> mode;
   CyclesSettings cycles;
   std::unique_ptr<WorkWire> wire;
+  std::unique_ptr<LedgerDesk> ledger;
   std::unique_ptr<WorkDesk> work;
   std::unique_ptr<JobDesk> jobs;
   std::uint64_t repair_bytes_per_s = 0;  ///< the dial, whether it counts now or not
@@ -112,6 +113,9 @@ struct Server::State {
   Task<Result<void>> start_mode(std::function<void(bool, const std::string&)> announce);
   void mode_changed();
   Task<Result<void>> start_cycles();
+  void month_began(std::uint64_t month);
+  Task<Result<void>> put_cycles(CyclesSettings settings);
+  void say_pledge();
   Task<void> stop_cycles();
   /// What this server sees of the stripes that it owns or helps to keep.
   Task<ModeFacts> mode_facts();

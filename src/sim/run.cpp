@@ -16,11 +16,13 @@ constexpr Duration run_limit = 48h;
 FleetOptions fleet_options(const RunOptions& options) {
   FleetOptions fleet{.servers = options.servers};
   if (options.workload == Workload::trust) fleet.network = reviewed_network();
-  if (options.workload == Workload::work)
+  if (options.workload == Workload::work) {
+    fleet.network = quick_months();
     fleet.runner = [](Runtime& runtime, unsigned index) -> std::shared_ptr<WorkRunner> {
       constexpr double fuel_per_s = 500e6;
       return std::make_shared<SimRunner>(runtime, fuel_per_s * (1 + index % 3), index == wrong_machine);
     };
+  }
   return fleet;
 }
 
@@ -164,6 +166,7 @@ Task<void> play_work(Stage& stage) {
   stage.world.note("faults end");
   co_await stage.faults.end();
   co_await stage.jobs.check(6h);
+  co_await stage.jobs.check_ledgers();
 }
 
 Task<void> play(Stage& stage) {

@@ -145,4 +145,37 @@ Task<void> WorkPlay::check(Duration within) {
   }
 }
 
+NewNetwork quick_months() {
+  NewNetwork network;
+  network.epoch_seconds = 120;
+  network.cycles_month_epochs = 14;
+  return network;
+}
+
+Task<void> WorkPlay::check_ledgers() {
+  const auto network = quick_months();
+  const auto epochs = cycles::LedgerRules{}.settle_epochs + *network.cycles_month_epochs + 3;
+  co_await world_.sleep(std::chrono::seconds(network.epoch_seconds) * epochs);
+  const auto running = fleet_.running();
+  if (running.empty()) co_return;
+  const auto& first = fleet_.server(running.front())->ledger().ledger();
+  for (const auto& person : first.persons()) {
+    if (first.barred_until(person)) problems_.add("person {} is barred as a cheat", person);
+    const auto wanted = first.months(person);
+    for (const auto index : running) {
+      const auto& ledger = fleet_.server(index)->ledger().ledger();
+      const auto got = ledger.months(person);
+      // One may have closed an epoch more than the other just now.
+      for (std::size_t i = 0; i < std::max(wanted.size(), got.size()); ++i) {
+        if (i < wanted.size() && !wanted[i].closed) break;
+        if (i >= got.size() || i >= wanted.size() || got[i] != wanted[i]) {
+          problems_.add("m{} and m{} do not agree on month {} of person {}", running.front(), index, i, person);
+          break;
+        }
+      }
+    }
+  }
+  world_.note(fmt::format("{} entries in the ledger of m{}", first.size(), running.front()));
+}
+
 }  // namespace spatter::sim

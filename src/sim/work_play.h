@@ -22,6 +22,9 @@ class SimRunner final : public WorkRunner {
   bool wrong_;
 };
 
+/// A network whose months of cycles are half an hour.
+NewNetwork quick_months();
+
 class WorkPlay {
  public:
   WorkPlay(World& world, Fleet& fleet, Problems& problems) : world_(world), fleet_(fleet), problems_(problems) {}
@@ -31,6 +34,9 @@ class WorkPlay {
   Task<void> member(unsigned index, unsigned jobs);
   /// Every job must end within that time, and what is done be right.
   Task<void> check(Duration within);
+  /// When all is settled everybody must have come to the same accounts, and nobody be taken for a cheat: the machine
+  /// that computes wrongly tells everybody the same.
+  Task<void> check_ledgers();
   std::uint64_t given() const { return jobs_.size(); }
   std::uint64_t done() const { return done_; }
 

@@ -32,6 +32,7 @@ wire::Signed make_genesis(const SigningKey& founder, Random& entropy, WallMs now
   if (extras.rules) *genesis.mutable_trust() = to_wire(*extras.rules);
   if (extras.mend) *genesis.mutable_mend() = to_wire(*extras.mend);
   if (extras.recovery) genesis.set_recovery(extras.recovery->raw());
+  if (extras.cycles_month_epochs) genesis.set_cycles_month_epochs(*extras.cycles_month_epochs);
   return sign_message(founder, kind::genesis, genesis);
 }
 
@@ -52,6 +53,12 @@ Result<GenesisFacts> check_genesis(const wire::Signed& record) {
   }
   if (message.has_mend()) {
     TRY(facts.mend, check_mend_rules(message.mend()));
+  }
+  if (const auto epochs = message.cycles_month_epochs(); epochs != 0) {
+    if (epochs < cycles_month_epochs_min || epochs > cycles_month_epochs_max)
+      return fail(Errc::invalid, "a genesis record with months of {} epochs: from {} to {}", epochs, cycles_month_epochs_min,
+                  cycles_month_epochs_max);
+    facts.cycles_month_epochs = epochs;
   }
   if (!message.recovery().empty()) {
     TRY(facts.recovery, Digest::from(message.recovery()));

@@ -66,8 +66,42 @@ Task<Result<void>> JobDesk::State::know_input(RunningJob& job, std::uint32_t num
   co_return co_await store.set_digest(job.id, number, *piece.digest);
 }
 
-Task<Result<wire::WorkOfferReply>> JobDesk::State::offer(RunningJob& job, CopyAssignment what) {
+/// Servers of one person owe each other nothing.
+bool JobDesk::State::needs_lease(const ServerId& worker) const {
+  return parts.ledger && parts.members.person_of(worker) != parts.identity.person;
+}
+
+/// The first offer, with a lease where one is needed: of what is promised, when something is left of that there and of
+/// the entitlement here, else as a favour.
+Task<Result<wire::WorkOfferReply>> JobDesk::State::ask(RunningJob& job, CopyAssignment what, RunningJob::Copy& copy,
+                                                       std::optional<std::uint64_t> guess) {
+  if (!needs_lease(what.worker)) co_return co_await offer(job, what, copy);
+  const auto most = std::min<std::uint64_t>(job.order.fuel_max(), cycles::lease_fuel_max);
+  const auto fuel = guess ? std::min(most, *guess + *guess / 4) : most;
+  const auto name = work_name(parts.identity.server, job.id.view(), what.piece);
+  for (bool best_effort = !guess;; best_effort = true) {
+    CO_TRY(copy.lease, co_await parts.ledger->ask(what.worker, fuel, name, best_effort));
+    auto reply = co_await offer(job, what, copy);
+    if (!reply) {
+      if (reply.error().code == Errc::unavailable || reply.error().code == Errc::timeout) parts.ledger->not_given(copy.lease->lease);
+      co_return fail(std::move(reply).error());
+    }
+    auto kind = cycles::Answer::Kind::accepted;
+    if (reply->has_answer())
+      // An answer to an earlier lease for the same piece says nothing of this one.
+      if (const auto said = co_await parts.ledger->answered(copy.lease->lease, reply->answer())) kind = *said;
+    if (reply->state() != wire::WorkOfferReply::REFUSED) co_return reply;
+    parts.ledger->not_given(copy.lease->lease);
+    const bool is_booked = kind == cycles::Answer::Kind::time_taken || kind == cycles::Answer::Kind::not_entitled;
+    if (is_booked && copy.lease->entitled) continue;
+    co_return fail(kind == cycles::Answer::Kind::clocks_differ ? Errc::denied : Errc::busy, "server {}: {}", what.worker,
+                   reply->trouble().substr(0, 500));
+  }
+}
+
+Task<Result<wire::WorkOfferReply>> JobDesk::State::offer(RunningJob& job, CopyAssignment what, RunningJob::Copy& copy) {
   wire::WorkOfferRequest request;
+  if (copy.lease) *request.mutable_lease() = copy.lease->record;
   auto& order = *request.mutable_order();
   order = job.order;
   order.set_piece(what.piece);
@@ -117,7 +151,7 @@ Task<Result<void>> JobDesk::State::wait_commit(RunningJob& job, CopyAssignment w
       co_return fail(Errc::unavailable, "server {} went away", what.worker);
     if (up && now >= next_poll) {
       next_poll = now + options.poll;
-      auto reply = co_await offer(job, what);
+      auto reply = co_await offer(job, what, copy);
       if (reply && reply->state() == wire::WorkOfferReply::COMMITTED) {
         CO_TRY(copy.commitment, Digest::from(reply->commitment()));
         copy.committed = true;
@@ -164,6 +198,9 @@ Task<Result<WorkResult>> JobDesk::State::reveal(RunningJob& job, CopyAssignment 
       co_return fail(Errc::corrupt, "another result than it had committed to");
     if (result.output_bytes > job.order.output_bytes_max() || result.fuel > job.order.fuel_max())
       co_return fail(Errc::corrupt, "a result beyond the limits of the job");
+    if (copy.lease && message.has_delivery())
+      if (const auto taken = co_await parts.ledger->delivered(copy.lease->lease, message.delivery()); !taken)
+        parts.runtime.log().info("job {}, piece {}: {}", job.id, what.piece, taken.error().message);
     log = message.log().substr(0, piece_log_bytes_max);
     co_return result;
   }
@@ -222,7 +259,7 @@ Task<Result<void>> JobDesk::State::copy_story(RunningJob& job, CopyAssignment wh
   const auto guess = fuel_guess(job, what.piece);
   const auto bytes = job.pieces[what.piece].piece.bytes;
   const auto transfer_s = transfer_seconds(what.worker, bytes);
-  CO_TRY(const auto accepted, co_await offer(job, what));
+  CO_TRY(const auto accepted, co_await ask(job, what, copy, guess));
   const auto accepted_at = runtime.now();
   copy.began = accepted_at;
   if (guess) {
@@ -268,6 +305,29 @@ Task<Result<void>> JobDesk::State::copy_story(RunningJob& job, CopyAssignment wh
   co_return Result<void>{};
 }
 
+/// Says to the ledger that it was given.
+void JobDesk::State::receipt(const RunningJob& job, std::uint32_t piece, const ServerId& worker, std::uint64_t fuel,
+                             std::optional<double> seconds) {
+  if (!needs_lease(worker)) return;
+  std::optional<Duration> elapsed;
+  if (seconds) elapsed = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(*seconds));
+  tasks.spawn(parts.ledger->receipt(work_name(parts.identity.server, job.id.view(), piece), worker, fuel, elapsed));
+}
+
+/// Who has promised and is not there while there is work for him is asked all the same, so that it is known.
+void JobDesk::State::ask_absent(const RunningJob& job) {
+  if (!parts.ledger || job.done_pieces == 0 || job.ending) return;
+  const auto waiting = job.dispatcher->count(PieceStanding::waiting);
+  if (waiting <= job.copies.size()) return;
+  const auto left = static_cast<std::uint64_t>(job.done_fuel / job.done_pieces * (waiting - static_cast<double>(job.copies.size())));
+  for (const auto& member : parts.members.others()) {
+    if (member.up || !member.may_hold || member.person == parts.identity.person) continue;
+    for (const auto& server : parts.ledger->ledger().servers(member.person))
+      if (server.server == member.id && server.in_epoch > 0)
+        parts.ledger->ask_absent(member.id, std::min(left, server.in_epoch), work_name(parts.identity.server, job.id.view(), ~0u));
+  }
+}
+
 Task<void> JobDesk::State::run_copy(JobPointer job, CopyAssignment what) {
   const auto key = std::pair(what.piece, what.worker);
   const auto copy = job->copies.at(key);
@@ -293,6 +353,7 @@ Task<void> JobDesk::State::run_copy(JobPointer job, CopyAssignment what) {
     if (error.code != Errc::cancelled) parts.runtime.log().info("job {}, piece {}: {}", job->id, what.piece, error.message);
     if (error.code != Errc::busy && error.code != Errc::cancelled) job->stored.trouble = error.message;
     job->dispatcher->failed(what.piece, what.worker, why);
+    if (copy->lease && why == CopyFailure::lost) parts.ledger->not_given(copy->lease->lease);
   } else {
     away.erase(what.worker);
   }

@@ -95,6 +95,7 @@ void JobDesk::State::piece_changed(RunningJob& job, std::uint32_t piece) {
       const auto& [seconds, transfer_s, forecast, total] = timing->second;
       const auto computing = std::max(seconds - transfer_s, seconds / 10);
       speeds.record(worker, job.stored.kind, believed->fuel, computing);
+      receipt(job, piece, worker, believed->fuel, computing);
       if (const auto entry = speeds.entries().find({worker, job.stored.kind}); entry != speeds.entries().end())
         tasks.spawn([](State* state, ServerId worker, WorkKind kind, SpeedBook::Entry entry) -> Task<void> {
           (void)co_await state->store.put_speed(worker, kind, entry);
@@ -170,7 +171,10 @@ Task<void> JobDesk::State::look_loop() {
   while (true) {
     co_await parts.runtime.sleep(look_every);
     const auto jobs = running;
-    for (const auto& [id, job] : jobs) pump(job);
+    for (const auto& [id, job] : jobs) {
+      pump(job);
+      ask_absent(*job);
+    }
   }
 }
 
@@ -259,6 +263,10 @@ Task<Result<void>> JobDesk::start() {
       job->dispatcher->restore_vote(vote.piece, {vote.worker, vote.person, vote.own}, digest, vote.result.fuel);
     }
     state.running[job->id] = job;
+    // What was believed before, and perhaps not receipted.
+    for (std::uint32_t i = 0; i < job->pieces.size(); ++i)
+      if (const auto believed = job->dispatcher->believed(i))
+        for (const auto& worker : believed->workers) state.receipt(*job, i, worker, believed->fuel, {});
   }
   CO_TRY_VOID(co_await state.remove_leftovers());
   state.parts.wire.serve(method::work_fetch, std::weak_ptr(state_), &State::handle_fetch);

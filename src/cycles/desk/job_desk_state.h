@@ -30,6 +30,7 @@ struct RunningJob {
     TimePoint began{};
     double seconds = 0;                  ///< until it had committed
     std::optional<Forecast> forecast;
+    std::optional<LedgerDesk::Asked> lease;
   };
   std::map<std::pair<std::uint32_t, ServerId>, std::shared_ptr<Copy>> copies;  ///< under way
   struct Timing {
@@ -78,7 +79,11 @@ struct JobDesk::State : std::enable_shared_from_this<JobDesk::State> {
   // job_copy.cpp
   Task<void> run_copy(JobPointer job, CopyAssignment what);
   Task<Result<void>> copy_story(RunningJob& job, CopyAssignment what, RunningJob::Copy& copy);
-  Task<Result<wire::WorkOfferReply>> offer(RunningJob& job, CopyAssignment what);
+  Task<Result<wire::WorkOfferReply>> offer(RunningJob& job, CopyAssignment what, RunningJob::Copy& copy);
+  Task<Result<wire::WorkOfferReply>> ask(RunningJob& job, CopyAssignment what, RunningJob::Copy& copy, std::optional<std::uint64_t> guess);
+  bool needs_lease(const ServerId& worker) const;
+  void receipt(const RunningJob& job, std::uint32_t piece, const ServerId& worker, std::uint64_t fuel, std::optional<double> seconds);
+  void ask_absent(const RunningJob& job);
   Task<Result<void>> wait_commit(RunningJob& job, CopyAssignment what, RunningJob::Copy& copy);
   Task<Result<WorkResult>> reveal(RunningJob& job, CopyAssignment what, RunningJob::Copy& copy, std::string& log);
   Task<Result<void>> fetch_output(RunningJob& job, CopyAssignment what, const WorkResult& result);

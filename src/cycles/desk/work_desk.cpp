@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "blob_file.h"
 #include "net/methods.h"
+#include "work_desk_state.h"
 
 namespace spatter {
 namespace {
@@ -14,66 +14,6 @@ constexpr auto fetch_timeout = std::chrono::seconds(60);
 constexpr int release_pieces_max = 65'536;
 
 }  // namespace
-
-struct WorkDesk::State {
-  State(Parts parts, WorkOptions options)
-      : parts(std::move(parts)), options(options), modules(this->parts.runtime.executor()),
-        room(this->parts.runtime.executor()), tasks(this->parts.runtime.executor()) {}
-
-  struct Key {
-    ServerId asker;
-    JobId job;
-    std::uint32_t piece = 0;
-    auto operator<=>(const Key&) const = default;
-  };
-  enum class Stage { waiting, fetching, computing, committed, shown, failed };
-  struct Entry {
-    explicit Entry(asio::any_io_executor executor) : group(std::move(executor)) {}
-    wire::WorkOrder order;
-    Stage stage = Stage::waiting;
-    std::string folder;
-    WorkResult result;
-    std::string log;
-    Digest nonce, commitment;
-    bool told = false;  ///< the asker has the commitment
-    TimePoint since{};
-    TaskGroup group;  ///< what is done for it
-  };
-
-  Task<void> work(Key key, std::shared_ptr<Entry> entry);
-  Task<Result<void>> compute(const Key& key, Entry& entry);
-  Task<Result<std::string>> get_module(const Key& key, BlobFacts facts);
-  Task<Result<void>> trim_modules(const std::string& keep);
-  Task<void> tell(const Key& key, Entry& entry, const std::string& trouble);
-  FetchPart fetch_from(const Key& key, const Digest& digest);
-  Task<void> forget(Key key, std::shared_ptr<Entry> entry);
-  Task<void> forget_old();
-
-  Task<Result<RpcReply>> handle_offer(Caller caller, RpcRequest request);
-  Task<Result<RpcReply>> handle_reveal(Caller caller, RpcRequest request);
-  Task<Result<RpcReply>> handle_output(Caller caller, RpcRequest request);
-  Task<Result<RpcReply>> handle_release(Caller caller, RpcRequest request);
-  /// What it may need of the disk.
-  static std::uint64_t room_for(const wire::WorkOrder& order) {
-    std::uint64_t bytes = order.output_bytes_max();
-    for (const auto& input : order.inputs()) bytes += input.bytes();
-    return bytes;
-  }
-  Result<void> check_order(const wire::WorkOrder& order) const;
-  Result<std::shared_ptr<Entry>> find(const Caller& caller, const std::string& job, std::uint32_t piece) const;
-  bool stopping() const { return tasks.stopping(); }
-  bool at_work(const Entry& entry) const { return entry.stage < Stage::committed; }
-
-  Parts parts;
-  WorkOptions options;
-  std::map<Key, std::shared_ptr<Entry>> entries;
-  std::uint64_t folders = 0;
-  unsigned computing = 0;
-  WorkReport sums;
-  Mutex modules;      ///< one is fetched at a time
-  WaitQueue room;     ///< to compute
-  TaskGroup tasks;
-};
 
 Result<void> WorkDesk::State::check_order(const wire::WorkOrder& order) const {
   TRY_VOID(JobId::from(order.job()));
@@ -110,34 +50,38 @@ Task<Result<RpcReply>> WorkDesk::State::handle_offer(Caller caller, RpcRequest r
     const bool done = !at_work(*found->second);
     reply.set_state(done ? wire::WorkOfferReply::COMMITTED : wire::WorkOfferReply::RUNNING);
     if (done) reply.set_commitment(found->second->commitment.raw());
+    if (found->second->lease) *reply.mutable_answer() = found->second->lease->record;
     co_return RpcReply{reply.SerializeAsString(), {}};
   }
   const auto refuse = [&](Error error) {
     ++sums.refused;
     return fail(std::move(error));
   };
-  if (auto may = parts.may_work(*person); !may) co_return refuse(std::move(may).error());
-  if (auto good = check_order(message.order()); !good) co_return refuse(std::move(good).error());
-  const auto space = co_await parts.runtime.blocking([&] { return parts.runtime.disk().space(); });
-  if (!space) co_return refuse(space.error());
-  if (entries.contains(key)) co_return refuse({Errc::busy, "the piece was offered twice at once"});
-  std::size_t of_all = 0, of_asker = 0, kept_of_asker = 0;
-  std::uint64_t bytes = room_for(message.order());
-  for (const auto& [other, entry] : entries) {
-    kept_of_asker += other.asker == caller.server;
-    bytes += at_work(*entry) ? room_for(entry->order) : entry->result.output_bytes;
-    if (!at_work(*entry)) continue;
-    ++of_all;
-    of_asker += other.asker == caller.server;
+  drop_receipted();
+  const bool needs_lease = parts.ledger && *person != parts.identity.person;
+  if (needs_lease && !message.has_lease()) co_return refuse({Errc::denied, "an offer without a lease"});
+  const bool is_owed = needs_lease && parts.ledger->ledger().debt(parts.identity.person) > 0;
+  const auto may = co_await may_take(key, message.order(), *person, is_owed);
+  std::optional<LedgerDesk::Given> lease;
+  if (needs_lease) {
+    auto said = co_await parts.ledger->answer(caller.server, work_name(caller.server, job.view(), key.piece), message.lease(), !may);
+    if (!said) co_return refuse(said.error());
+    lease = std::move(*said);
   }
-  if (of_all >= options.waiting_max || of_asker >= options.per_asker_max)
-    co_return refuse({Errc::busy, fmt::format("{} pieces wait here already", of_all)});
-  if (entries.size() >= options.kept_max || kept_of_asker >= options.kept_per_asker_max)
-    co_return refuse({Errc::busy, fmt::format("{} results are kept here that nobody has released", entries.size())});
-  if (bytes > std::min(options.disk_bytes_max, space->free / 4))
-    co_return refuse({Errc::busy, "there is no room here for more inputs and outputs"});
+  if (!may && (!lease || lease->record.entry().body().empty())) co_return refuse(may.error());
+  if (lease && lease->answer != cycles::Answer::Kind::accepted) {
+    ++sums.refused;
+    reply.set_state(wire::WorkOfferReply::REFUSED);
+    *reply.mutable_answer() = lease->record;
+    reply.set_trouble(may ? std::string(to_string(lease->answer)) : may.error().message);
+    co_return RpcReply{reply.SerializeAsString(), {}};
+  }
+  if (entries.contains(key)) co_return refuse({Errc::busy, "the piece was offered twice at once"});
   auto entry = std::make_shared<Entry>(parts.runtime.executor());
   entry->order = message.order();
+  entry->lease = std::move(lease);
+  entry->number = folders + 1;
+  if (entry->lease) *reply.mutable_answer() = entry->lease->record;
   entry->folder = fmt::format("work/pieces/{}", ++folders);
   entry->since = parts.runtime.now();
   entries[key] = entry;
@@ -214,7 +158,18 @@ Task<Result<void>> WorkDesk::State::compute(const Key& key, Entry& entry) {
                                     fmt::format("input {} of piece {}", i, key.piece), fetch_from(key, digest)));
   }
   entry.stage = Stage::waiting;
-  while (computing >= options.parallel) co_await room.wait();
+  {
+    struct Place {
+      State& state;
+      const Entry& entry;
+      Place(State& state, const Entry& entry) : state(state), entry(entry) { state.waiting.insert(&entry); }
+      ~Place() {
+        state.waiting.erase(&entry);
+        state.room.wake_all();
+      }
+    } place(*this, entry);
+    while (computing >= options.parallel || !is_next(entry)) co_await room.wait();
+  }
   struct Turn {
     State& state;
     explicit Turn(State& state) : state(state) { ++state.computing; }
@@ -290,6 +245,7 @@ Task<void> WorkDesk::State::forget_old() {
     for (const auto& one : entries)
       if (!at_work(*one.second) && parts.runtime.now() - one.second->since > options.keep_results) old.push_back(one);
     for (auto& [key, entry] : old) co_await forget(key, std::move(entry));
+    drop_receipted();
   }
 }
 
@@ -318,6 +274,15 @@ Task<Result<RpcReply>> WorkDesk::State::handle_reveal(Caller caller, RpcRequest 
   reply.set_output_bytes(entry->result.output_bytes);
   reply.set_output(entry->result.output.raw());
   reply.set_log(entry->log);
+  if (entry->lease) {
+    auto delivery = co_await parts.ledger->deliver(entry->lease->lease, entry->result.fuel, entry->result.output);
+    if (delivery) {
+      entry->delivered = true;
+      *reply.mutable_delivery() = std::move(*delivery);
+    } else {
+      parts.runtime.log().warning("piece {} is delivered without an entry: {}", message.piece(), delivery.error().message);
+    }
+  }
   co_return RpcReply{reply.SerializeAsString(), {}};
 }
 
@@ -330,15 +295,18 @@ Task<Result<RpcReply>> WorkDesk::State::handle_output(Caller caller, RpcRequest 
   if (entry->stage != Stage::shown)
     co_return fail(Errc::busy, "the result of piece {} was not asked for yet", message.piece());
   RpcReply reply{wire::WorkOutputReply().SerializeAsString(), {}};
-  auto bytes = co_await parts.runtime.blocking([&]() -> Result<Buffer> {
-    TRY(auto file, parts.runtime.disk().open(entry->folder + "/output", OpenMode::read));
-    auto buffer = Buffer::allocate(message.length());
-    TRY(const auto got, file->read_at(message.offset(), buffer.mutable_view()));
-    return buffer.slice(0, got);
-  });
-  CO_TRY(auto payload, std::move(bytes));
+  CO_TRY(auto payload, co_await read_output(*entry, message.offset(), message.length()));
   reply.payload = Rope(std::move(payload));
   co_return reply;
+}
+
+Task<Result<Buffer>> WorkDesk::State::read_output(const Entry& entry, std::uint64_t offset, std::size_t length) {
+  co_return co_await parts.runtime.blocking([&]() -> Result<Buffer> {
+    TRY(auto file, parts.runtime.disk().open(entry.folder + "/output", OpenMode::read));
+    auto buffer = Buffer::allocate(length);
+    TRY(const auto got, file->read_at(offset, buffer.mutable_view()));
+    return buffer.slice(0, got);
+  });
 }
 
 Task<Result<RpcReply>> WorkDesk::State::handle_release(Caller caller, RpcRequest request) {
@@ -349,8 +317,10 @@ Task<Result<RpcReply>> WorkDesk::State::handle_release(Caller caller, RpcRequest
   std::vector<std::pair<Key, std::shared_ptr<Entry>>> gone;
   const std::set<std::uint32_t> pieces(message.pieces().begin(), message.pieces().end());
   for (const auto& one : entries)
-    if (one.first.asker == caller.server && one.first.job == job && (pieces.empty() || pieces.contains(one.first.piece)))
-      gone.push_back(one);
+    if (one.first.asker == caller.server && one.first.job == job && (pieces.empty() || pieces.contains(one.first.piece))) {
+      one.second->released = true;
+      if (!is_kept_for_witnesses(*one.second)) gone.push_back(one);
+    }
   for (auto& [key, entry] : gone) tasks.spawn(forget(key, std::move(entry)));
   co_return RpcReply{wire::WorkReleaseReply().SerializeAsString(), {}};
 }
@@ -371,6 +341,8 @@ Task<Result<void>> WorkDesk::start() {
   state.parts.wire.serve(method::work_reveal, std::weak_ptr(state_), &State::handle_reveal);
   state.parts.wire.serve(method::work_output, std::weak_ptr(state_), &State::handle_output);
   state.parts.wire.serve(method::work_release, std::weak_ptr(state_), &State::handle_release);
+  state.parts.wire.serve(method::cycles_ask, std::weak_ptr(state_), &State::handle_ask);
+  state.parts.wire.serve(method::cycles_show, std::weak_ptr(state_), &State::handle_show);
   state.tasks.spawn(state.forget_old());
   co_return Result<void>{};
 }

@@ -1,5 +1,6 @@
 // spatter pledge and cycles: what this server gives of its processor, and what came of it.
 #include <algorithm>
+#include <ctime>
 
 #include "cli/context.h"
 #include "node/cycles_settings.h"
@@ -9,29 +10,114 @@ namespace {
 
 std::uint64_t number(const Json& one, const char* key) { return one.value(key, std::uint64_t{0}); }
 
+std::string date_text(std::int64_t wall_ms) {
+  const std::time_t seconds = wall_ms / 1000;
+  std::tm local{};
+  ::localtime_r(&seconds, &local);
+  char text[64];
+  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M", &local);
+  return text;
+}
+
 std::string promise(const Json& settings) {
-  if (number(settings, "share_ppm") == 0) return "This server promises none of its processor: it computes for nobody.";
-  auto text = fmt::format("This server promises {} of its processor", settings.value("share", ""));
-  if (settings.value("when", "") == "idle")
+  std::string text = "This server promises none of its processor: it computes for nobody";
+  if (number(settings, "share_ppm") > 0) text = fmt::format("This server promises {} of its processor", settings.value("share", ""));
+  if (settings.value("when", "") == "idle" && number(settings, "share_ppm") > 0)
     text += fmt::format(", while nobody has been at it for {}", duration_text(static_cast<double>(number(settings, "quiet_s"))));
-  return text + ".";
+  text += ".";
+  if (const Json& next = settings["next"]; next.is_object())
+    text += fmt::format(" From month {} on, which begins {}, it promises {}.", number(next, "from_month"),
+                        date_text(next.value("from_ms", std::int64_t{0})), number(next, "share_ppm") == 0 ? "none" : next.value("share", ""));
+  return text;
 }
 
 struct PledgeOptions {
-  std::string share, when;
+  std::string share, when, from;
+  bool now = false;
   std::optional<std::uint64_t> quiet_s;
 };
 
 Result<void> pledge(const Context& context, const PledgeOptions& options) {
   Json request = {{"op", "pledge"}};
   if (!options.share.empty()) request["share"] = options.share;
+  if (options.now) request["from"] = "now";
+  else if (!options.from.empty()) request["from"] = options.from;
   if (!options.when.empty()) request["when"] = options.when;
   if (options.quiet_s) request["quiet_s"] = *options.quiet_s;
   TRY(auto client, context.connect());
   TRY(auto answer, client.request(request));
   answer.erase("ok");
-  if (context.json) context.print(answer);
-  else fmt::print("{}\n", promise(answer));
+  if (context.json) {
+    context.print(answer);
+    return {};
+  }
+  fmt::print("{}\n", promise(answer));
+  if (answer["next"].is_object() && options.from.empty() && !options.share.empty())
+    fmt::print("What was promised for this month is kept. With --now less is given at once; what others then ask for and do not get is owed.\n");
+  return {};
+}
+
+/// "promised", "asked", ...: a line each, with the sentence that explains it.
+void print_month(const Json& month) {
+  fmt::print("Month {}, {}.\n", number(month, "month"), month.value("closed", false) ? "closed" : "not closed yet");
+  for (const Json& line : month["lines"])
+    fmt::print("{:<12} {:>18}  {}\n", line.value("name", ""), number(line, "fuel"), line.value("words", ""));
+}
+
+struct LedgerOptions {
+  std::string person;
+};
+
+Result<Json> ask_ledger(const Context& context, const LedgerOptions& options) {
+  Json request = {{"op", "cycles_ledger"}};
+  if (!options.person.empty()) request["person"] = options.person;
+  TRY(auto client, context.connect());
+  TRY(auto answer, client.request(request));
+  answer.erase("ok");
+  return answer;
+}
+
+/// This month, and how its servers promise.
+Result<void> ledger(const Context& context, const LedgerOptions& options) {
+  TRY(auto answer, ask_ledger(context, options));
+  if (context.json) {
+    // The month's numbers themselves, as one asks for them by name.
+    Json month = answer["months"].back();
+    answer.erase("months");
+    answer.update(month);
+    context.print(answer);
+    return {};
+  }
+  stop_when_output_closes();
+  if (!answer.value("own", true)) fmt::print("Of person {}; \"you\" is he.\n", answer.value("person", "").substr(0, 12));
+  print_month(answer["months"].back());
+  if (answer.contains("unsettled") && number(answer["unsettled"], "leases") > 0) {
+    const Json& open = answer["unsettled"];
+    fmt::print("\nNot settled yet, and so not in these numbers: {} asks of the last hours; of your servers {} fuel was taken as promised and {} delivered,\n"
+               "you asked others for {} and have received {}.\n",
+               number(open, "leases"), number(open, "asked"), number(open, "delivered"), number(open, "asked_of_others"), number(open, "received"));
+  }
+  for (const Json& server : answer["servers"]) fmt::print("\n{}\n", server.value("words", ""));
+  if (answer.contains("barred_until_epoch"))
+    fmt::print("\nA server of this person was caught telling different people different things: until epoch {} he is entitled to nothing.\n",
+               number(answer, "barred_until_epoch"));
+  if (const auto trouble = answer.value("trouble", ""); !trouble.empty()) fmt::print("\nNothing can be entered now: {}\n", printable_text(trouble));
+  return {};
+}
+
+Result<void> history(const Context& context, const LedgerOptions& options) {
+  TRY(auto answer, ask_ledger(context, options));
+  if (context.json) {
+    context.print({{"person", answer["person"]}, {"own", answer["own"]}, {"months", answer["months"]}});
+    return {};
+  }
+  stop_when_output_closes();
+  fmt::print("{:>6} {:>18} {:>18} {:>18} {:>18} {:>18} {:>18}\n", "month", "promised", "asked", "delivered", "owed", "docked", "debt");
+  for (const Json& month : answer["months"])
+    fmt::print("{:>6} {:>18} {:>18} {:>18} {:>18} {:>18} {:>18}{}\n", number(month, "month"), number(month, "promised"),
+               number(month, "asked"), number(month, "delivered"), number(month, "owed"), number(month, "docked"),
+               number(month, "debt"), month.value("closed", false) ? "" : "  not closed yet");
+  fmt::print("In fuel. `spatter cycles ledger` says what the numbers mean.\n");
   return {};
 }
 
@@ -58,6 +144,10 @@ Result<void> status(const Context& context) {
   }
   stop_when_output_closes();
   fmt::print("{}\n", promise(answer));
+  fmt::print("This month, in fuel: promised {}, asked {}, delivered {}, owed {}, docked {}; of others' time {} of {} spent. "
+             "`spatter cycles ledger` explains it.\n",
+             number(answer, "promised"), number(answer, "asked"), number(answer, "delivered"), number(answer, "owed"),
+             number(answer, "docked"), number(answer, "spent"), number(answer, "entitlement"));
   if (const Json& machine = answer["machine"]; !machine.is_null()) {
     fmt::print("\n");
     print_class("pledged", machine["pledged"]);
@@ -110,6 +200,9 @@ void add_pledge(CLI::App& app, Context& context) {
                               [&context, options] { return pledge(context, *options); });
   command->add_option("share", options->share, "Of all cores, as 20%; none to promise nothing")->type_name("SHARE")
       ->check(parsed_by([](const std::string& text) { return parse_share(text); }, "SHARE"));
+  auto* from = command->add_option("--from", options->from, "now or next-month; without it a higher share is promised from now on, and a lower one from next month on")
+      ->check(CLI::IsMember({"now", "next-month"}));
+  command->add_flag("--now", options->now, "A lower share at once; what was promised for this month is still owed if somebody asks")->excludes(from);
   command->add_option("--when", options->when, "always, or idle: only while nobody is at the machine")
       ->check(parsed_by([](const std::string& text) { return parse_when(text); }, "WHEN"));
   command->add_option("--quiet", options->quiet_s, "Seconds of nobody there before work comes back")->type_name("SECONDS");
@@ -117,10 +210,25 @@ void add_pledge(CLI::App& app, Context& context) {
 }
 
 void add_cycles(CLI::App& app, Context& context) {
-  auto* cycles = app.add_subcommand("cycles", "What this server computes for others, and others for it");
-  cycles->require_subcommand(1);
+  // By itself it is `cycles status`; its body runs after that of a subcommand, too.
+  auto handle = std::make_shared<CLI::App*>();
+  auto* cycles = add_command(app, context, "cycles", "What this server computes for others, and others for it", [handle, &context]() -> Result<void> {
+    return (*handle)->get_subcommands().empty() ? status(context) : Result<void>{};
+  });
+  *handle = cycles;
+  cycles->require_subcommand(0, 1);
+  add_json_flag(cycles, context);
   add_json_flag(add_command(*cycles, context, "status", "What is promised, how it is held, what was computed",
                             [&context] { return status(context); }), context);
+  auto options = std::make_shared<LedgerOptions>();
+  const auto add_person = [&](CLI::App* command) {
+    command->add_option("--person", options->person, "Of another person: the first digits of his id")->type_name("ID")->check(id_digits());
+    add_json_flag(command, context);
+  };
+  add_person(add_command(*cycles, context, "ledger", "This month: promised, asked, delivered, owed, docked, and why",
+                         [&context, options] { return ledger(context, *options); }));
+  add_person(add_command(*cycles, context, "history", "The same numbers of each month",
+                         [&context, options] { return history(context, *options); }));
   add_json_flag(add_command(*cycles, context, "accuracy", "How good forecasts were", [&context] { return accuracy(context); }), context);
 }
 

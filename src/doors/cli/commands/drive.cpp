@@ -67,11 +67,13 @@ struct NetworkWords {
   std::optional<std::uint32_t> grace_epochs;
   std::optional<std::uint32_t> absent_epochs;
   std::optional<std::uint32_t> calm_epochs;
+  std::optional<std::uint32_t> month_epochs;
 };
 
 Result<NewNetwork> new_network(const NetworkWords& given) {
   NewNetwork network;
   network.epoch_seconds = given.epoch_seconds;
+  network.cycles_month_epochs = given.month_epochs;
   if (given.grace_epochs || given.absent_epochs || given.calm_epochs) {
     MendRules mend;
     mend.grace_epochs = given.grace_epochs.value_or(mend.grace_epochs);
@@ -193,6 +195,9 @@ void add_init(CLI::App& app, Context& context) {
                       "After so many of them the others decide without it who keeps what (default: 3 times --grace-epochs)");
   command->add_option("--calm-epochs", network->calm_epochs,
                       "A network that only mends serves again after so many calm ones in a row (default: 2)");
+  command->add_option("--month-epochs", network->month_epochs,
+                      "How many of them are a month of spare cycles, for which a share is promised (default: 720)")
+      ->check(CLI::Range(std::uint32_t{cycles_month_epochs_min}, std::uint32_t{cycles_month_epochs_max}));
   add_json_flag(command, context);
 }
 

@@ -66,6 +66,13 @@ inline constexpr std::uint16_t work_reveal = 603;    ///< asked of a worker: the
 inline constexpr std::uint16_t work_output = 604;    ///< asked of a worker: its output
 inline constexpr std::uint16_t work_release = 605;   ///< told a worker: nothing more is needed
 
+// The ledger of spare cycles (wire/proto/cycles.proto).
+inline constexpr std::uint16_t cycles_push = 606;    ///< new entries, passed on
+inline constexpr std::uint16_t cycles_sync = 607;    ///< entries that the caller lacks
+inline constexpr std::uint16_t cycles_witness = 608; ///< asked of a drawn person's server: what of this lease?
+inline constexpr std::uint16_t cycles_ask = 609;     ///< by a witness, of a worker: would it?
+inline constexpr std::uint16_t cycles_show = 610;    ///< by a witness, of a worker: what it delivered
+
 // Reaching servers that cannot be dialled (net/relay.h).
 inline constexpr std::uint16_t relay_open = 700;   ///< asked of a relay: a link to another server
 inline constexpr std::uint16_t relay_ask = 701;    ///< by a relay: somebody wants a link to you

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/runtime.h"
@@ -15,6 +16,12 @@ struct CyclesSettings {
   std::uint32_t share_ppm = 0;          ///< of all cores, promised; 0: nothing
   WorkWhen when = WorkWhen::always;     ///< idle: only while nobody is at the machine
   std::uint32_t quiet_s = 300;          ///< of nobody there, before work comes back
+  struct Next {
+    std::uint32_t share_ppm = 0;
+    std::uint64_t from_month = 0;       ///< of the network's months of cycles
+    bool operator==(const Next&) const = default;
+  };
+  std::optional<Next> next;             ///< promised for a later month
   // Mining bitcoin in the time that nobody wants.
   std::string pool;                     ///< "stratum+tcp://host:port"; empty: none
   std::string pool_user;

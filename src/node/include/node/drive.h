@@ -91,6 +91,7 @@ struct NewNetwork {
   std::uint32_t epoch_seconds = 3600;
   std::optional<TrustRules> rules;  ///< none: whoever is invited is trusted
   std::optional<MendRules> mend;    ///< none: the defaults
+  std::optional<std::uint32_t> cycles_month_epochs;
 };
 
 /// Puts a new network in, founded by the drive's person, and completes the drive.

@@ -13,6 +13,7 @@
 #include "base/runtime.h"
 #include "base/transport.h"
 #include "cycles/job_desk.h"
+#include "cycles/ledger_desk.h"
 #include "cycles/work_desk.h"
 #include "directory/gossip.h"
 #include "directory/lan_finder.h"
@@ -59,6 +60,7 @@ struct ServerOptions {
   std::shared_ptr<WorkRunner> runner;
   WorkOptions work;
   JobOptions jobs;
+  LedgerDeskOptions ledger;
   /// Opens the halves only: no connections, no background work. For fsck and the like.
   bool offline = false;
   /// Not even those: what is known of the network alone, for key_state and take_key. With `offline`.
@@ -176,6 +178,7 @@ class Server {
   OwnerLists& owner_lists();
   Auditor& auditor();
   JobDesk& jobs();      ///< likewise
+  LedgerDesk& ledger(); ///< likewise
   WorkDesk* work();     ///< none: this server cannot compute for others
   const WorkRunner* runner() const;  ///< likewise
   const CyclesSettings& cycles() const;

@@ -25,6 +25,10 @@ struct Identity {
   wire::Signed certificate;  ///< of server_key, by person_key, for network
 };
 
+/// How long a month of spare cycles is: 30 days of epochs of an hour. A lease must be settled within one.
+inline constexpr std::uint32_t cycles_month_epochs_default = 720, cycles_month_epochs_min = 13,
+                               cycles_month_epochs_max = 1'000'000;
+
 struct GenesisFacts {
   NetworkId network;
   PersonId founder;
@@ -32,6 +36,7 @@ struct GenesisFacts {
   std::uint32_t epoch_seconds = 3600;
   TrustRules rules;
   MendRules mend;
+  std::uint32_t cycles_month_epochs = cycles_month_epochs_default;
   std::optional<Digest> recovery;  ///< SHA-256 of the founder's recovery key
 
   /// The epoch in which a moment falls; 0 for all before the network was made.
@@ -43,6 +48,7 @@ struct GenesisExtras {
   std::optional<TrustRules> rules;  ///< of networks with reviews
   std::optional<Digest> recovery;   ///< what he commits to
   std::optional<MendRules> mend;
+  std::optional<std::uint32_t> cycles_month_epochs;
 };
 
 /// A new network, founded by this person.

@@ -17,6 +17,7 @@
 #include "base/database.h"
 #include "cycles/dispatcher.h"
 #include "cycles/job.h"
+#include "cycles/ledger_desk.h"
 #include "cycles/speed_book.h"
 #include "cycles/work_wire.h"
 #include "directory/members.h"
@@ -101,6 +102,7 @@ class JobDesk {
     Members& members;
     const Identity& identity;
     Volume& volume;
+    LedgerDesk* ledger;     ///< none: work is asked for without leases
     std::function<std::uint64_t()> epoch;
     std::function<Result<void>()> may_run;  ///< whether pieces may be given out now
     std::function<bool()> own_works;        ///< whether this server computes too

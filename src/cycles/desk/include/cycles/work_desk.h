@@ -10,6 +10,7 @@
 
 #include "base/runtime.h"
 #include "base/sync.h"
+#include "cycles/ledger_desk.h"
 #include "cycles/piece_runner.h"
 #include "cycles/work_wire.h"
 #include "directory/members.h"
@@ -53,13 +54,14 @@ class WorkDesk {
     Members& members;
     const Identity& identity;
     PieceRunner& runner;
+    LedgerDesk* ledger = nullptr;  ///< none: nobody is held to a promise
     /// Whether this server computes for that person now; the error says why not.
     std::function<Result<void>(const PersonId&)> may_work;
   };
   explicit WorkDesk(Parts parts, WorkOptions options = {});
   ~WorkDesk();
 
-  /// Empties the folder "work" and serves work.offer, reveal, output and release.
+  /// Empties the folder "work" and serves work.offer, reveal, output and release, cycles.ask and show.
   Task<Result<void>> start();
   Task<void> stop();
 
