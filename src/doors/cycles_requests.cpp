@@ -35,7 +35,8 @@ Json month_json(const cycles::MonthView& view) {
 std::vector<cycles::MonthView> months_of(Server& server, const PersonId& person) {
   auto months = server.ledger().ledger().months(person);
   const auto now = server.ledger().month();
-  if (months.empty() || months.back().month < now) months.push_back({.month = now});
+  // At its beginning nothing of it is closed yet.
+  if (months.empty() || months.back().month < now) months.push_back({.month = now, .debt = server.ledger().ledger().debt(person)});
   return months;
 }
 
@@ -76,7 +77,7 @@ Json machine_json(const MachineReport& machine) {
     sources.push_back({{"name", source.name}, {"works", source.works}, {"what", source.what}});
   return {{"cores", machine.cores}, {"held_by", machine.held_by}, {"user_present", machine.user_present},
           {"user", machine.user}, {"pledged", class_json(machine.pledged)}, {"filler", class_json(machine.filler)},
-          {"sources", std::move(sources)}};
+          {"own_work_s", machine.own_work_s}, {"sources", std::move(sources)}};
 }
 
 Json mining_json(Server& server) {
@@ -148,6 +149,8 @@ Json cycles_json(Server& server) {
   const auto now = month_json(months_of(server, server.identity().person).back());
   for (const auto* key : {"promised", "asked", "delivered", "owed", "docked", "entitlement", "spent", "debt"}) answer[key] = now[key];
   answer["unsettled"] = unsettled_json(server);
+  answer["trouble"] = server.ledger().trouble();
+  if (const auto barred = server.ledger().ledger().barred_until(server.identity().person)) answer["barred_until_epoch"] = *barred;
   const auto* runner = server.runner();
   const auto machine = runner ? runner->machine() : std::nullopt;
   answer["machine"] = machine ? machine_json(*machine) : Json();
@@ -201,7 +204,10 @@ Result<Json> answer_ledger(Server& server, const Json& request) {
                  {"closed_until_epoch", desk.ledger().closed_until()},
                  {"months", std::move(months)}, {"servers", servers_json(server, person)}, {"trouble", desk.trouble()}};
   if (person == server.identity().person) answer["unsettled"] = unsettled_json(server);
-  if (const auto barred = desk.ledger().barred_until(person)) answer["barred_until_epoch"] = *barred;
+  if (const auto barred = desk.ledger().barred_until(person)) {
+    answer["barred_until_epoch"] = *barred;
+    answer["barred_until_ms"] = rules.start_of(*barred);
+  }
   return answer;
 }
 

@@ -89,6 +89,7 @@ struct WorkHost::Core {
   std::unique_ptr<cycles::Governor> governor;
   std::string no_governor;  ///< why there is none, though one is wanted
   std::string held;         ///< why everything is stopped
+  Duration own_work{0};     ///< CPU time of the network's own work, since the start
   cycles::GovernorPolicy policy;
   std::unique_ptr<MinerProcess> miner;
 };
@@ -182,6 +183,18 @@ void WorkHost::let_go() {
   if (core_->governor) core_->governor->resume();
 }
 
+void WorkHost::own_work(Duration cpu_time) {
+  const std::lock_guard lock(core_->mutex);
+  core_->own_work += cpu_time;
+  if (core_->governor) core_->governor->own_work(cpu_time);
+}
+
+Duration WorkHost::thread_time() const {
+  timespec time{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
 std::optional<MachineReport> WorkHost::machine() const {
   const std::lock_guard lock(core_->mutex);
   if (!core_->governor) return std::nullopt;
@@ -195,6 +208,7 @@ std::optional<MachineReport> WorkHost::machine() const {
   };
   MachineReport report{cores(), state.held_by, state.user_present, state.user, of(state.pledged), of(state.filler),
                        core_->miner ? core_->miner->report() : std::string(), {}};
+  report.own_work_s = std::chrono::duration<double>(core_->own_work).count();
   for (const auto& source : state.sources) report.sources.push_back({source.name, source.what, source.works});
   return report;
 }

@@ -29,6 +29,8 @@ class WorkHost final : public WorkRunner {
   unsigned cores() const override;
   void hold(const std::string& reason) override;
   void let_go() override;
+  void own_work(Duration cpu_time) override;
+  Duration thread_time() const override;
 
  private:
   struct Core;

@@ -67,6 +67,20 @@ struct Mender::State {
   void start_repairs();
   std::vector<ServerId> able_to_rebuild(const MendedStripe& stripe) const;
 
+  /// Hashing and coding, off the executor; what it took is told to whoever holds the machine's share of such work.
+  template <class F>
+  Task<std::invoke_result_t<F>> heavily(F work) {
+    Duration used{};
+    auto result = co_await parts.runtime.blocking([&] {
+      const auto begun = parts.thread_time ? parts.thread_time() : Duration{};
+      auto made = work();
+      if (parts.thread_time) used = parts.thread_time() - begun;
+      return made;
+    });
+    if (parts.computed && used > Duration{}) parts.computed(used);
+    co_return result;
+  }
+
   // Rebuilding (repair.cpp)
   struct Job;
   struct Step;

@@ -94,7 +94,7 @@ Task<void> Mender::State::fetch_one(std::shared_ptr<Job> job, StepPtr step, unsi
     if (shard) co_await pace(shard->size(), job->danger);
   }
   if (shard) {
-    const auto whole = co_await parts.runtime.blocking([&] { return check_whole(*shard, descriptor, index); });
+    const auto whole = co_await heavily([&] { return check_whole(*shard, descriptor, index); });
     if (!whole) shard = fail(whole.error());
   }
   if (shard && job->gathering) {
@@ -250,7 +250,7 @@ Task<Result<void>> Mender::State::rebuild_and_place(std::shared_ptr<Job> job) {
   for (std::size_t next = 0; next < wanted.size(); next += rebuilt_together) {
     while (step->running > rebuilt_together) co_await step->changed.wait();
     const auto share = wanted.subspan(next, std::min(rebuilt_together, wanted.size() - next));
-    auto shards = co_await parts.runtime.blocking([&] { return rebuild(*job, share); });
+    auto shards = co_await heavily([&] { return rebuild(*job, share); });
     if (!shards) co_return fail(std::move(shards).error());
     for (const auto& [index, holder] : share) {
       ++step->running;

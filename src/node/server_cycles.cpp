@@ -17,7 +17,7 @@ Task<Result<void>> Server::State::start_cycles() {
       if (cycles.share_ppm == 0) return fail(Errc::denied, "server {} has promised no cycles", identity->server);
       if (person != identity->person && !members->is_trusted(person))
         return fail(Errc::denied, "person {} is not trusted yet", person);
-      if (mode && mode->repair_only()) return fail(Errc::busy, "the network only mends now");
+      if (mode && mode->repair_only()) return fail(Errc::denied, "the network only mends now");
       return options.runner->may_run();
     };
     work = std::make_unique<WorkDesk>(
@@ -46,7 +46,7 @@ Task<void> Server::State::stop_cycles() {
 
 /// What the chain says of a machine without a sandbox is that it promises nothing.
 void Server::State::say_pledge() {
-  if (!options.runner) return;
+  if (!options.runner) return ledger->set_pledge(0, {});
   std::optional<cycles::Pledge> later;
   if (cycles.next) later = cycles::Pledge{cycles.next->share_ppm, cycles.next->from_month};
   ledger->set_pledge(cycles.share_ppm, later);
@@ -80,8 +80,8 @@ Task<Result<void>> Server::State::put_cycles(CyclesSettings settings) {
   const auto saved = co_await runtime.blocking([&] { return save_cycles_settings(runtime.disk(), settings); });
   CO_TRY_VOID(saved);
   cycles = settings;
-  if (!work) co_return Result<void>{};
   say_pledge();
+  if (!work) co_return Result<void>{};
   options.runner->set_policy(settings);
   work->set_parallel(options.runner->parallel(settings.share_ppm));
   if (settings.share_ppm == 0) co_await work->drop_all();

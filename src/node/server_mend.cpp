@@ -9,7 +9,12 @@ Task<Result<void>> Server::State::start_mending() {
   auto timing = mend_timing(genesis);
   timing.mend.bytes_per_s = dial = repair_bytes_per_s = drive.config.repair_bytes_per_s;
   repair_hours = drive.config.repair_hours;
-  mender = std::make_unique<Mender>(Mender::Parts{runtime, *rpc, *members, *shards, *identity}, timing.mend);
+  Mender::Parts parts{runtime, *rpc, *members, *shards, *identity, {}, {}};
+  if (options.runner) {
+    parts.thread_time = [this] { return options.runner->thread_time(); };
+    parts.computed = [this](Duration used) { options.runner->own_work(used); };
+  }
+  mender = std::make_unique<Mender>(std::move(parts), timing.mend);
   owner_lists = std::make_unique<OwnerLists>(
       OwnerLists::Parts{runtime, *rpc, *members, *identity, *stripes, *mender}, timing.lists);
   mender->on_told_owner = [this](wire::HolderChain chain) { owner_lists->told(std::move(chain)); };

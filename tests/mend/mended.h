@@ -29,7 +29,10 @@ struct Mended : Cluster {
   }
   void start_mender(Server& server) {
     auto mender = std::make_unique<Mender>(
-        Mender::Parts{server.runtime(), *server.rpc, *server.members, *server.store, server.identity}, options);
+        Mender::Parts{server.runtime(), *server.rpc, *server.members, *server.store, server.identity,
+                      [this] { return heavy_clock += std::chrono::milliseconds(1); },  // each heavy thing takes 1 ms
+                      [this, &server](Duration used) { heavy[&server] += used; }},
+        options);
     if (&server == servers[0].get())
       mender->on_told_owner = [this](wire::HolderChain chain) { if (lists) lists->told(std::move(chain)); };
     ASSERT_TRUE(wait(mender->start()));
@@ -148,6 +151,8 @@ struct Mended : Cluster {
 
   MendOptions options;
   std::map<Server*, std::unique_ptr<Mender>> menders;
+  Duration heavy_clock{0};
+  std::map<Server*, Duration> heavy;  ///< what hashing and coding took, as they told
   std::map<Server*, std::unique_ptr<Auditor>> auditors;
   std::vector<std::tuple<StripeId, std::uint16_t, ServerId>> own_failed;
   std::unique_ptr<Owner> owner;

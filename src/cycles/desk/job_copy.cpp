@@ -92,10 +92,9 @@ Task<Result<wire::WorkOfferReply>> JobDesk::State::ask(RunningJob& job, CopyAssi
       if (const auto said = co_await parts.ledger->answered(copy.lease->lease, reply->answer())) kind = *said;
     if (reply->state() != wire::WorkOfferReply::REFUSED) co_return reply;
     parts.ledger->not_given(copy.lease->lease);
-    const bool is_booked = kind == cycles::Answer::Kind::time_taken || kind == cycles::Answer::Kind::not_entitled;
-    if (is_booked && copy.lease->entitled) continue;
-    co_return fail(kind == cycles::Answer::Kind::clocks_differ ? Errc::denied : Errc::busy, "server {}: {}", what.worker,
-                   reply->trouble().substr(0, 500));
+    // Its promise is taken, or it has heard otherwise of what is left here: then as a favour.
+    if (kind != cycles::Answer::Kind::unwilling && copy.lease->entitled) continue;
+    co_return fail(Errc::busy, "server {}: {}", what.worker, reply->trouble().substr(0, 500));
   }
 }
 
@@ -183,6 +182,9 @@ Task<Result<WorkResult>> JobDesk::State::reveal(RunningJob& job, CopyAssignment 
       const auto code = reply.error().code;
       if ((code != Errc::unavailable && code != Errc::timeout) || parts.runtime.now() >= patience)
         co_return fail(Errc::unavailable, "server {}: {}", what.worker, reply.error().message);
+      // It has the result and is not to be had: somebody else begins meanwhile.
+      job.dispatcher->is_slow(what.piece, what.worker);
+      if (const auto found = running.find(job.id); found != running.end()) pump(found->second);
       co_await parts.runtime.sleep(reveal_again);
       continue;
     }
@@ -320,11 +322,13 @@ void JobDesk::State::ask_absent(const RunningJob& job) {
   const auto waiting = job.dispatcher->count(PieceStanding::waiting);
   if (waiting <= job.copies.size()) return;
   const auto left = static_cast<std::uint64_t>(job.done_fuel / job.done_pieces * (waiting - static_cast<double>(job.copies.size())));
-  for (const auto& member : parts.members.others()) {
-    if (member.up || !member.may_hold || member.person == parts.identity.person) continue;
-    for (const auto& server : parts.ledger->ledger().servers(member.person))
-      if (server.server == member.id && server.in_epoch > 0)
-        parts.ledger->ask_absent(member.id, std::min(left, server.in_epoch), work_name(parts.identity.server, job.id.view(), ~0u));
+  // By the ledger and not by who is known here: a server that was retired has promised all the same.
+  const auto& ledger = parts.ledger->ledger();
+  for (const auto& person : ledger.persons()) {
+    if (person == parts.identity.person || !parts.members.is_trusted(person)) continue;
+    for (const auto& server : ledger.servers(person))
+      if (server.in_epoch > 0 && !parts.members.is_up(server.server))
+        parts.ledger->ask_absent(server.server, std::min(left, server.in_epoch), work_name(parts.identity.server, job.id.view(), ~0u));
   }
 }
 

@@ -12,6 +12,8 @@ namespace {
 
 constexpr auto pledge_again = std::chrono::seconds(10);
 constexpr std::uint64_t receipt_patience_epochs = 2;
+constexpr auto clock_looked_at_every = std::chrono::seconds(60);
+constexpr std::string_view chain_not_known = "how far this server's own chain goes is not known yet: other servers have to be asked first";
 
 }  // namespace
 
@@ -34,37 +36,48 @@ TimePoint LedgerDesk::State::begin_of(std::uint64_t number) const {
   return parts.runtime.now() + std::chrono::milliseconds(rules.start_of(number) - parts.runtime.wall_ms());
 }
 
-/// Closes each epoch when everybody whose clock is right has passed it.
+/// Closes each epoch when everybody whose clock is right has passed it. The clock may be set meanwhile, so it is looked at
+/// now and then.
 Task<void> LedgerDesk::State::epochs() {
   auto& runtime = parts.runtime;
+  std::optional<std::uint64_t> begun;
   while (true) {
-    const auto number = epoch();
-    ledger.close_until(number > 0 ? number - 1 : 0);
-    forget_settled();
-    if (on_epoch) on_epoch(rules.month_of(number));
-    co_await runtime.sleep_until(std::max(begin_of(number + 1), runtime.now() + std::chrono::milliseconds(10)));
+    if (const auto number = epoch(); number != begun) {
+      begun = number;
+      ledger.close_until(number > 0 ? number - 1 : 0);
+      forget_settled();
+      pledging.wake_all();
+      if (on_epoch) on_epoch(rules.month_of(number));
+    }
+    const auto now = runtime.now();
+    co_await runtime.sleep_until(std::clamp<TimePoint>(begin_of(*begun + 1), now + std::chrono::milliseconds(10), now + clock_looked_at_every));
   }
 }
 
 void LedgerDesk::State::forget_settled() {
   const auto now = epoch();
+  const auto is_over = [&](WallMs made_ms) { return rules.epoch_of(made_ms) + rules.settle_epochs + 1 < now; };
   std::erase_if(stories, [&](const auto& one) {
     const auto& [lease, story] = one;
-    if (rules.epoch_of(story.made_ms) + rules.settle_epochs + 1 >= now) return false;
+    if (!is_over(story.made_ms)) return false;
     if (story.delivery) lease_of.erase(*story.delivery);
     if (const auto at = leases_for.find({story.asker, story.work}); at != leases_for.end()) {
       at->second.erase(lease);
       if (at->second.empty()) leases_for.erase(at);
     }
     silent_since.erase(lease);
-    verdicts.erase(lease);
+    verdicts.erase({lease, Finding::not_given});
+    verdicts.erase({lease, Finding::delivered});
     given.erase(lease);
     return true;
   });
-  std::erase_if(early_receipts, [&](const auto& one) {
-    const Entry* receipt = ledger.find(one.second);
-    return !receipt || rules.epoch_of(receipt->made_ms) + rules.settle_epochs + 1 < now;
-  });
+  for (auto at = early.begin(); at != early.end();) {
+    std::erase_if(at->second, [&](const EntryId& id) {
+      const Entry* entry = ledger.find(id);
+      return !entry || is_over(entry->made_ms);
+    });
+    at = at->second.empty() ? early.erase(at) : std::next(at);
+  }
   std::erase_if(absent_asked, [&](const auto& one) { return one.second + 1 < now; });
 }
 
@@ -73,7 +86,8 @@ LedgerDesk::State::Story* LedgerDesk::State::story_of(const EntryId& lease) {
   return found == stories.end() ? nullptr : &found->second;
 }
 
-void LedgerDesk::State::note(const Entry& entry) {
+void LedgerDesk::State::note(const Entry& entry, std::uint64_t seen_in) {
+  if (entry.server == parts.identity.server) own_made_ms = std::max(own_made_ms, entry.made_ms);
   if (const auto* pledge = std::get_if<cycles::Pledge>(&entry.what)) {
     if (entry.server == parts.identity.server && entry.number > said_number) {
       said = *pledge;
@@ -82,48 +96,62 @@ void LedgerDesk::State::note(const Entry& entry) {
     return;
   }
   if (const auto* fork = std::get_if<cycles::Fork>(&entry.what)) {
-    forks.insert({fork->server, fork->number});
+    auto& month = forks[fork->server];
+    month = std::max(month, rules.month_of(rules.epoch_of(entry.made_ms)));
     return;
   }
   if (rules.epoch_of(entry.made_ms) + rules.settle_epochs + 1 < epoch()) return;
-  const auto begin = [&](const EntryId& lease) -> Story& {
-    auto& story = stories[lease];
-    if (story.made_ms == 0) story.made_ms = entry.made_ms;
-    return story;
-  };
-  const auto receipted_by = [&](const EntryId& delivery, const EntryId& receipt) {
-    if (const auto lease = lease_of.find(delivery); lease != lease_of.end()) {
-      auto& story = begin(lease->second);
-      if (!story.receipt) story.receipt = receipt;
-    } else {
-      early_receipts.try_emplace(delivery, receipt);
-    }
-  };
   if (const auto* lease = std::get_if<cycles::Lease>(&entry.what)) {
-    auto& story = begin(entry.id);
-    story.asker = entry.server;
-    story.worker = lease->worker;
-    story.work = lease->job;
+    auto& story = stories[entry.id];
+    story = {.asker = entry.server, .worker = lease->worker, .work = lease->job, .answer = {}, .delivery = {}, .receipt = {},
+             .made_ms = entry.made_ms, .seen_in = seen_in};
     leases_for[{entry.server, lease->job}].insert(entry.id);
-  } else if (const auto* answer = std::get_if<cycles::Answer>(&entry.what)) {
-    auto& story = begin(answer->lease);
-    if (!story.answer) story.answer = entry.id;
-  } else if (const auto* delivery = std::get_if<cycles::Delivery>(&entry.what)) {
-    auto& story = begin(delivery->lease);
-    if (!story.delivery) story.delivery = entry.id;
-    lease_of.try_emplace(entry.id, delivery->lease);
-    if (const auto early = early_receipts.find(entry.id); early != early_receipts.end()) {
-      const auto receipt = early->second;
-      early_receipts.erase(early);
-      receipted_by(entry.id, receipt);
-    }
-  } else if (const auto* receipt = std::get_if<cycles::Receipt>(&entry.what)) {
-    receipted_by(receipt->delivery, entry.id);
+    const auto before = early.extract(entry.id);
+    if (!before.empty())
+      for (const auto& id : before.mapped())
+        if (const Entry* other = ledger.find(id)) note_about(story, entry.id, *other);
+    return;
   }
+  EntryId lease;
+  if (const auto* answer = std::get_if<cycles::Answer>(&entry.what)) lease = answer->lease;
+  else if (const auto* delivery = std::get_if<cycles::Delivery>(&entry.what)) lease = delivery->lease;
+  else if (const auto* receipt = std::get_if<cycles::Receipt>(&entry.what)) {
+    const auto at = lease_of.find(receipt->delivery);
+    if (at == lease_of.end()) {
+      early[receipt->delivery].insert(entry.id);
+      return;
+    }
+    lease = at->second;
+  } else {
+    return;
+  }
+  if (auto* story = story_of(lease)) note_about(*story, lease, entry);
+  else early[lease].insert(entry.id);
+}
+
+/// The first by who may say it; what others say of it is nothing.
+void LedgerDesk::State::note_about(Story& story, const EntryId& lease, const Entry& entry) {
+  const bool by_worker = entry.server == story.worker;
+  if (std::holds_alternative<cycles::Answer>(entry.what) && by_worker && !story.answer) story.answer = entry.id;
+  if (std::holds_alternative<cycles::Receipt>(entry.what) && entry.server == story.asker && !story.receipt) story.receipt = entry.id;
+  if (!std::holds_alternative<cycles::Delivery>(entry.what) || !by_worker || story.delivery) return;
+  story.delivery = entry.id;
+  lease_of[entry.id] = lease;
+  const auto before = early.extract(entry.id);
+  if (!before.empty())
+    for (const auto& id : before.mapped())
+      if (const Entry* other = ledger.find(id)) note_about(story, lease, *other);
 }
 
 Task<Result<cycles::MadeEntry>> LedgerDesk::State::append(cycles::What what, WallMs cause_ms) {
-  if (!own_known.is_set()) co_return fail(Errc::unavailable, "how far this server's chain of the ledger goes is not known yet");
+  if (!own_known.is_set()) co_return fail(Errc::unavailable, "{}", chain_not_known);
+  const auto now = parts.runtime.wall_ms();
+  // Everything that followed would bear that date, and nobody would take it.
+  if (rules.epoch_of(own_made_ms) > rules.epoch_of(now) + cycles::clock_epochs_max) {
+    trouble = fmt::format("the last entry of this server is of epoch {}, and its clock says {}: the clock was or is wrong",
+                          rules.epoch_of(own_made_ms), rules.epoch_of(now));
+    co_return fail(Errc::unavailable, "{}", trouble);
+  }
   auto made = co_await store->append(std::move(what), parts.runtime.wall_ms(), cause_ms);
   if (!made) {
     trouble = made.error().message;
@@ -132,7 +160,7 @@ Task<Result<cycles::MadeEntry>> LedgerDesk::State::append(cycles::What what, Wal
   }
   trouble.clear();
   CO_TRY_VOID(ledger.add(made->entry));
-  note(made->entry);
+  note(made->entry, epoch());
   std::vector<ServerId> concerned;
   if (const auto* lease = std::get_if<cycles::Lease>(&made->entry.what)) concerned.push_back(lease->worker);
   if (const auto* receipt = std::get_if<cycles::Receipt>(&made->entry.what))
@@ -148,7 +176,14 @@ Task<std::optional<wire::CyclesRecord>> LedgerDesk::State::record_of(std::option
   co_return std::move(records->front());
 }
 
-/// What is to be entered next, so that in the end the chain says what is wanted.
+std::uint32_t LedgerDesk::State::share_in_force() const {
+  for (const auto& view : ledger.servers(parts.identity.person))
+    if (view.server == parts.identity.server) return view.share_ppm;
+  return 0;
+}
+
+/// What is to be entered next, so that in the end the chain says what is wanted. A pledge takes the place of one that has
+/// not begun: so that for a later month waits until the present one is in force.
 std::optional<cycles::Pledge> LedgerDesk::State::pledge_to_say() const {
   if (!wanted) return std::nullopt;
   const auto now = rules.month_of(epoch());
@@ -158,7 +193,8 @@ std::optional<cycles::Pledge> LedgerDesk::State::pledge_to_say() const {
   };
   if (!later) return says(*wanted) ? std::nullopt : wanted;
   if (said && says(*later)) return std::nullopt;
-  return says(*wanted) ? later : wanted;
+  if (share_in_force() == wanted->share_ppm) return later;
+  return says(*wanted) ? std::nullopt : wanted;
 }
 
 Task<void> LedgerDesk::State::say_pledge() {
@@ -189,7 +225,8 @@ Task<Result<void>> LedgerDesk::start() {
       parts.runtime.log().warning("the ledger of spare cycles: {}", added.error().message);
       continue;
     }
-    state.note(*state.ledger.find(id));
+    const auto& kept = *state.ledger.find(id);
+    state.note(kept, state.rules.epoch_of(kept.made_ms));
   }
   const auto epoch = state.epoch();
   state.ledger.close_until(epoch > 0 ? epoch - 1 : 0);
@@ -219,8 +256,7 @@ void LedgerDesk::set_pledge(std::uint32_t share_ppm, std::optional<cycles::Pledg
 
 Task<Result<LedgerDesk::Asked>> LedgerDesk::ask(ServerId worker, cycles::Fuel fuel, Digest work, bool best_effort) {
   const auto state = state_;
-  if (!state->own_known.is_set())
-    co_return fail(Errc::unavailable, "how far this server's chain of the ledger goes is not known yet");
+  if (!state->own_known.is_set()) co_return fail(Errc::unavailable, "{}", chain_not_known);
   const auto permit = co_await state->answering.lock();
   cycles::Lease lease{worker, std::clamp<cycles::Fuel>(fuel, 1, cycles::lease_fuel_max), best_effort, work};
   if (!best_effort) {
@@ -241,10 +277,13 @@ Task<Result<LedgerDesk::Asked>> LedgerDesk::ask(ServerId worker, cycles::Fuel fu
 
 Task<Result<cycles::Answer::Kind>> LedgerDesk::answered(cycles::EntryId lease, wire::CyclesRecord record) {
   const auto state = state_;
-  CO_TRY(const auto taken, co_await state->take(std::move(record), true));
+  const auto* asked = state->story_of(lease);
+  if (!asked) co_return fail(Errc::not_found, "no lease {} here", lease);
+  const auto worker = asked->worker;
+  CO_TRY(const auto taken, co_await state->take(std::move(record), worker));
   const auto* answer = std::get_if<cycles::Answer>(&taken.entry.what);
   const auto* story = state->story_of(lease);
-  if (!answer || answer->lease != lease || !story || taken.entry.server != story->worker)
+  if (!answer || answer->lease != lease || !story || taken.entry.server != worker)
     co_return fail(Errc::corrupt, "an answer that is none to lease {}", lease);
   if (story->answer != taken.entry.id) co_return fail(Errc::corrupt, "a second answer to lease {}", lease);
   co_return answer->kind;
@@ -252,10 +291,12 @@ Task<Result<cycles::Answer::Kind>> LedgerDesk::answered(cycles::EntryId lease, w
 
 Task<Result<void>> LedgerDesk::delivered(cycles::EntryId lease, wire::CyclesRecord record) {
   const auto state = state_;
-  CO_TRY(const auto taken, co_await state->take(std::move(record), true));
+  const auto* asked = state->story_of(lease);
+  if (!asked) co_return fail(Errc::not_found, "no lease {} here", lease);
+  const auto worker = asked->worker;
+  CO_TRY(const auto taken, co_await state->take(std::move(record), worker));
   const auto* delivery = std::get_if<cycles::Delivery>(&taken.entry.what);
-  const auto* story = state->story_of(lease);
-  if (!delivery || delivery->lease != lease || !story || taken.entry.server != story->worker)
+  if (!delivery || delivery->lease != lease || taken.entry.server != worker)
     co_return fail(Errc::corrupt, "a delivery that is none for lease {}", lease);
   co_return Result<void>{};
 }
@@ -270,9 +311,9 @@ Task<void> LedgerDesk::receipt(Digest work, ServerId worker, cycles::Fuel fuel, 
     const auto delivery_id = *story->delivery;
     const auto* delivery = state->ledger.find(delivery_id);
     if (!delivery || !state->receipting.insert(delivery_id).second) continue;
-    const auto* answer = story->answer ? state->ledger.find(*story->answer) : nullptr;
-    const auto by_entries = std::chrono::milliseconds(answer ? delivery->made_ms - answer->made_ms : 1);
-    const auto time = std::chrono::duration_cast<std::chrono::milliseconds>(elapsed.value_or(by_entries)).count();
+    // Never by what the worker says of the time: its own dates would be its own speed.
+    const auto since = std::chrono::milliseconds(state->parts.runtime.wall_ms() - story->made_ms);
+    const auto time = std::chrono::duration_cast<std::chrono::milliseconds>(elapsed.value_or(since)).count();
     const auto said = std::get<cycles::Delivery>(delivery->what).fuel;
     (void)co_await state->append(
         cycles::Receipt{delivery_id, std::clamp<cycles::Fuel>(fuel, 1, said),
@@ -295,14 +336,27 @@ void LedgerDesk::ask_absent(ServerId worker, cycles::Fuel fuel, Digest work) {
   }(this, state_, worker, fuel, work));
 }
 
-/// One after the other, so that each sees what the ones before it have taken.
+/// One after the other, so that each sees what the ones before it have taken. What the rule gives no meaning is not
+/// entered: else whoever asks could fill this server's chain.
 Task<Result<LedgerDesk::Given>> LedgerDesk::State::decide(Entry lease, bool unwilling) {
   const auto permit = co_await answering.lock();
   if (const auto before = given.find(lease.id); before != given.end()) co_return before->second;
+  if (const auto* story = story_of(lease.id); story && story->answer) {
+    // Before this server was started anew.
+    const auto id = story->answer;
+    const auto* answer = find<cycles::Answer>(id);
+    auto said = co_await record_of(id);
+    if (!said || !answer) co_return fail(Errc::io, "the answer to lease {} cannot be read", lease.id);
+    const bool accepted = answer->kind == cycles::Answer::Kind::accepted;
+    co_return Given{lease.id, answer->kind, std::move(*said), accepted && !std::get<cycles::Lease>(lease.what).best_effort};
+  }
   const auto decision = ledger.decide(lease, parts.runtime.wall_ms());
   Given result{.lease = lease.id, .answer = unwilling ? cycles::Answer::Kind::unwilling : decision.kind, .record = {},
-               .promised = decision.promised, .reduces_debt = decision.reduces_debt};
-  if (unwilling && std::get<cycles::Lease>(lease.what).best_effort) co_return result;
+               .promised = !unwilling && decision.promised};
+  using Kind = cycles::Answer::Kind;
+  const bool is_favour = std::get<cycles::Lease>(lease.what).best_effort;
+  if ((is_favour && result.answer != Kind::accepted) || result.answer == Kind::not_entitled || result.answer == Kind::clocks_differ)
+    co_return result;
   CO_TRY(auto made, co_await append(cycles::Answer{lease.id, result.answer}, lease.made_ms));
   result.record = std::move(made.record);
   given[lease.id] = result;
@@ -311,19 +365,15 @@ Task<Result<LedgerDesk::Given>> LedgerDesk::State::decide(Entry lease, bool unwi
 
 Task<Result<LedgerDesk::Given>> LedgerDesk::answer(ServerId asker, Digest work, wire::CyclesRecord record, bool unwilling) {
   const auto state = state_;
-  CO_TRY(const auto taken, co_await state->take(std::move(record), true));
+  if (!state->askers.take(asker, 1, state->parts.runtime.now())) co_return fail(Errc::busy, "server {} asks too often", asker);
+  CO_TRY(const auto taken, co_await state->take(std::move(record), asker));
   const auto* lease = std::get_if<cycles::Lease>(&taken.entry.what);
   if (!lease) co_return fail(Errc::invalid, "what came with the offer is no lease but a {}", to_string(taken.entry.what));
   if (taken.entry.server != asker || lease->worker != state->parts.identity.server || lease->job != work)
     co_return fail(Errc::denied, "lease {} is not by server {} for this piece, asked of this server", taken.entry.id, asker);
-  const auto* story = state->story_of(taken.entry.id);
-  if (story && story->answer && !state->given.contains(taken.entry.id)) {
-    // Before this server was started anew.
-    auto said = co_await state->record_of(story->answer);
-    const auto* answer = state->find<cycles::Answer>(story->answer);
-    if (!said || !answer) co_return fail(Errc::io, "the answer to lease {} cannot be read", taken.entry.id);
-    co_return Given{taken.entry.id, answer->kind, std::move(*said), !lease->best_effort, false};
-  }
+  const auto asked_in = state->rules.epoch_of(taken.entry.made_ms);
+  if (asked_in + state->rules.deadline_epochs < state->epoch())
+    co_return fail(Errc::denied, "lease {} is of epoch {}: what is delivered for it now counts no more", taken.entry.id, asked_in);
   co_return co_await state->decide(taken.entry, unwilling);
 }
 
@@ -351,19 +401,22 @@ Task<void> LedgerDesk::State::watch_delivery(EntryId lease) {
   if (story && !story->receipt) co_await complain(lease, true);
 }
 
-Task<Result<LedgerDesk::Standing>> LedgerDesk::standing(wire::CyclesRecord record) {
+Task<Result<LedgerDesk::Standing>> LedgerDesk::standing(ServerId witness, wire::CyclesRecord record,
+                                                        std::function<bool(const ServerId& asker)> unwilling) {
   const auto state = state_;
-  CO_TRY(const auto taken, co_await state->take(std::move(record), false));
+  CO_TRY(const auto taken, co_await state->take(std::move(record), witness));
   const auto* lease = std::get_if<cycles::Lease>(&taken.entry.what);
   if (!lease || lease->worker != state->parts.identity.server)
     co_return fail(Errc::invalid, "entry {} is no lease of this server", taken.entry.id);
   Standing result{.lease = taken.entry.id, .asker = taken.entry.server, .answer = {}, .delivery = {}};
-  if (const auto* story = state->story_of(taken.entry.id)) {
-    const auto answered = story->answer, delivered = story->delivery;
-    if (const auto* answer = state->find<cycles::Answer>(answered)) result.refused = answer->kind != cycles::Answer::Kind::accepted;
-    result.answer = co_await state->record_of(answered);
-    result.delivery = co_await state->record_of(delivered);
-  }
+  const auto* story = state->story_of(taken.entry.id);
+  if (story && !story->answer && !lease->best_effort && unwilling(taken.entry.server)) (void)co_await state->decide(taken.entry, true);
+  story = state->story_of(taken.entry.id);
+  if (!story) co_return result;
+  const auto answered = story->answer, delivered = story->delivery;
+  if (const auto* answer = state->find<cycles::Answer>(answered)) result.refused = answer->kind != cycles::Answer::Kind::accepted;
+  result.answer = co_await state->record_of(answered);
+  result.delivery = co_await state->record_of(delivered);
   co_return result;
 }
 
@@ -407,6 +460,8 @@ LedgerDesk::Unsettled LedgerDesk::unsettled() const {
   return sums;
 }
 
-std::string LedgerDesk::trouble() const { return state_->trouble; }
+std::string LedgerDesk::trouble() const {
+  return state_->own_known.is_set() ? state_->trouble : std::string(chain_not_known);
+}
 
 }  // namespace spatter

@@ -26,7 +26,8 @@ struct LedgerDesk::State : std::enable_shared_from_this<LedgerDesk::State> {
     ServerId asker, worker;
     Digest work;
     std::optional<EntryId> answer, delivery, receipt;
-    WallMs made_ms = 0;   ///< of whatever came first
+    WallMs made_ms = 0;
+    std::uint64_t seen_in = 0;  ///< epoch in which the lease came here
   };
 
   // ledger_desk.cpp
@@ -40,8 +41,10 @@ struct LedgerDesk::State : std::enable_shared_from_this<LedgerDesk::State> {
   /// The next entry of the own chain: durable, in the ledger, on its way to others.
   Task<Result<cycles::MadeEntry>> append(cycles::What what, WallMs cause_ms = 0);
   Task<std::optional<wire::CyclesRecord>> record_of(std::optional<EntryId> id);
-  /// Keeps in mind what an entry of the ledger says about a lease.
-  void note(const Entry& entry);
+  /// Keeps in mind what an entry of the ledger says about a lease, if it is by who may say it. `seen_in`: an epoch.
+  void note(const Entry& entry, std::uint64_t seen_in);
+  void note_about(Story& story, const EntryId& lease, const Entry& entry);
+  std::uint32_t share_in_force() const;
   template <class T>
   const T* find(const std::optional<EntryId>& id) const {
     const Entry* entry = id ? ledger.find(*id) : nullptr;
@@ -53,18 +56,21 @@ struct LedgerDesk::State : std::enable_shared_from_this<LedgerDesk::State> {
   struct Taken {
     Entry entry;
     bool fresh = false;
+    bool gap = false;  ///< what comes before it in its chain is not here: it was not taken
   };
-  /// Checks an entry and takes it into the ledger and, when it is new, onto the drive. `from_maker`: just now, so its date
-  /// must be of now. Errors: corrupt, invalid, denied (another network, person, date), not_found (a server that is not
-  /// known here), busy (its maker makes too many).
-  Task<Result<Taken>> take(wire::CyclesRecord record, bool from_maker);
+  /// Checks an entry and takes it into the ledger and, when it is new, onto the drive; what is missing before it is asked
+  /// of `from`. From its maker its date must be of now. Errors: corrupt, invalid (also: it does not follow the one before it), denied
+  /// (another network, person, date), not_found (a server that is not known here), busy (its maker makes too many).
+  Task<Result<Taken>> take(wire::CyclesRecord record, ServerId from);
   Result<Taken> take_unkept(const wire::CyclesRecord& record, bool from_maker);
   Task<void> prove_fork(EntryId one, EntryId other);
   /// To a few of the others, and to those named; not to `but`, who has it.
   void tell(const wire::CyclesRecord& record, std::vector<ServerId> named, std::optional<ServerId> but = {});
   Task<void> push_to(ServerId server);
   Task<void> sync_loop();
-  Task<Result<std::size_t>> sync_with(ServerId server);
+  /// All chains, or one. True: everything that it has is here now.
+  Task<Result<bool>> sync_with(ServerId server, std::optional<ServerId> chain = {});
+  Task<void> catch_up(ServerId server, ServerId chain);
   Task<void> learn_own_chain();
   Task<Result<RpcReply>> handle_push(Caller caller, RpcRequest request);
   Task<Result<RpcReply>> handle_sync(Caller caller, RpcRequest request);
@@ -72,11 +78,13 @@ struct LedgerDesk::State : std::enable_shared_from_this<LedgerDesk::State> {
   // ledger_witness.cpp
   /// `delivery`: this server is the worker, and wants it witnessed that it gave.
   Task<void> complain(EntryId lease, bool delivery);
-  Task<wire::CyclesWitnessReply::State> ask_witness(PersonId person, const wire::CyclesWitnessRequest& request);
+  Task<wire::CyclesWitnessReply::State> ask_witness(PersonId person, const wire::CyclesWitnessRequest& request, cycles::Verdict wanted);
   Task<void> watch_delivery(EntryId lease);
   Task<Result<RpcReply>> handle_witness(Caller caller, RpcRequest request);
   Task<wire::CyclesWitnessReply::State> look_at_refusal(const Entry& lease, const wire::CyclesRecord& record);
+  Task<void> look_and_say(cycles::Verdict verdict, EntryId delivery);
   Task<wire::CyclesWitnessReply::State> look_at_delivery(const Entry& lease, const Entry& delivery);
+  Task<Result<wire::CyclesRecord>> say(cycles::Verdict verdict);
   bool is_contradicted(const Entry& lease, const cycles::Delivery& delivery) const;
 
   bool stopping() const { return tasks.stopping(); }
@@ -97,17 +105,22 @@ struct LedgerDesk::State : std::enable_shared_from_this<LedgerDesk::State> {
 
   std::map<EntryId, Story> stories;       ///< by lease
   std::map<EntryId, EntryId> lease_of;    ///< by delivery
-  std::map<EntryId, EntryId> early_receipts;  ///< by delivery, which is not here yet
+  std::map<EntryId, std::set<EntryId>> early;  ///< what was said of leases and deliveries that are not here yet
   std::map<std::pair<ServerId, Digest>, std::set<EntryId>> leases_for;  ///< by asker and work
   std::set<EntryId> receipting, complaining;
   std::map<ServerId, std::uint64_t> absent_asked;  ///< in which epoch
-  std::set<std::pair<ServerId, std::uint64_t>> forks;
+  std::map<ServerId, std::uint64_t> forks;    ///< the month of the newest proof
+  std::set<ServerId> proving, catching_up;
+  WallMs own_made_ms = 0;                     ///< of the newest own entry
   std::map<EntryId, TimePoint> silent_since;  ///< leases whose worker a witness here could not reach
-  std::map<EntryId, wire::CyclesRecord> verdicts;  ///< own ones
+  using Finding = cycles::Verdict::Finding;
+  std::map<std::pair<EntryId, Finding>, wire::CyclesRecord> verdicts;  ///< own ones
+  std::set<EntryId> looking;
   std::map<EntryId, Given> given;             ///< answers of this server
 
   Allowances<ServerId> pushes{4096, 32}, syncs{64, 2}, questions{64, 0.5};
-  Allowances<ServerId> makers{200'000, 4};  ///< entries of one chain
+  Allowances<ServerId> makers{100'000, 10};  ///< entries of one chain
+  Allowances<ServerId> askers{2000, 1};      ///< leases that are answered
   std::map<ServerId, std::deque<wire::CyclesRecord>> outbox;
   std::set<ServerId> pushing;
   Members::Subscription subscription = 0;

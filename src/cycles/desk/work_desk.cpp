@@ -50,7 +50,7 @@ Task<Result<RpcReply>> WorkDesk::State::handle_offer(Caller caller, RpcRequest r
     const bool done = !at_work(*found->second);
     reply.set_state(done ? wire::WorkOfferReply::COMMITTED : wire::WorkOfferReply::RUNNING);
     if (done) reply.set_commitment(found->second->commitment.raw());
-    if (found->second->lease) *reply.mutable_answer() = found->second->lease->record;
+    if (const auto& lease = found->second->lease; lease && lease->record) *reply.mutable_answer() = *lease->record;
     co_return RpcReply{reply.SerializeAsString(), {}};
   }
   const auto refuse = [&](Error error) {
@@ -60,31 +60,37 @@ Task<Result<RpcReply>> WorkDesk::State::handle_offer(Caller caller, RpcRequest r
   drop_receipted();
   const bool needs_lease = parts.ledger && *person != parts.identity.person;
   if (needs_lease && !message.has_lease()) co_return refuse({Errc::denied, "an offer without a lease"});
-  const bool is_owed = needs_lease && parts.ledger->ledger().debt(parts.identity.person) > 0;
-  const auto may = co_await may_take(key, message.order(), *person, is_owed);
-  std::optional<LedgerDesk::Given> lease;
-  if (needs_lease) {
-    auto said = co_await parts.ledger->answer(caller.server, work_name(caller.server, job.view(), key.piece), message.lease(), !may);
-    if (!said) co_return refuse(said.error());
-    lease = std::move(*said);
-  }
-  if (!may && (!lease || lease->record.entry().body().empty())) co_return refuse(may.error());
-  if (lease && lease->answer != cycles::Answer::Kind::accepted) {
-    ++sums.refused;
-    reply.set_state(wire::WorkOfferReply::REFUSED);
-    *reply.mutable_answer() = lease->record;
-    reply.set_trouble(may ? std::string(to_string(lease->answer)) : may.error().message);
-    co_return RpcReply{reply.SerializeAsString(), {}};
-  }
-  if (entries.contains(key)) co_return refuse({Errc::busy, "the piece was offered twice at once"});
+  const auto willing = parts.may_work(*person);
+  // That somebody is at the machine, say, is its own doing, and a refusal; all else is not to be blamed on it.
+  const bool unwilling = !willing && willing.error().code == Errc::busy;
+  if (!willing && !(unwilling && needs_lease)) co_return refuse(willing.error());
+  if (const auto may = co_await may_take(key, message.order(), needs_lease && is_owed(message.lease())); !may) co_return refuse(may.error());
+  if (stopping()) co_return fail(Errc::unavailable, "this server is stopping");
+  // Its place is taken before anything else is waited for.
   auto entry = std::make_shared<Entry>(parts.runtime.executor());
   entry->order = message.order();
-  entry->lease = std::move(lease);
+  if (!unwilling) entries[key] = entry;
+  if (needs_lease) {
+    auto lease = co_await parts.ledger->answer(caller.server, work_name(caller.server, job.view(), key.piece), message.lease(), unwilling);
+    if (const bool accepted = lease && lease->answer == cycles::Answer::Kind::accepted; !accepted || stopping()) {
+      if (const auto own = entries.find(key); own != entries.end() && own->second == entry) entries.erase(own);
+      if (stopping()) co_return fail(Errc::unavailable, "this server is stopping");
+      if (!lease) co_return refuse(lease.error());
+      if (unwilling && !lease->record) co_return refuse(willing.error());
+      ++sums.refused;
+      reply.set_state(wire::WorkOfferReply::REFUSED);
+      if (lease->record) *reply.mutable_answer() = *lease->record;
+      reply.set_trouble(unwilling ? willing.error().message : std::string(to_string(lease->answer)));
+      co_return RpcReply{reply.SerializeAsString(), {}};
+    }
+    if (lease->record) *reply.mutable_answer() = *lease->record;
+    entry->lease = std::move(*lease);
+  }
+  // Released meanwhile.
+  if (const auto own = entries.find(key); own == entries.end() || own->second != entry) co_return fail(Errc::cancelled, "the piece was released");
   entry->number = folders + 1;
-  if (entry->lease) *reply.mutable_answer() = entry->lease->record;
   entry->folder = fmt::format("work/pieces/{}", ++folders);
   entry->since = parts.runtime.now();
-  entries[key] = entry;
   ++sums.taken;
   entry->group.spawn(work(key, entry));
   reply.set_state(wire::WorkOfferReply::ACCEPTED);

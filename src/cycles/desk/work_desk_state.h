@@ -7,6 +7,7 @@
 #include "blob_file.h"
 #include "cycles/job.h"
 #include "cycles/work_desk.h"
+#include "directory/allowances.h"
 
 namespace spatter {
 
@@ -33,6 +34,7 @@ struct WorkDesk::State {
     bool told = false;  ///< the asker has the commitment
     std::optional<LedgerDesk::Given> lease;
     bool delivered = false, released = false;
+    std::set<PersonId> shown_to;  ///< persons known to have been drawn as witnesses
     std::uint64_t number = 0;  ///< in the order in which they came
     TimePoint since{};
     TaskGroup group;  ///< what is done for it
@@ -54,7 +56,8 @@ struct WorkDesk::State {
   Task<Result<RpcReply>> handle_ask(Caller caller, RpcRequest request);
   Task<Result<RpcReply>> handle_show(Caller caller, RpcRequest request);
   Task<Result<Buffer>> read_output(const Entry& entry, std::uint64_t offset, std::size_t length);
-  Task<Result<void>> may_take(const Key& key, const wire::WorkOrder& order, const PersonId& person, bool is_owed);
+  Task<Result<void>> may_take(const Key& key, const wire::WorkOrder& order, bool is_owed);
+  bool is_owed(const wire::CyclesRecord& lease) const;
   bool is_kept_for_witnesses(const Entry& entry) const;
   void drop_receipted();
   std::shared_ptr<Entry> find_lease(const cycles::EntryId& lease) const;
@@ -79,6 +82,7 @@ struct WorkDesk::State {
   Mutex modules;      ///< one is fetched at a time
   WaitQueue room;     ///< to compute
   std::set<const Entry*> waiting;  ///< for it
+  Allowances<ServerId> looks{256, 2};  ///< of witnesses
   TaskGroup tasks;
 };
 

@@ -6,9 +6,15 @@
 
 namespace spatter {
 
-/// `is_owed`: this machine's person is in debt, and must not refuse what works it off for want of a place in the queue.
-Task<Result<void>> WorkDesk::State::may_take(const Key& key, const wire::WorkOrder& order, const PersonId& person, bool is_owed) {
-  CO_TRY_VOID(parts.may_work(person));
+/// What is asked of the promise has its own bound, the guard; and while this machine's person is in debt, what works it off
+/// is not refused for want of a place in the queue.
+bool WorkDesk::State::is_owed(const wire::CyclesRecord& lease) const {
+  wire::CyclesWhat what;
+  if (!what.ParseFromString(lease.what())) return false;
+  return !what.lease().best_effort() || parts.ledger->ledger().debt(parts.identity.person) > 0;
+}
+
+Task<Result<void>> WorkDesk::State::may_take(const Key& key, const wire::WorkOrder& order, bool is_owed) {
   CO_TRY_VOID(check_order(order));
   const auto space = co_await parts.runtime.blocking([&] { return parts.runtime.disk().space(); });
   if (!space) co_return fail(space.error());
@@ -22,8 +28,8 @@ Task<Result<void>> WorkDesk::State::may_take(const Key& key, const wire::WorkOrd
     ++of_all;
     of_asker += other.asker == key.asker;
   }
-  if (!is_owed && (of_all >= options.waiting_max || of_asker >= options.per_asker_max))
-    co_return fail(Errc::busy, "{} pieces wait here already", of_all);
+  if (of_asker >= options.per_asker_max) co_return fail(Errc::busy, "{} pieces of server {} wait here already", of_asker, key.asker);
+  if (!is_owed && of_all >= options.waiting_max) co_return fail(Errc::busy, "{} pieces wait here already", of_all);
   if (entries.size() >= options.kept_max || kept_of_asker >= options.kept_per_asker_max)
     co_return fail(Errc::busy, "{} results are kept here that nobody has released", entries.size());
   if (bytes > std::min(options.disk_bytes_max, space->free / 4))
@@ -65,11 +71,22 @@ Task<Result<RpcReply>> WorkDesk::State::handle_ask(Caller caller, RpcRequest req
   wire::CyclesAskRequest message;
   if (!message.ParseFromString(request.body) || !message.has_lease())
     co_return fail(Errc::invalid, "a cycles.ask request that cannot be read");
-  CO_TRY(auto standing, co_await parts.ledger->standing(message.lease()));
+  if (!looks.take(caller.server, 1, parts.runtime.now())) co_return fail(Errc::busy, "server {} asks too often", caller.server);
+  const auto willing = [this](const ServerId& asker) -> Result<void> {
+    const auto person = parts.members.person_of(asker);
+    if (!person) return fail(Errc::denied, "server {} is not a member of this network", asker);
+    return parts.may_work(*person);
+  };
+  const auto unwilling = [&](const ServerId& asker) {
+    const auto may = willing(asker);
+    return !may && may.error().code == Errc::busy;
+  };
+  CO_TRY(auto standing, co_await parts.ledger->standing(caller.server, message.lease(), unwilling));
+  // Not to be blamed: then it is not for a witness to judge, either.
+  if (const auto may = willing(standing.asker); !may && may.error().code != Errc::busy) co_return fail(may.error());
   wire::CyclesAskReply reply;
-  const auto asker = parts.members.person_of(standing.asker);
   const auto held = find_lease(standing.lease);
-  reply.set_ready(!standing.refused && ((held && held->stage != Stage::failed) || (asker && parts.may_work(*asker))));
+  reply.set_ready(!standing.refused && ((held && held->stage != Stage::failed) || willing(standing.asker)));
   if (standing.answer) *reply.mutable_answer() = std::move(*standing.answer);
   if (standing.delivery) *reply.mutable_delivery() = std::move(*standing.delivery);
   co_return RpcReply{reply.SerializeAsString(), {}};
@@ -82,7 +99,14 @@ Task<Result<RpcReply>> WorkDesk::State::handle_show(Caller caller, RpcRequest re
   CO_TRY(const auto lease, cycles::EntryId::from(message.lease()));
   const auto person = parts.members.person_of(caller.server);
   const auto entry = parts.ledger ? find_lease(lease) : nullptr;
-  if (!entry || !entry->delivered || !person || !parts.ledger->may_see(lease, *person))
+  const auto may_see = [&] {
+    if (!entry || !entry->delivered || !person) return false;
+    if (entry->shown_to.contains(*person)) return true;
+    if (!looks.take(caller.server, 1, parts.runtime.now()) || !parts.ledger->may_see(lease, *person)) return false;
+    entry->shown_to.insert(*person);
+    return true;
+  };
+  if (!may_see())
     co_return fail(Errc::denied, "server {} may not see what was delivered for lease {}", caller.server, lease);
   wire::CyclesShowReply told;
   told.set_bytes(entry->result.output_bytes);

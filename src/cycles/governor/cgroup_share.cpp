@@ -133,6 +133,12 @@ class CgroupShare : public ShareKeeper {
     (void)freeze_as_due(work);
   }
 
+  void charge(WorkClass work, Duration used) override {
+    const std::lock_guard lock(mutex_);
+    of(work).law.charge_elsewhere(now(), used);
+    of(work).full = of(work).law.minute_full(now());
+    (void)freeze_as_due(work);
+  }
   ShareReport report(WorkClass work) const override {
     const std::lock_guard lock(mutex_);
     Class& one = const_cast<CgroupShare*>(this)->of(work);

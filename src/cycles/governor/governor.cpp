@@ -34,6 +34,8 @@ class MachineGovernor : public Governor {
   Result<void> add_filler(pid_t pid) override { return keeper_->add(WorkClass::filler, pid); }
   void remove(pid_t pid, std::optional<Duration> cpu_time) override { keeper_->remove(pid, cpu_time); }
 
+  void own_work(Duration cpu_time) override { keeper_->charge(WorkClass::pledged, cpu_time); }
+
   Result<void> set_policy(const GovernorPolicy& policy) override {
     TRY_VOID(check(policy));
     {

@@ -54,6 +54,9 @@ class ShareController : public ShareKeeper {
   void allow(WorkClass work) override {
     then_wake([&] { engine_.allow(work); });
   }
+  void charge(WorkClass work, Duration used) override {
+    then_wake([&] { engine_.charge(work, used); });
+  }
   ShareReport report(WorkClass work) const override {
     const std::lock_guard lock(mutex_);
     return engine_.report(work);

@@ -256,6 +256,8 @@ void ShareEngine::halt(WorkClass which) {
 
 void ShareEngine::allow(WorkClass work) { of(work).halted = false; }
 
+void ShareEngine::charge(WorkClass work, Duration used) { of(work).law.charge_elsewhere(processes_.now(), used); }
+
 ShareReport ShareEngine::report(WorkClass which) {
   Class& work = of(which);
   const TimePoint now = processes_.now();

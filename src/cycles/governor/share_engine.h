@@ -27,6 +27,7 @@ class ShareEngine {
   Result<void> set_share(WorkClass work, SharePpm share);
   void halt(WorkClass work);
   void allow(WorkClass work);
+  void charge(WorkClass work, Duration used);
   ShareReport report(WorkClass work);
 
  private:

@@ -127,6 +127,14 @@ void ShareLaw::charge(TimePoint from, TimePoint to, Duration used) {
   cap();
 }
 
+void ShareLaw::charge_elsewhere(TimePoint now, Duration used) {
+  refresh(now);
+  used_total_ += used;
+  credit_ = std::max(credit_ - used, std::min(credit_, -granted(options_.window)));
+  used_.grow_until(now - used, Duration(0));
+  used_.grow_until(now, used);
+}
+
 TimePoint ShareLaw::may_begin(TimePoint now, double cores_possible) {
   refresh(now);
   cores_ = cores_possible;

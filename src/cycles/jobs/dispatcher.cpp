@@ -229,7 +229,7 @@ void Dispatcher::failed(std::uint32_t number, const ServerId& worker, CopyFailur
 
 void Dispatcher::is_slow(std::uint32_t piece, const ServerId& worker) {
   auto* copy = find(piece, worker);
-  if (!copy || copy->state != Copy::State::running || copy->slow) return;
+  if (!copy || !copy->is_live() || copy->slow) return;
   copy->slow = true;
   update_wanting(piece);
 }

@@ -8,6 +8,7 @@ namespace {
 
 /// Entries that are later than all of them begin anew.
 constexpr std::size_t checkpoints_kept = 3;
+constexpr std::size_t draws_kept = 100'000;
 
 }  // namespace
 
@@ -27,6 +28,8 @@ Result<Ledger::Added> Ledger::add(Entry entry) {
   Added added{.fresh = true};
   const auto [same, alone] = numbers_.try_emplace({entry.server, entry.number}, entry.id);
   if (!alone) added.conflict = same->second;
+  auto& whole = whole_until_[entry.server];
+  while (numbers_.contains({entry.server, whole + 1})) ++whole;
   const std::uint64_t epoch = rules_.epoch_of(entry.made_ms);
   const EntryId id = entry.id;
   by_epoch_[epoch].push_back(&entries_.emplace(id, std::move(entry)).first->second);
@@ -39,14 +42,9 @@ const Entry* Ledger::find(const EntryId& id) const {
   return found == entries_.end() ? nullptr : &found->second;
 }
 
-std::map<ServerId, std::uint64_t> Ledger::whole_until() const {
-  std::map<ServerId, std::uint64_t> ends;
-  for (const auto& [server, person] : person_of_) ends[server] = 0;
-  for (const auto& [place, id] : numbers_) {
-    std::uint64_t& end = ends[place.first];
-    if (place.second == end + 1) end = place.second;
-  }
-  return ends;
+const Entry* Ledger::find(const ServerId& server, std::uint64_t number) const {
+  const auto found = numbers_.find({server, number});
+  return found == numbers_.end() ? nullptr : find(found->second);
 }
 
 std::uint64_t Ledger::closed_until() const { return state_->next_epoch; }
@@ -79,6 +77,7 @@ void Ledger::close_until(std::uint64_t epoch) {
 
 std::optional<VrfOutput> Ledger::checked_draw(const Entry& lease, std::uint64_t epoch, const DrawProof& draw) const {
   const Digest name = Sha256().update(lease.id.view()).update(draw.key).update(draw.proof).finish();
+  if (draws_.size() >= draws_kept) draws_.clear();
   const auto [known, fresh] = draws_.try_emplace(name);
   if (fresh) {
     const auto output = check_draw(witness_draw(network_, epoch, lease.server, std::get<Lease>(lease.what).worker), draw);

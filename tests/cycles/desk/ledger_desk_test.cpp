@@ -110,7 +110,7 @@ struct Desks : Cluster {
     const auto lease = wait(desk(asker).ask(at(worker).id(), fuel, name, best_effort)).value();
     const auto given = wait(desk(worker).answer(at(asker).id(), name, lease.record, unwilling)).value();
     Traded traded{lease.lease, lease.entitled, given.answer};
-    if (!given.record.entry().body().empty()) EXPECT_TRUE(wait(desk(asker).answered(lease.lease, given.record)));
+    if (given.record) EXPECT_TRUE(wait(desk(asker).answered(lease.lease, *given.record)));
     return traded;
   }
   void give(std::size_t asker, std::size_t worker, const Traded& traded, Fuel fuel, bool receipt = true) {
@@ -302,7 +302,7 @@ TEST(LedgerDesk, WhatWasDeliveredAndNotReceiptedIsShownToWitnesses) {
       // Somebody else has come to another result, and that one was receipted.
       const auto other = d.wait(d.desk(0).ask(d.at(2).id(), 3 * speed, name)).value();
       const auto given = d.wait(d.desk(2).answer(d.at(0).id(), name, other.record, false)).value();
-      EXPECT_TRUE(d.wait(d.desk(0).answered(other.lease, given.record)));
+      EXPECT_TRUE(d.wait(d.desk(0).answered(other.lease, given.record.value())));
       const auto delivery = d.wait(d.desk(2).deliver(other.lease, 3 * speed, d.work(1))).value();
       EXPECT_TRUE(d.wait(d.desk(0).delivered(other.lease, delivery)));
       d.wait(d.desk(0).receipt(name, d.at(2).id(), 3 * speed, 6s));
@@ -350,12 +350,59 @@ TEST(LedgerDesk, WhoComesLateGetsEverything) {
   d.expect_same_accounts();
 }
 
+/// Somebody else says that the worker refuses, has delivered and was receipted; and an order that nobody could do is no refusal.
+TEST(LedgerDesk, OnlyThoseConcernedSayWhatWasSaid) {
+  Desks d(6);
+  d.open_market();
+  JobId job;
+  job.bytes.fill(3);
+  const auto name = work_name(d.at(0).id(), job.view(), 0);
+  const auto lease = d.wait(d.desk(0).ask(d.at(1).id(), 3 * speed, name)).value();
+  ASSERT_TRUE(lease.entitled);
+  const auto& liar = d.at(2).identity;
+  auto number = d.own_entries(0, 2);
+  cycles::ChainHead head{number, d.ledger(0).find(liar.server, number)->id, d.ledger(0).find(liar.server, number)->made_ms};
+  for (const cycles::What& what : std::vector<cycles::What>{
+           cycles::Answer{lease.lease, Answer::Kind::unwilling}, cycles::Delivery{lease.lease, 7, {}}}) {
+    const auto made = cycles::make_entry(liar.server_key, liar.network, liar.person, head, what, d.at(2).runtime().wall_ms());
+    head = {made.entry.number, made.entry.id, made.entry.made_ms};
+    wire::CyclesPushRequest request;
+    *request.add_entries() = made.record;
+    for (std::size_t to : {0, 1, 3, 4, 5})
+      EXPECT_TRUE(d.wait(d.at(2).rpc->call(d.at(to).id(), {.method = method::cycles_push, .body = request.SerializeAsString(), .payload = {}})));
+  }
+  ASSERT_EQ(d.own_entries(1, 2), head.number);
+  const auto before = d.own_entries(1, 1);
+  wire::WorkOfferRequest request;
+  auto& order = *request.mutable_order();
+  order.set_job(job.raw());
+  order.set_seed("too short");
+  *request.mutable_lease() = lease.record;
+  EXPECT_FALSE(d.wait(d.at(0).rpc->call(d.at(1).id(), {.method = method::work_offer, .body = request.SerializeAsString(), .payload = {}})));
+  EXPECT_EQ(d.own_entries(1, 1), before);
+  d.desk(0).not_given(lease.lease);
+  d.world.run_for(30s);
+  const auto given = d.wait(d.desk(1).answer(d.at(0).id(), name, lease.record, false)).value();
+  EXPECT_EQ(given.answer, Answer::Kind::accepted);
+  EXPECT_TRUE(given.promised);
+  EXPECT_EQ(d.own_entries(1, 1), before + 1);
+  EXPECT_TRUE(d.wait(d.desk(0).answered(lease.lease, given.record.value())));
+  const auto delivery = d.wait(d.desk(1).deliver(lease.lease, 3 * speed, d.work(5))).value();
+  EXPECT_TRUE(d.wait(d.desk(0).delivered(lease.lease, delivery)));
+  d.wait(d.desk(0).receipt(name, d.at(1).id(), 3 * speed, 6s));
+  EXPECT_TRUE(d.desk(1).receipted(lease.lease) || (d.world.run_for(5s), d.desk(1).receipted(lease.lease)));
+  d.run_to(35);
+  EXPECT_EQ(d.month(4, 1, 0).owed, 0u);
+  EXPECT_EQ(d.month(4, 1, 0).delivered, 3 * speed);
+}
+
 /// The third says different things to the first and the second.
 TEST(LedgerDesk, TwoEntriesWithOneNumberAreProven) {
   Desks d(4);
   d.open_market();
   const auto& liar = d.at(2).identity;
-  cycles::ChainHead head{100, cycles::EntryId{d.work(1).bytes}, d.at(2).runtime().wall_ms()};
+  const auto last = d.own_entries(0, 2);
+  const cycles::ChainHead head{last, d.ledger(0).find(liar.server, last)->id, d.at(2).runtime().wall_ms()};
   const auto push = [&](std::size_t to, std::uint32_t share) {
     const auto made = cycles::make_entry(liar.server_key, liar.network, liar.person, head, cycles::Pledge{share, 0}, head.made_ms);
     wire::CyclesPushRequest request;
@@ -373,8 +420,8 @@ TEST(LedgerDesk, WrongEntriesAreNotTaken) {
   d.run_to(20);
   const auto& from = d.at(1).identity;
   const auto size = d.ledger(0).size();
+  cycles::ChainHead head;
   const auto push = [&](const PersonId& person, WallMs when, const NetworkId& network) {
-    cycles::ChainHead head{.number = 7, .id = {}, .made_ms = 0};
     const auto made = cycles::make_entry(from.server_key, network, person, head, cycles::Pledge{1, 0}, when);
     wire::CyclesPushRequest request;
     *request.add_entries() = made.record;
@@ -385,7 +432,12 @@ TEST(LedgerDesk, WrongEntriesAreNotTaken) {
   push(from.person, now + 5 * epoch_seconds * 1000, from.network);
   push(d.person(2), now, from.network);
   push(from.person, now, NetworkId{d.work(1).bytes});
+  // What comes before it is nowhere.
+  head = {.number = 6, .id = cycles::EntryId{d.work(2).bytes}, .made_ms = 0};
+  push(from.person, now, from.network);
+  d.world.run_for(10s);
   EXPECT_EQ(d.ledger(0).size(), size);
+  head = {};
   push(from.person, now, from.network);
   EXPECT_EQ(d.ledger(0).size(), size + 1);
   for (const auto method : {method::cycles_push, method::cycles_sync, method::cycles_witness, method::cycles_ask, method::cycles_show}) {

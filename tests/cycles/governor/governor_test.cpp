@@ -21,6 +21,7 @@ struct Told {
   std::condition_variable changed;
   std::map<WorkClass, SharePpm> shares;
   std::map<WorkClass, bool> halted;
+  std::map<WorkClass, Duration> charged;
   std::vector<std::pair<WorkClass, pid_t>> added;
 };
 class ToldKeeper : public ShareKeeper {
@@ -38,6 +39,7 @@ class ToldKeeper : public ShareKeeper {
   }
   void halt(WorkClass work) override { set(work, true); }
   void allow(WorkClass work) override { set(work, false); }
+  void charge(WorkClass work, Duration used) override { told_.charged[work] += used; }
   ShareReport report(WorkClass work) const override { return {.share = told_.shares[work]}; }
 
  private:

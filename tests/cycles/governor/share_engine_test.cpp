@@ -70,6 +70,27 @@ struct Machine : testing::Test {
   ShareEngine engine{machine};
 };
 
+/// What the network's own work has used is not there for others' any more.
+TEST_F(Machine, WorkElsewhereComesOffTheShare) {
+  ASSERT_TRUE(engine.set_share(WorkClass::pledged, 200'000));
+  ASSERT_TRUE(engine.add(WorkClass::pledged, machine.start({.threads = 1})));
+  machine.run(engine, seconds(60));
+  const auto before = machine.most_within(one_minute);
+  EXPECT_GE(before, of_minute(200'000) - milliseconds(100));
+  engine.charge(WorkClass::pledged, seconds(6));  // half a minute's share
+  machine.run(engine, seconds(60));
+  const ShareReport report = engine.report(WorkClass::pledged);
+  EXPECT_LE(report.used_minute, report.granted_minute + milliseconds(100));
+  EXPECT_GE(report.used, 2 * of_minute(200'000) - milliseconds(500));
+  EXPECT_LE(report.used, 2 * of_minute(200'000) + milliseconds(100));
+  // Far more than a minute's share does not stop others for longer than a minute.
+  engine.charge(WorkClass::pledged, seconds(600));
+  machine.run(engine, seconds(130));
+  const Duration after = engine.report(WorkClass::pledged).used;
+  machine.run(engine, seconds(10));
+  EXPECT_GT(engine.report(WorkClass::pledged).used, after + seconds(1));
+}
+
 TEST_F(Machine, WhatWasMissedWhileOthersNeededItAllIsMadeUpWithinBounds) {
   ASSERT_TRUE(engine.set_share(WorkClass::pledged, 200'000));
   ASSERT_TRUE(engine.add(WorkClass::pledged, machine.start({.threads = 2})));

@@ -248,6 +248,21 @@ TEST(Dispatcher, ASlowOneIsRacedAndHisVoteStillCounts) {
   EXPECT_EQ(table.dispatcher.standing(0), PieceStanding::held);
 }
 
+/// He has committed, and is not to be had when he should show it.
+TEST(Dispatcher, OneWhoDoesNotShowWhatHeHasIsRacedToo) {
+  Table table(1);
+  table.trust_in(1);
+  EXPECT_THAT(table.given(0), ElementsAre(1));
+  table.dispatcher.committed(0, server(1));
+  EXPECT_EQ(table.dispatcher.reveals().size(), 1u);
+  EXPECT_THAT(table.given(0), IsEmpty());
+  table.dispatcher.is_slow(0, server(1));
+  EXPECT_THAT(table.given(0), ElementsAre(2, 3));
+  table.computes(0, 2, 7);
+  table.computes(0, 3, 7);
+  EXPECT_EQ(table.dispatcher.standing(0), PieceStanding::agreed);
+}
+
 TEST(Dispatcher, SlotsBoundWhatOneHas) {
   Table table(10, 1);
   table.trust_in(1);

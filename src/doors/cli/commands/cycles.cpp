@@ -57,6 +57,11 @@ Result<void> pledge(const Context& context, const PledgeOptions& options) {
   return {};
 }
 
+void print_trouble(const Json& answer) {
+  if (const auto trouble = answer.value("trouble", ""); !trouble.empty())
+    fmt::print("Nothing can be entered into the ledger now: {}.\n", printable_text(trouble));
+}
+
 /// "promised", "asked", ...: a line each, with the sentence that explains it.
 void print_month(const Json& month) {
   fmt::print("Month {}, {}.\n", number(month, "month"), month.value("closed", false) ? "closed" : "not closed yet");
@@ -99,9 +104,9 @@ Result<void> ledger(const Context& context, const LedgerOptions& options) {
   }
   for (const Json& server : answer["servers"]) fmt::print("\n{}\n", server.value("words", ""));
   if (answer.contains("barred_until_epoch"))
-    fmt::print("\nA server of this person was caught telling different people different things: until epoch {} he is entitled to nothing.\n",
-               number(answer, "barred_until_epoch"));
-  if (const auto trouble = answer.value("trouble", ""); !trouble.empty()) fmt::print("\nNothing can be entered now: {}\n", printable_text(trouble));
+    fmt::print("\nA server of this person was caught telling different people different things: until {} he is entitled to nothing.\n",
+               date_text(answer.value("barred_until_ms", std::int64_t{0})));
+  print_trouble(answer);
   return {};
 }
 
@@ -148,11 +153,14 @@ Result<void> status(const Context& context) {
              "`spatter cycles ledger` explains it.\n",
              number(answer, "promised"), number(answer, "asked"), number(answer, "delivered"), number(answer, "owed"),
              number(answer, "docked"), number(answer, "spent"), number(answer, "entitlement"));
+  print_trouble(answer);
   if (const Json& machine = answer["machine"]; !machine.is_null()) {
     fmt::print("\n");
     print_class("pledged", machine["pledged"]);
     if (machine["filler"].value("share_cores", 0.0) > 0) print_class("mining", machine["filler"]);
     fmt::print("held by  {}\nuser     {}\n", printable_text(machine.value("held_by", "")), printable_text(machine.value("user", "")));
+    if (const double own = machine.value("own_work_s", 0.0); own > 0.05)
+      fmt::print("mending  for the network took {} of processor time, which is in what was pledged\n", duration_text(own));
     for (const Json& source : machine["sources"])
       fmt::print("         {} {}\n", source.value("works", false) ? "sees" : "does not see:", printable_text(source.value("name", "") + ": " + source.value("what", "")));
   }

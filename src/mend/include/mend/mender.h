@@ -75,6 +75,10 @@ class Mender {
     Members& members;
     ShardStore& shards;
     const Identity& identity;
+    /// What heavy work took is measured by this clock of the calling thread's CPU time, on any thread, and told on the
+    /// executor; unset: neither.
+    std::function<Duration()> thread_time;
+    std::function<void(Duration)> computed;
   };
   explicit Mender(Parts parts, MendOptions options = {});
   ~Mender();

@@ -27,6 +27,7 @@ struct MachineReport {
     bool works = false;
   };
   std::vector<Source> sources;
+  double own_work_s = 0;   ///< of processor time that mending for the network took, which is in what was pledged
 };
 
 class WorkRunner : public PieceRunner {
@@ -39,6 +40,10 @@ class WorkRunner : public PieceRunner {
   /// Everything stops until let_go(): the machine is needed for what `reason` says.
   virtual void hold(const std::string& reason) { (void)reason; }
   virtual void let_go() {}
+  /// The network's own heavy work (mending) has used so much CPU time here: it comes off what pieces may use.
+  virtual void own_work(Duration cpu_time) { (void)cpu_time; }
+  /// The calling thread's CPU clock. Any thread.
+  virtual Duration thread_time() const { return {}; }
   /// Whether pieces are let run now; busy says why not: somebody is at the machine, say.
   virtual Result<void> may_run() const { return {}; }
   /// Nothing while no share was ever promised.

@@ -66,7 +66,7 @@ class LedgerDesk {
   /// denied (its date).
   Task<Result<cycles::Answer::Kind>> answered(cycles::EntryId lease, wire::CyclesRecord answer);
   Task<Result<void>> delivered(cycles::EntryId lease, wire::CyclesRecord delivery);
-  /// The result is believed: receipts what that worker has delivered of that work, once. No time: as the entries say.
+  /// The result is believed: receipts what that worker has delivered of that work, once. No time is known: since it was asked.
   Task<void> receipt(Digest work, ServerId worker, cycles::Fuel fuel, std::optional<Duration> elapsed);
   /// It was not given: drawn witnesses are asked to look. Nothing happens for best effort.
   void not_given(cycles::EntryId lease);
@@ -78,24 +78,24 @@ class LedgerDesk {
   struct Given {
     cycles::EntryId lease;
     cycles::Answer::Kind answer = cycles::Answer::Kind::accepted;
-    wire::CyclesRecord record;   ///< of the answer
-    bool promised = false;       ///< it takes of the promise
-    bool reduces_debt = false;   ///< and so must not wait for want of room
+    std::optional<wire::CyclesRecord> record;  ///< of the answer, if there is one: refused favours and what is not entitled get none
+    bool promised = false;       ///< accepted, and it takes of the promise
   };
   /// What is said to a lease for that work, and said already, if it was. `unwilling`: it will not be done, whatever
-  /// the ledger says; to best effort nothing is entered then. Errors: denied (not by `asker`, not for this, its
-  /// date), corrupt, unavailable as of ask.
+  /// the ledger says, and that is this machine's doing. Errors: denied (not by `asker`, not for this, its date), corrupt, busy (the
+  /// asker asks too often), unavailable as of ask.
   Task<Result<Given>> answer(ServerId asker, Digest work, wire::CyclesRecord lease, bool unwilling);
   /// The entry that says it was delivered; the same when it was said before.
   Task<Result<wire::CyclesRecord>> deliver(cycles::EntryId lease, cycles::Fuel fuel, Digest output);
-  /// What a witness asks for: takes the lease in, if it is for this server, and says what was said to it.
+  /// What a witness asks for: takes the lease in, if it is for this server, and says what was said to it. `unwilling`
+  /// tells whether it would be refused now, which is then said to a lease that has no answer yet.
   struct Standing {
     cycles::EntryId lease;
     ServerId asker;
     std::optional<wire::CyclesRecord> answer, delivery;
     bool refused = false;
   };
-  Task<Result<Standing>> standing(wire::CyclesRecord lease);
+  Task<Result<Standing>> standing(ServerId witness, wire::CyclesRecord lease, std::function<bool(const ServerId& asker)> unwilling);
   bool receipted(const cycles::EntryId& lease) const;
   /// Whether a witness drawn by this server for a lease is a server of that person.
   bool may_see(const cycles::EntryId& lease, const PersonId& witness) const;
@@ -111,7 +111,7 @@ class LedgerDesk {
     cycles::Fuel asked_of_others = 0, received = 0;
   };
   Unsettled unsettled() const;
-  std::string trouble() const;  ///< why nothing is entered now; empty: it is
+  std::string trouble() const;  ///< why nothing is entered now, for people; empty: it is
 
   struct State;
 

@@ -45,6 +45,10 @@ class Governor {
   virtual Result<void> add_filler(pid_t pid) = 0;
   virtual void remove(pid_t pid, std::optional<Duration> cpu_time = {}) = 0;  ///< as ShareKeeper::remove
 
+  /// The network's own work on this machine, which nobody holds, used so much CPU time: what is pledged is for that
+  /// first, and others' work gets that much less.
+  virtual void own_work(Duration cpu_time) = 0;
+
   /// From now on. invalid: a negative share or quiet time; the policy stays as it was.
   virtual Result<void> set_policy(const GovernorPolicy& policy) = 0;
 

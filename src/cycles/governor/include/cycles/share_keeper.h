@@ -53,6 +53,10 @@ class ShareKeeper {
   virtual void halt(WorkClass work) = 0;
   virtual void allow(WorkClass work) = 0;
 
+  /// Work that is not held here, but is what the class's share is for as well, used so much CPU time just now: the class
+  /// gets that much less.
+  virtual void charge(WorkClass work, Duration used) = 0;
+
   virtual ShareReport report(WorkClass work) const = 0;
 };
 

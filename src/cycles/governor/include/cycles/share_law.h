@@ -62,6 +62,10 @@ class ShareLaw {
   /// `used` CPU time was used between the two times. Negative corrects what was charged too much before.
   void charge(TimePoint from, TimePoint to, Duration used);
 
+  /// Other work of the same share took so much CPU time, all of it before `now`: bursts get that much less, and what
+  /// is more than a window's share is forgiven.
+  void charge_elsewhere(TimePoint now, Duration used);
+
   /// When a burst may begin: `now` if it may at once; TimePoint::max() while the share is 0.
   TimePoint may_begin(TimePoint now, double cores_possible);
 

@@ -69,7 +69,9 @@ class Ledger {
   Result<Added> add(Entry entry);
   const Entry* find(const EntryId& id) const;
   /// Of each chain the number up to which no entry is missing here: what is asked of others begins after it.
-  std::map<ServerId, std::uint64_t> whole_until() const;
+  const std::map<ServerId, std::uint64_t>& whole_until() const { return whole_until_; }
+  /// The first that came with that number.
+  const Entry* find(const ServerId& server, std::uint64_t number) const;
   std::size_t size() const { return entries_.size(); }
 
   /// Closes all epochs before `epoch`. Worth doing when the clock is one epoch past it: then whoever's
@@ -132,6 +134,7 @@ class Ledger {
   std::map<std::uint64_t, std::vector<const Entry*>> by_epoch_;
   std::map<std::pair<ServerId, std::uint64_t>, EntryId> numbers_;
   std::map<ServerId, PersonId> person_of_;
+  std::map<ServerId, std::uint64_t> whole_until_;
   std::optional<std::uint64_t> late_;  ///< the earliest closed epoch that has got another entry
   std::unique_ptr<State> state_;
   std::map<std::uint64_t, std::unique_ptr<const State>> checkpoints_;  ///< by the epoch that is next
