@@ -41,7 +41,7 @@ class NetTest : public testing::Test {
   /// Runs a test's coroutine; one that takes too long fails instead of hanging.
   void run(Task<void> task) {
     auto result = runtime_->wait_for(
-        with_deadline<int>(*runtime_, runtime_->now() + 15s, "the test", numbered(std::move(task))));
+        with_deadline<int>(*runtime_, runtime_->now() + 60s, "the test", numbered(std::move(task))));
     EXPECT_TRUE(result) << result.error().message;
   }
 
