@@ -47,7 +47,15 @@ Result<Sandboxed> start_tool(const ToolWork& work) {
   job.line = {tool};
   job.line.insert(job.line.end(), work.arguments.begin(), work.arguments.end());
   TRY_VOID(give(job, work.inputs, "input", false));
-  TRY_VOID(give(job, work.outputs, "output", true));
+  TRY_VOID(give(job, work.folders, "input", false));
+  if (work.output_folder.empty()) {
+    TRY_VOID(give(job, work.outputs, "output", true));
+  } else {
+    if (!work.outputs.empty()) return fail(Errc::invalid, "a tool with a folder for its outputs, and files too");
+    if (::access(work.output_folder.c_str(), W_OK | X_OK) != 0)
+      return fail(from_errno(errno, "give a tool the folder " + work.output_folder));
+    job.files.push_back({.inside = "/output", .outside = work.output_folder, .writable = true});
+  }
   job.limits = work.limits;
   return Sandboxed::start(job);
 }

@@ -56,6 +56,29 @@ TEST(Tool, ItReadsAndWritesNothingElse) {
   EXPECT_TRUE(run(work).contains("exited 1")) << run(work);
 }
 
+TEST(Tool, AFolderForItsOutputsHoldsThem) {
+  TemporaryFolder folder;
+  const auto in = folder.path() + "/in", out = folder.path() + "/out";
+  std::filesystem::create_directory(in);
+  std::filesystem::create_directory(out);
+  std::ofstream(in + "/list") << "ffconcat version 1.0\n";
+  ToolWork work;
+  work.arguments = {"-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=64x64:r=10:d=3", "-c:v", "libx264", "-g", "10",
+                    "-f", "segment", "-segment_time", "1", "/output/%02d.nut"};
+  work.folders = {{"there", in}};
+  work.output_folder = out;
+  EXPECT_EQ(run(work), "");
+  EXPECT_TRUE(std::filesystem::file_size(out + "/02.nut") > 0);
+  EXPECT_FALSE(std::filesystem::exists(out + "/03.nut"));
+  // What it reads it cannot write, nor anything beside.
+  for (const auto* path : {"/input/there/list", "/input/there/new", "/output/../new"}) {
+    work.arguments.back() = path;
+    EXPECT_TRUE(run(work).contains("exited 1")) << path << run(work);
+  }
+  work.outputs = {{"x", in + "/list"}};
+  EXPECT_TRUE(run(work).contains("and files too")) << run(work);
+}
+
 TEST(Tool, NamesThatLeadElsewhereAreRefused) {
   ToolWork work;
   for (const auto* name : {"../x", "", ".x", "-y", "a b", "a/b"}) {

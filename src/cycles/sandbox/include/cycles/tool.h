@@ -23,6 +23,8 @@ struct ToolWork {
   std::vector<std::string> arguments;
   std::vector<File> inputs;    ///< read only
   std::vector<File> outputs;   ///< files that are there already, empty: others it cannot make
+  std::vector<File> folders;   ///< read only, as inputs
+  std::string output_folder;   ///< outside; then this is "/output", where it may make files
   SandboxLimits limits = default_limits();
   std::string bwrap = "/usr/bin/bwrap";
 
