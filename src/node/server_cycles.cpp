@@ -33,7 +33,8 @@ Task<Result<void>> Server::State::start_cycles() {
                        if (mode && mode->repair_only()) return fail(Errc::unavailable, "{}", spatter::mode_notice(mode->status()));
                        return {};
                      },
-                     [this] { return options.runner && cycles.share_ppm > 0 && options.runner->may_run().has_value(); }},
+                     [this] { return options.runner && cycles.share_ppm > 0 && options.runner->may_run().has_value(); },
+                     options.runner ? options.runner->workshop() : nullptr},
       options.jobs);
   co_return co_await jobs->start();
 }

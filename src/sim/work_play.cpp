@@ -10,6 +10,8 @@ using namespace std::chrono_literals;
 constexpr std::uint64_t fuel_per_byte = 100'000;
 constexpr std::size_t input_bytes_max = 64 * 1024;
 constexpr unsigned pieces_max = 6;
+constexpr std::size_t stretch_bytes = 12 * 1024;
+constexpr std::uint32_t sizes[] = {720, 240};  // that a whole file is made in
 
 std::string computed(ByteView module, ByteView input) {
   return Sha256().update(module).update(input).finish().hex() + "\n";
@@ -17,17 +19,87 @@ std::string computed(ByteView module, ByteView input) {
 
 Bytes module_bytes() { return Bytes(as_bytes("a program").begin(), as_bytes("a program").end()); }
 
+std::string work_of(std::uint32_t size) {
+  wire::TranscodeWork work;
+  work.set_height(size);
+  return work.SerializeAsString();
+}
+
+Result<void> write_plainly(Disk& disk, const std::string& path, ByteView bytes) {
+  TRY(auto file, disk.open(path, OpenMode::create));
+  TRY_VOID(file->truncate(0));
+  return file->write_at(0, bytes);
+}
+
 }  // namespace
 
-Result<void> SimRunner::can_run(const wire::WorkOrder& order) const {
-  if (!order.has_module()) return fail(Errc::invalid, "only modules");
+Result<void> SimWorkshop::can_make(const std::string& target) const {
+  if (target != "sim") return fail(Errc::invalid, "only sim");
   return {};
 }
 
-Task<Result<PieceDone>> SimRunner::run(wire::WorkOrder, PieceFiles files) {
+Task<void> SimWorkshop::take_a_while() { co_await runtime_.sleep(Duration(runtime_.chance().below(8'000'000'000))); }
+
+Task<Result<JobWorkshop::Split>> SimWorkshop::split(std::string, std::string, std::string folder) {
+  co_await take_a_while();
+  co_return co_await runtime_.blocking([&]() -> Result<Split> {
+    auto& disk = runtime_.disk();
+    TRY(const auto source, read_file(disk, folder + "/source", 1 << 20));
+    TRY_VOID(disk.make_directories(folder + "/in"));
+    Split split{.kind = "sim whole", .fuel_max = 1ULL << 50, .memory_bytes_max = 1 << 20, .output_bytes_max = 1 << 20};
+    for (const auto size : sizes)
+      for (std::size_t at = 0; at < source.size(); at += stretch_bytes) {
+        const auto part = ByteView(source).subspan(at, std::min(stretch_bytes, source.size() - at));
+        const auto path = fmt::format("in/{}", at / stretch_bytes);
+        TRY_VOID(write_plainly(disk, folder + "/" + path, part));
+        split.pieces.push_back({.name = fmt::format("{}/{}", size, at), .path = path, .bytes = part.size(), .local = true,
+                                .fuel = 1 + part.size() * fuel_per_byte, .work = work_of(size)});
+      }
+    split.plan = fmt::format("{} pieces", split.pieces.size());
+    return split;
+  });
+}
+
+Task<Result<void>> SimWorkshop::beside(std::string folder, std::string) {
+  co_await take_a_while();
+  co_return co_await runtime_.blocking([&]() -> Result<void> {
+    auto& disk = runtime_.disk();
+    if (disk.stat(folder + "/beside")) return {};
+    TRY_VOID(disk.stat(folder + "/source"));
+    return write_file_durably(disk, folder + "/beside", as_bytes("made"));
+  });
+}
+
+Task<Result<std::vector<JobWorkshop::Made>>> SimWorkshop::join(std::string folder, std::string plan, std::vector<std::string> outputs) {
+  co_await take_a_while();
+  co_return co_await runtime_.blocking([&]() -> Result<std::vector<Made>> {
+    auto& disk = runtime_.disk();
+    if (plan != fmt::format("{} pieces", outputs.size())) return fail(Errc::corrupt, "{} outputs for {}", outputs.size(), plan);
+    TRY_VOID(disk.stat(folder + "/beside"));
+    Bytes whole;
+    for (const auto& output : outputs) {
+      TRY(const auto bytes, read_file(disk, output, 1 << 20));
+      whole.insert(whole.end(), bytes.begin(), bytes.end());
+    }
+    TRY_VOID(write_plainly(disk, folder + "/whole", whole));
+    return std::vector<Made>{{"whole", folder + "/whole", whole.size()}};
+  });
+}
+
+Result<void> SimRunner::can_run(const wire::WorkOrder& order) const {
+  if (!order.has_module() && !order.has_transcode()) return fail(Errc::invalid, "only modules and transcodings");
+  return {};
+}
+
+Task<Result<PieceDone>> SimRunner::run(wire::WorkOrder order, PieceFiles files) {
   auto read = co_await runtime_.blocking([&]() -> Result<std::pair<Bytes, Bytes>> {
-    TRY(auto module, read_file(runtime_.disk(), files.module, 1 << 20));
-    Bytes input;
+    Bytes module, input;
+    if (order.has_transcode()) {
+      const auto work = order.transcode().SerializeAsString();
+      module.assign(work.begin(), work.end());
+    } else {
+      TRY(module, read_file(runtime_.disk(), files.module, 1 << 20));
+    }
     if (!files.inputs.empty()) {
       TRY(input, read_file(runtime_.disk(), files.inputs.front(), 1 << 20));
     }
@@ -53,24 +125,46 @@ Task<std::optional<WorkPlay::Given>> WorkPlay::give(unsigned index, unsigned num
   std::optional<Given> given;
   co_await fleet_.run_on(index, [&, index, number](Server& server) -> Task<void> {
     Given job{.index = index, .output = fmt::format("out-{}", number)};
-    JobSpec spec{.name = "a program", .kind = "sim", .module = module_bytes(), .output = "/" + job.output,
+    JobSpec spec{.name = "a program", .kind = "sim", .output = "/" + job.output,
                  .fuel_max = 1ULL << 50, .memory_bytes_max = 1 << 20, .output_bytes_max = 1 << 20};
-    const auto pieces = 1 + world_.random().below(pieces_max);
-    for (std::uint64_t i = 0; i < pieces; ++i) {
-      Bytes input(world_.random().below(input_bytes_max));
-      world_.random().fill(input);
-      const auto name = fmt::format("in-{}-{}", number, i);
-      if (!co_await server.volume().put_small("/" + name, {}, Buffer::copy_of(input))) co_return;
-      spec.pieces.push_back({name, "/" + name, 0, input.size()});
-      job.expected.emplace_back(name, computed(spec.module, input));
-    }
+    const bool whole = world_.random().below(2) == 0;
+    if (!co_await (whole ? write_whole(server, number, spec, job) : write_pieces(server, number, spec, job))) co_return;
     const auto id = co_await server.jobs().submit(std::move(spec));
     if (!id) co_return;
     job.id = *id;
-    world_.note(fmt::format("m{} gives out job {} of {} pieces", index, id->brief(), pieces));
+    world_.note(fmt::format("m{} gives out job {} of {}", index, id->brief(), whole ? "one file" : "pieces"));
     given = std::move(job);
   });
   co_return given;
+}
+
+Task<bool> WorkPlay::write_pieces(Server& server, unsigned number, JobSpec& spec, Given& job) {
+  spec.module = module_bytes();
+  const auto pieces = 1 + world_.random().below(pieces_max);
+  for (std::uint64_t i = 0; i < pieces; ++i) {
+    Bytes input(world_.random().below(input_bytes_max));
+    world_.random().fill(input);
+    const auto name = fmt::format("in-{}-{}", number, i);
+    if (!co_await server.volume().put_small("/" + name, {}, Buffer::copy_of(input))) co_return false;
+    spec.pieces.push_back({name, "/" + name, 0, input.size()});
+    job.expected.emplace_back(name, computed(spec.module, input));
+  }
+  co_return true;
+}
+
+/// A job whose pieces are cut at home: its server may go down before, while and after that.
+Task<bool> WorkPlay::write_whole(Server& server, unsigned number, JobSpec& spec, Given& job) {
+  Bytes input(1 + world_.random().below(input_bytes_max));
+  world_.random().fill(input);
+  const auto path = fmt::format("/whole-{}", number);
+  if (!co_await server.volume().put_small(path, {}, Buffer::copy_of(input))) co_return false;
+  spec.whole = JobSpec::Whole{path, input.size(), "sim"};
+  std::string expected;
+  for (const auto size : sizes)
+    for (std::size_t at = 0; at < input.size(); at += stretch_bytes)
+      expected += computed(as_bytes(work_of(size)), ByteView(input).subspan(at, std::min(stretch_bytes, input.size() - at)));
+  job.expected.emplace_back("whole", std::move(expected));
+  co_return true;
 }
 
 /// Whether it has ended; what it came to is looked at then.

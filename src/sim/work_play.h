@@ -7,17 +7,35 @@
 
 namespace spatter::sim {
 
+/// Splits files as a transcoder does videos: into stretches of this disk, each made in two sizes. Here a hash is what
+/// comes of a stretch, and all hashes in a row what comes of the file.
+class SimWorkshop final : public JobWorkshop {
+ public:
+  explicit SimWorkshop(Runtime& runtime) : runtime_(runtime) {}
+  Result<void> can_make(const std::string& target) const override;
+  Task<Result<Split>> split(std::string target, std::string name, std::string folder) override;
+  Task<Result<void>> beside(std::string folder, std::string plan) override;
+  Task<Result<std::vector<Made>>> join(std::string folder, std::string plan, std::vector<std::string> outputs) override;
+
+ private:
+  Task<void> take_a_while();
+  Runtime& runtime_;
+};
+
 /// Computes in virtual time: a piece's output is a hash of all that it may depend on.
 class SimRunner final : public WorkRunner {
  public:
-  SimRunner(Runtime& runtime, double fuel_per_s, bool wrong) : runtime_(runtime), fuel_per_s_(fuel_per_s), wrong_(wrong) {}
+  SimRunner(Runtime& runtime, double fuel_per_s, bool wrong)
+      : runtime_(runtime), workshop_(runtime), fuel_per_s_(fuel_per_s), wrong_(wrong) {}
   Result<void> can_run(const wire::WorkOrder& order) const override;
   Task<Result<PieceDone>> run(wire::WorkOrder order, PieceFiles files) override;
   void set_policy(const CyclesSettings&) override {}
   unsigned parallel(std::uint32_t) const override { return 1; }
+  JobWorkshop* workshop() override { return &workshop_; }
 
  private:
   Runtime& runtime_;
+  SimWorkshop workshop_;
   double fuel_per_s_;
   bool wrong_;
 };
@@ -48,6 +66,8 @@ class WorkPlay {
     std::vector<std::pair<std::string, std::string>> expected;  ///< output file and what it must hold
   };
   Task<std::optional<Given>> give(unsigned index, unsigned number);
+  Task<bool> write_pieces(Server& server, unsigned number, JobSpec& spec, Given& job);
+  Task<bool> write_whole(Server& server, unsigned number, JobSpec& spec, Given& job);
   Task<bool> judge(Given& job);
 
   World& world_;

@@ -39,6 +39,7 @@ double JobDesk::State::transfer_seconds(const ServerId& worker, std::uint64_t by
 /// By what the others of the job came to, per byte of input where that says something.
 std::optional<std::uint64_t> JobDesk::State::fuel_guess(const RunningJob& job, std::uint32_t piece) const {
   const auto bytes = job.pieces[piece].piece.bytes;
+  if (const auto fuel = job.pieces[piece].piece.fuel; fuel > 0) return fuel;
   if (job.done_pieces == 0) return speeds.fuel_of(job.stored.kind, bytes);
   if (job.done_bytes == 0) return static_cast<std::uint64_t>(job.done_fuel / job.done_pieces);
   return static_cast<std::uint64_t>(job.done_fuel * static_cast<double>(bytes) / job.done_bytes);
@@ -53,6 +54,14 @@ Task<Result<void>> JobDesk::State::know_input(RunningJob& job, std::uint32_t num
   const auto permit = co_await job.inputs.lock();
   auto& piece = job.pieces[number];
   if (piece.digest || piece.piece.path.empty()) co_return Result<void>{};
+  if (piece.piece.local) {
+    const auto path = job_folder(job.id) + "/" + piece.piece.path;
+    const auto hashed = co_await parts.runtime.blocking([&] { return hash_file(parts.runtime.disk(), path); });
+    CO_TRY(const auto facts, hashed);
+    if (facts.bytes != piece.piece.bytes) co_return fail(Errc::corrupt, "{} has another length than it had", path);
+    piece.digest = facts.digest;
+    co_return co_await store.set_digest(job.id, number, *piece.digest);
+  }
   CO_TRY(auto reader, co_await parts.volume.read_file(piece.piece.path));
   Sha256 hash;
   for (std::uint64_t done = 0; done < piece.piece.bytes;) {
@@ -105,6 +114,8 @@ Task<Result<wire::WorkOfferReply>> JobDesk::State::offer(RunningJob& job, CopyAs
   order = job.order;
   order.set_piece(what.piece);
   const auto& piece = job.pieces[what.piece];
+  if (!piece.piece.work.empty() && !order.mutable_transcode()->ParseFromString(piece.piece.work))
+    co_return fail(Errc::io, "jobs.db: the work of piece {} cannot be read", what.piece);
   if (piece.digest) {
     auto* input = order.add_inputs();
     input->set_digest(piece.digest->raw());

@@ -126,7 +126,7 @@ void JobDesk::State::begin(JobPointer job) {
 
 /// Does what the dispatcher says, as far as it goes now. Called whenever something has happened.
 void JobDesk::State::pump(const JobPointer& job) {
-  if (job->ending || stopping()) return;
+  if (job->ending || stopping() || !job->dispatcher) return;
   if (job->pumping) {
     job->pump_again = true;
     return;
@@ -144,7 +144,7 @@ void JobDesk::State::pump(const JobPointer& job) {
         job->group->spawn(run_copy(job, one));
       }
     }
-    if (job->dispatcher->is_done()) {
+    if (job->dispatcher->is_done() && job->prepared) {
       job->dispatcher->review();
       if (job->dispatcher->is_done()) {
         job->ending = true;
@@ -217,22 +217,30 @@ Task<Result<RpcReply>> JobDesk::State::handle_fetch(Caller caller, RpcRequest re
     if (piece.digest != digest) continue;
     if (message.offset() > piece.piece.bytes) co_return fail(Errc::invalid, "offset {} of {} bytes", message.offset(), piece.piece.bytes);
     const auto length = std::min<std::uint64_t>(message.length(), piece.piece.bytes - message.offset());
+    if (piece.piece.local) {
+      const auto path = job_folder(id) + "/" + piece.piece.path;
+      CO_TRY(auto local, co_await read_local(path, message.offset(), length));
+      reply.payload = Rope(std::move(local));
+      co_return reply;
+    }
     CO_TRY(auto bytes, co_await read_input(piece.piece.path, piece.piece.offset + message.offset(), length));
     reply.payload = Rope(std::move(bytes));
     co_return reply;
   }
   if (!is_worker || job->order.module().module().digest() != digest.raw())
     co_return fail(Errc::denied, "server {} has no piece of job {} that needs {}", caller.server, id, digest);
-  const auto path = job_folder(id) + "/module";
-  auto part = co_await parts.runtime.blocking([&]() -> Result<Buffer> {
-    TRY(auto file, parts.runtime.disk().open(path, OpenMode::read));
-    auto buffer = Buffer::allocate(message.length());
-    TRY(const auto got, file->read_at(message.offset(), buffer.mutable_view()));
-    return buffer.slice(0, got);
-  });
-  CO_TRY(auto bytes, std::move(part));
+  CO_TRY(auto bytes, co_await read_local(job_folder(id) + "/module", message.offset(), message.length()));
   reply.payload = Rope(std::move(bytes));
   co_return reply;
+}
+
+Task<Result<Buffer>> JobDesk::State::read_local(std::string path, std::uint64_t offset, std::size_t length) {
+  co_return co_await parts.runtime.blocking([&]() -> Result<Buffer> {
+    TRY(auto file, parts.runtime.disk().open(path, OpenMode::read));
+    auto buffer = Buffer::allocate(length);
+    TRY(const auto got, file->read_at(offset, buffer.mutable_view()));
+    return buffer.slice(0, got);
+  });
 }
 
 JobDesk::JobDesk(Parts parts, JobOptions options) : state_(std::make_shared<State>(std::move(parts), options)) {}
@@ -251,6 +259,15 @@ Task<Result<void>> JobDesk::start() {
       co_return fail(Errc::corrupt, "jobs.db: the work of job {} cannot be read", stored.id);
     CO_TRY(job->pieces, co_await state.store.pieces(stored.id));
     job->stored = std::move(stored);
+    if (!job->stored.target.empty()) {
+      if (!state.parts.workshop)
+        co_return fail(Errc::corrupt, "jobs.db: job {} is of a kind that this server does not do", job->id);
+      job->prepared = false;
+      if (!job->stored.plan) {
+        state.running[job->id] = job;
+        continue;
+      }
+    }
     state.begin(job);
     CO_TRY(const auto caught, co_await state.store.caught(job->id));
     for (const auto& worker : caught) job->dispatcher->restore_caught(worker);
@@ -272,7 +289,8 @@ Task<Result<void>> JobDesk::start() {
   state.parts.wire.serve(method::work_fetch, std::weak_ptr(state_), &State::handle_fetch);
   state.parts.wire.serve(method::work_commit, std::weak_ptr(state_), &State::handle_commit);
   for (const auto& [id, job] : std::map(state.running)) {
-    state.listen(*job);
+    if (job->dispatcher) state.listen(*job);
+    if (!job->prepared) job->group->spawn(state.prepare(job));
     state.pump(job);
   }
   state.tasks.spawn(state.look_loop());
@@ -316,7 +334,12 @@ Task<Result<JobId>> JobDesk::submit(JobSpec spec) {
   const auto state = state_;
   auto& runtime = state->parts.runtime;
   CO_TRY_VOID(state->parts.may_run());
-  if (spec.pieces.empty()) co_return fail(Errc::invalid, "a job without pieces");
+  if (spec.whole) {
+    if (!state->parts.workshop) co_return fail(Errc::unavailable, "this server has no tools to split a file with");
+    CO_TRY_VOID(state->parts.workshop->can_make(spec.whole->target));
+  } else if (spec.pieces.empty()) {
+    co_return fail(Errc::invalid, "a job without pieces");
+  }
   if (spec.pieces.size() > job_pieces_max)
     co_return fail(Errc::invalid, "{} pieces, and a job has {} at most", spec.pieces.size(), job_pieces_max);
   for (const auto& [id, other] : state->running)
@@ -329,14 +352,16 @@ Task<Result<JobId>> JobDesk::submit(JobSpec spec) {
     for (auto slash = name.find('/'); slash != std::string::npos; slash = name.find('/', slash + 1))
       if (names.contains(name.substr(0, slash)))
         co_return fail(Errc::invalid, "the outputs {} and {} cannot both be: one is a folder of the other's name", name.substr(0, slash), name);
-  if (spec.module.empty() || spec.module.size() > job_module_bytes_max)
+  if (!spec.whole && (spec.module.empty() || spec.module.size() > job_module_bytes_max))
     co_return fail(Errc::invalid, "a module of {} bytes; {} at most", spec.module.size(), job_module_bytes_max);
   auto job = std::make_shared<RunningJob>(runtime.executor());
   job->id = runtime.entropy().id<JobId>();
-  auto& work = *job->order.mutable_module();
-  work.mutable_module()->set_digest(sha256(spec.module).raw());
-  work.mutable_module()->set_bytes(spec.module.size());
-  for (const auto& argument : spec.args) work.add_args(argument);
+  if (!spec.whole) {
+    auto& work = *job->order.mutable_module();
+    work.mutable_module()->set_digest(sha256(spec.module).raw());
+    work.mutable_module()->set_bytes(spec.module.size());
+    for (const auto& argument : spec.args) work.add_args(argument);
+  }
   job->order.set_job(job->id.raw());
   job->order.set_fuel_max(spec.fuel_max);
   job->order.set_memory_bytes_max(spec.memory_bytes_max);
@@ -344,7 +369,7 @@ Task<Result<JobId>> JobDesk::submit(JobSpec spec) {
   const auto made = co_await runtime.blocking([&]() -> Result<void> {
     auto& disk = runtime.disk();
     TRY_VOID(disk.make_directories(job_folder(job->id) + "/out"));
-    TRY_VOID(write_file_durably(disk, job_folder(job->id) + "/module", spec.module));
+    if (!spec.whole) TRY_VOID(write_file_durably(disk, job_folder(job->id) + "/module", spec.module));
     TRY_VOID(disk.sync_directory("jobs"));
     return disk.sync_directory("");
   });
@@ -353,6 +378,16 @@ Task<Result<JobId>> JobDesk::submit(JobSpec spec) {
                  .order = job->order.SerializeAsString(), .epoch = state->parts.epoch(),
                  .created_ms = runtime.wall_ms(), .pieces = static_cast<std::uint32_t>(spec.pieces.size())};
   for (const auto& piece : spec.pieces) job->pieces.push_back({piece, {}});
+  if (spec.whole) {
+    job->stored.source = spec.whole->source;
+    job->stored.source_bytes = spec.whole->bytes;
+    job->stored.target = spec.whole->target;
+    job->prepared = false;
+    CO_TRY_VOID(co_await state->store.add(job->stored, {}));
+    state->running[job->id] = job;
+    job->group->spawn(state->prepare(job));
+    co_return job->id;
+  }
   CO_TRY_VOID(co_await state->store.add(job->stored, std::move(spec.pieces)));
   state->begin(job);
   state->listen(*job);

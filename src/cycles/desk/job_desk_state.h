@@ -47,6 +47,8 @@ struct RunningJob {
   std::map<std::uint32_t, std::string> given_up;  ///< pieces that nobody can compute, and why
   double done_fuel = 0, done_bytes = 0, done_pieces = 0;  ///< of those counted
   std::uint32_t written = 0;             ///< outputs, while it ends
+  bool prepared = true;                  ///< nothing is left to do at home before the end
+  std::optional<Result<std::vector<JobWorkshop::Made>>> made;  ///< by the workshop, of all outputs
   bool cancelled = false;                ///< while its output could not be written
   bool pumping = false, pump_again = false;
   WaitQueue changed;
@@ -89,6 +91,7 @@ struct JobDesk::State : std::enable_shared_from_this<JobDesk::State> {
   Task<Result<void>> fetch_output(RunningJob& job, CopyAssignment what, const WorkResult& result);
   Task<Result<void>> know_input(RunningJob& job, std::uint32_t piece);
   Task<Result<Buffer>> read_input(std::string path, std::uint64_t offset, std::size_t length);
+  Task<Result<Buffer>> read_local(std::string path, std::uint64_t offset, std::size_t length);
   Task<void> release(JobId job, std::vector<std::uint32_t> pieces, ServerId worker);
   double transfer_seconds(const ServerId& worker, std::uint64_t bytes) const;
   double latency_seconds(const ServerId& worker) const;
@@ -97,11 +100,19 @@ struct JobDesk::State : std::enable_shared_from_this<JobDesk::State> {
   // job_end.cpp
   Task<void> end(JobPointer job);
   Task<Result<void>> write_outputs(RunningJob& job);
-  Task<Result<void>> write_output(const std::string& path, const WorkResult& result, const std::string& from);
+  Task<Result<void>> write_output(const std::string& path, std::uint64_t bytes, const std::string& from);
   Task<void> stop_copies(RunningJob& job);
   Task<void> close(JobPointer job, JobState state, std::string trouble);
   JobReport report_of(const RunningJob& job) const;
   std::optional<Forecast> forecast_of(const RunningJob& job) const;
+
+  // job_workshop.cpp
+  Task<void> prepare(JobPointer job);
+  Task<Result<void>> fetch_source(RunningJob& job);
+  Task<Result<void>> split_source(const JobPointer& job);
+  Task<void> join_outputs(JobPointer job);
+  Task<Result<void>> make_whole(JobPointer job);
+  Task<Result<void>> write_whole(RunningJob& job);
 
   Parts parts;
   JobOptions options;

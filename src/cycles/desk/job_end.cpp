@@ -14,12 +14,12 @@ constexpr auto write_again = std::chrono::seconds(15);
 
 }  // namespace
 
-Task<Result<void>> JobDesk::State::write_output(const std::string& path, const WorkResult& result, const std::string& from) {
+Task<Result<void>> JobDesk::State::write_output(const std::string& path, std::uint64_t bytes_in_all, const std::string& from) {
   CO_TRY(auto writer, co_await parts.volume.write_file(path, {.mtime_ns = parts.runtime.wall_ms() * 1'000'000}));
-  for (std::uint64_t offset = 0; offset < result.output_bytes;) {
+  for (std::uint64_t offset = 0; offset < bytes_in_all;) {
     auto part = co_await parts.runtime.blocking([&]() -> Result<Buffer> {
       TRY(auto file, parts.runtime.disk().open(from, OpenMode::read));
-      auto buffer = Buffer::allocate(static_cast<std::size_t>(std::min<std::uint64_t>(work_fetch_bytes_max, result.output_bytes - offset)));
+      auto buffer = Buffer::allocate(static_cast<std::size_t>(std::min<std::uint64_t>(work_fetch_bytes_max, bytes_in_all - offset)));
       TRY(const auto got, file->read_at(offset, buffer.mutable_view()));
       if (got != buffer.size()) return fail(Errc::corrupt, "{} is shorter than it was", from);
       return buffer;
@@ -36,6 +36,7 @@ Task<Result<void>> JobDesk::State::write_output(const std::string& path, const W
 Task<Result<void>> JobDesk::State::write_outputs(RunningJob& job) {
   const auto made = co_await parts.volume.make_directory(job.stored.output, {.mode = 0040755}, true);
   if (!made && made.error().code != Errc::exists) co_return fail(made.error());
+  if (job.made) co_return co_await write_whole(job);
   for (auto& i = job.written; i < job.pieces.size(); ++i) {
     const auto believed = job.dispatcher->believed(i);
     if (!believed) continue;
@@ -46,7 +47,7 @@ Task<Result<void>> JobDesk::State::write_outputs(RunningJob& job) {
       const auto folder = co_await parts.volume.make_directory(path.substr(0, slash), {.mode = 0040755}, true);
       if (!folder && folder.error().code != Errc::exists) co_return fail(folder.error());
     }
-    CO_TRY_VOID(co_await write_output(path, result, output_file(job.id, result)));
+    CO_TRY_VOID(co_await write_output(path, result.output_bytes, output_file(job.id, result)));
   }
   co_return Result<void>{};
 }
@@ -91,9 +92,13 @@ Task<void> JobDesk::State::end(JobPointer job) {
     trouble = fmt::format("{} of {} pieces failed: {}", failures, job->pieces.size(), fmt::join(bad, "; "));
     if (failures > bad.size()) trouble += "; ...";
   }
+  // Half of a video, or one with holes, is of no use; what was computed is in the logs.
+  const bool whole = !job->stored.target.empty();
   // What was computed is not thrown away because a disk is full, or something is in the way just now.
-  while (!job->cancelled) {
-    const auto written = co_await write_outputs(*job);
+  while (!job->cancelled && !(whole && failures > 0)) {
+    auto written = whole ? co_await make_whole(job) : Result<void>{};
+    if (job->cancelled) break;
+    if (written) written = co_await write_outputs(*job);
     if (written) break;
     const auto code = written.error().code;
     if (code != Errc::no_space && code != Errc::io && code != Errc::unavailable && code != Errc::busy) {
@@ -137,14 +142,16 @@ Task<void> JobDesk::State::close(JobPointer job, JobState state, std::string tro
 std::optional<Forecast> JobDesk::State::forecast_of(const RunningJob& job) const {
   const auto& dispatcher = *job.dispatcher;
   std::uint32_t left = 0;
+  std::uint64_t fuel_left = 0;  // as far as it is known beforehand
   std::optional<std::uint32_t> first;
   for (std::uint32_t i = 0; i < job.pieces.size(); ++i) {
     if (dispatcher.standing(i) != PieceStanding::waiting) continue;
     ++left;
+    fuel_left += job.pieces[i].piece.fuel;
     if (!first) first = i;
   }
   if (left == 0) return Forecast{0, 0};
-  const auto guess = fuel_guess(job, *first);
+  const auto guess = fuel_left > 0 ? fuel_left / left : fuel_guess(job, *first);
   if (!guess) return std::nullopt;
   std::vector<double> busy, seconds;
   double spread = 1, alone = 0;
@@ -165,9 +172,15 @@ std::optional<Forecast> JobDesk::State::forecast_of(const RunningJob& job) const
 }
 
 JobReport JobDesk::State::report_of(const RunningJob& job) const {
-  const auto& dispatcher = *job.dispatcher;
   JobReport report{.id = job.id, .name = job.stored.name, .kind = job.stored.kind, .output = job.stored.output,
                    .state = job.stored.state, .trouble = job.stored.trouble};
+  report.created_ms = job.stored.created_ms;
+  // It is not split yet.
+  if (!job.dispatcher) {
+    if (const auto may = parts.may_run(); !may) report.trouble = may.error().message;
+    return report;
+  }
+  const auto& dispatcher = *job.dispatcher;
   report.pieces = dispatcher.pieces();
   report.agreed = dispatcher.count(PieceStanding::agreed);
   report.held = dispatcher.count(PieceStanding::held);
@@ -182,7 +195,6 @@ JobReport JobDesk::State::report_of(const RunningJob& job) const {
     report.fuel += believed->fuel;
     report.failed_pieces += !job.results.at(believed->result).well();
   }
-  report.created_ms = job.stored.created_ms;
   report.quoted = job.stored.quoted;
   report.quoted_ms = job.stored.quoted_ms;
   report.left = forecast_of(job);

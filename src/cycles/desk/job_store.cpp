@@ -31,6 +31,16 @@ std::vector<std::string> migrations() {
       number INTEGER PRIMARY KEY, kind TEXT NOT NULL, p50 REAL NOT NULL, p90 REAL NOT NULL, actual REAL NOT NULL
     );
     CREATE TABLE costs (kind TEXT PRIMARY KEY, fuel REAL NOT NULL, bytes REAL NOT NULL, pieces REAL NOT NULL) WITHOUT ROWID;
+  )",
+  // Jobs of one file, which is split here.
+  R"(
+    ALTER TABLE job ADD COLUMN source BLOB NOT NULL DEFAULT x'';
+    ALTER TABLE job ADD COLUMN source_bytes INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE job ADD COLUMN target TEXT NOT NULL DEFAULT '';
+    ALTER TABLE job ADD COLUMN plan BLOB;
+    ALTER TABLE piece ADD COLUMN local INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE piece ADD COLUMN fuel INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE piece ADD COLUMN work BLOB NOT NULL DEFAULT x'';
   )"};
 }
 
@@ -40,6 +50,19 @@ Result<IdType> id_at(const Statement& row, int column) {
 }
 
 std::string raw_at(const Statement& row, int column) { return std::string(as_text(row.blob_view(column))); }
+
+Result<void> insert_pieces(Connected& db, const JobId& job, const std::vector<JobPiece>& pieces) {
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    const auto& piece = pieces[i];
+    TRY(auto one, db.prepare("INSERT INTO piece (job, number, name, path, start, bytes, local, fuel, work) "
+                             "VALUES (?,?,?,?,?,?,?,?,?)"));
+    TRY_VOID(one.bind_blob(1, job.view()).bind(2, static_cast<std::int64_t>(i)).bind_blob(3, as_bytes(piece.name))
+                 .bind_blob(4, as_bytes(piece.path)).bind(5, static_cast<std::int64_t>(piece.offset))
+                 .bind(6, static_cast<std::int64_t>(piece.bytes)).bind(7, std::int64_t{piece.local})
+                 .bind(8, static_cast<std::int64_t>(piece.fuel)).bind_blob(9, as_bytes(piece.work)).run());
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -54,27 +77,31 @@ Task<void> JobStore::close() {
 
 Task<Result<void>> JobStore::add(StoredJob job, std::vector<JobPiece> pieces) {
   co_return co_await database_->write([&](Connected& db) -> Result<void> {
-    TRY(auto insert, db.prepare("INSERT INTO job VALUES (?,?,?,?,?,?,?,?,?,?,NULL,NULL,NULL,?)"));
+    TRY(auto insert, db.prepare("INSERT INTO job (id, name, kind, output, work, epoch, state, trouble, created_ms, ended_ms, "
+                                "pieces, source, source_bytes, target) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"));
     TRY_VOID(insert.bind_blob(1, job.id.view()).bind_blob(2, as_bytes(job.name)).bind_text(3, job.kind)
                  .bind_blob(4, as_bytes(job.output)).bind_blob(5, as_bytes(job.order))
                  .bind(6, static_cast<std::int64_t>(job.epoch)).bind(7, static_cast<std::int64_t>(job.state))
                  .bind_text(8, job.trouble).bind(9, job.created_ms).bind(10, job.ended_ms)
-                 .bind(11, static_cast<std::int64_t>(pieces.size())).run());
-    for (std::size_t i = 0; i < pieces.size(); ++i) {
-      const auto& piece = pieces[i];
-      TRY(auto one, db.prepare("INSERT INTO piece VALUES (?,?,?,?,?,?,NULL)"));
-      TRY_VOID(one.bind_blob(1, job.id.view()).bind(2, static_cast<std::int64_t>(i)).bind_blob(3, as_bytes(piece.name))
-                   .bind_blob(4, as_bytes(piece.path)).bind(5, static_cast<std::int64_t>(piece.offset))
-                   .bind(6, static_cast<std::int64_t>(piece.bytes)).run());
-    }
-    return {};
+                 .bind(11, static_cast<std::int64_t>(pieces.size())).bind_blob(12, as_bytes(job.source))
+                 .bind(13, static_cast<std::int64_t>(job.source_bytes)).bind_text(14, job.target).run());
+    return insert_pieces(db, job.id, pieces);
+  });
+}
+
+Task<Result<void>> JobStore::set_split(StoredJob job, std::vector<JobPiece> pieces) {
+  co_return co_await database_->write([&](Connected& db) -> Result<void> {
+    TRY(auto update, db.prepare("UPDATE job SET kind = ?, work = ?, plan = ?, pieces = ? WHERE id = ?"));
+    TRY_VOID(update.bind_text(1, job.kind).bind_blob(2, as_bytes(job.order)).bind_blob(3, as_bytes(job.plan.value_or("")))
+                 .bind(4, static_cast<std::int64_t>(pieces.size())).bind_blob(5, job.id.view()).run());
+    return insert_pieces(db, job.id, pieces);
   });
 }
 
 Task<Result<std::vector<StoredJob>>> JobStore::jobs() {
   co_return co_await database_->read_for<std::vector<StoredJob>>([](Connected& db) -> Result<std::vector<StoredJob>> {
     TRY(auto row, db.prepare("SELECT id, name, kind, output, work, epoch, state, trouble, created_ms, ended_ms, quoted_p50, "
-                             "quoted_p90, quoted_ms, pieces FROM job ORDER BY created_ms DESC"));
+                             "quoted_p90, quoted_ms, pieces, source, source_bytes, target, plan FROM job ORDER BY created_ms DESC"));
     std::vector<StoredJob> jobs;
     while (true) {
       TRY(const bool more, row.step());
@@ -93,6 +120,10 @@ Task<Result<std::vector<StoredJob>>> JobStore::jobs() {
       if (!row.is_null(10)) job.quoted = Forecast{row.real(10), row.real(11)};
       job.quoted_ms = row.integer(12);
       job.pieces = static_cast<std::uint32_t>(row.integer(13));
+      job.source = raw_at(row, 14);
+      job.source_bytes = static_cast<std::uint64_t>(row.integer(15));
+      job.target = row.text(16);
+      if (!row.is_null(17)) job.plan = raw_at(row, 17);
       jobs.push_back(std::move(job));
     }
   });
@@ -100,14 +131,15 @@ Task<Result<std::vector<StoredJob>>> JobStore::jobs() {
 
 Task<Result<std::vector<StoredPiece>>> JobStore::pieces(JobId job) {
   co_return co_await database_->read_for<std::vector<StoredPiece>>([&](Connected& db) -> Result<std::vector<StoredPiece>> {
-    TRY(auto row, db.prepare("SELECT name, path, start, bytes, digest FROM piece WHERE job = ? ORDER BY number"));
+    TRY(auto row, db.prepare("SELECT name, path, start, bytes, digest, local, fuel, work FROM piece WHERE job = ? ORDER BY number"));
     row.bind_blob(1, job.view());
     std::vector<StoredPiece> pieces;
     while (true) {
       TRY(const bool more, row.step());
       if (!more) return pieces;
       StoredPiece piece{{raw_at(row, 0), raw_at(row, 1), static_cast<std::uint64_t>(row.integer(2)),
-                         static_cast<std::uint64_t>(row.integer(3))}, {}};
+                         static_cast<std::uint64_t>(row.integer(3)), row.integer(5) != 0,
+                         static_cast<std::uint64_t>(row.integer(6)), raw_at(row, 7)}, {}};
       if (!row.is_null(4)) {
         TRY(piece.digest, id_at<Digest>(row, 4));
       }

@@ -15,6 +15,10 @@ struct StoredJob {
   WorkKind kind;
   std::string output;
   std::string order;   ///< a serialized wire::WorkOrder
+  std::string source;  ///< of a job of one file: where in the volume
+  std::uint64_t source_bytes = 0;
+  std::string target;  ///< what of it is made; empty: a module's job
+  std::optional<std::string> plan;  ///< once it is split
   std::uint64_t epoch = 0;
   JobState state = JobState::running;
   std::string trouble;
@@ -43,6 +47,8 @@ class JobStore {
   Task<void> close();
 
   Task<Result<void>> add(StoredJob job, std::vector<JobPiece> pieces);
+  /// The job's kind, order and plan, and its pieces: all or nothing.
+  Task<Result<void>> set_split(StoredJob job, std::vector<JobPiece> pieces);
   Task<Result<std::vector<StoredJob>>> jobs();
   Task<Result<std::vector<StoredPiece>>> pieces(JobId job);
   Task<Result<std::vector<StoredVote>>> votes(JobId job);

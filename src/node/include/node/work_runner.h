@@ -1,6 +1,7 @@
 // What a server needs of the machine to compute for others: a sandbox, and whoever holds the share.
 #pragma once
 
+#include "cycles/job_workshop.h"
 #include "cycles/piece_runner.h"
 #include "node/cycles_settings.h"
 
@@ -46,6 +47,8 @@ class WorkRunner : public PieceRunner {
   virtual Duration thread_time() const { return {}; }
   /// Whether pieces are let run now; busy says why not: somebody is at the machine, say.
   virtual Result<void> may_run() const { return {}; }
+  /// What splits files for jobs and puts them together; it lives as long as this. None: no such jobs here.
+  virtual JobWorkshop* workshop() { return nullptr; }
   /// Nothing while no share was ever promised.
   virtual std::optional<MachineReport> machine() const { return std::nullopt; }
 };

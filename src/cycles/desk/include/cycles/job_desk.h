@@ -18,6 +18,7 @@
 #include "cycles/dispatcher.h"
 #include "cycles/job.h"
 #include "cycles/ledger_desk.h"
+#include "cycles/job_workshop.h"
 #include "cycles/speed_book.h"
 #include "cycles/work_wire.h"
 #include "directory/members.h"
@@ -29,13 +30,6 @@ namespace spatter {
 inline constexpr std::size_t job_pieces_max = 100'000;
 inline constexpr std::size_t job_module_bytes_max = 16 << 20;
 
-struct JobPiece {
-  std::string name;          ///< of its output, below the job's output folder
-  std::string path;          ///< of its input in the volume; empty: none
-  std::uint64_t offset = 0;  ///< the part of it
-  std::uint64_t bytes = 0;
-};
-
 struct JobSpec {
   std::string name;                ///< for people
   WorkKind kind;
@@ -46,6 +40,13 @@ struct JobSpec {
   std::uint64_t fuel_max = 0;      ///< of one piece
   std::uint64_t memory_bytes_max = 0;
   std::uint64_t output_bytes_max = 0;
+  /// Instead of module, args, pieces and limits: one file, which the workshop splits and puts together.
+  struct Whole {
+    std::string source;              ///< in the volume
+    std::uint64_t bytes = 0;
+    std::string target;              ///< what JobWorkshop::can_make() takes
+  };
+  std::optional<Whole> whole;
 };
 
 enum class JobState : std::uint8_t { running = 0, done = 1, failed = 2, cancelled = 3 };
@@ -106,6 +107,7 @@ class JobDesk {
     std::function<std::uint64_t()> epoch;
     std::function<Result<void>()> may_run;  ///< whether pieces may be given out now
     std::function<bool()> own_works;        ///< whether this server computes too
+    JobWorkshop* workshop = nullptr;        ///< none: no job of one file is taken
   };
   explicit JobDesk(Parts parts, JobOptions options = {});
   ~JobDesk();
