@@ -463,6 +463,7 @@ Answer job_run(Asked& asked) {
   for (const auto& one : asked.fds) files.push_back(one.get());
   co_return co_await answer_job_run(asked.runtime, asked.server, asked.request, files);
 }
+Answer job_transcode(Asked& asked) { co_return co_await answer_job_transcode(asked.server, asked.request); }
 Answer jobs(Asked& asked) { co_return co_await answer_jobs(asked.server, asked.request); }
 Answer job_cancel(Asked& asked) { co_return co_await answer_job_cancel(asked.server, asked.request); }
 Answer job_watch(Asked& asked) {
@@ -497,7 +498,7 @@ const std::map<std::string_view, Function>& requests() {
       {"remove", remove}, {"rename", rename}, {"wait", wait}, {"get_file", get_file}, {"read", read},
       {"contracts", contracts}, {"servers", servers}, {"volumes", volumes}, {"forget", forget}, {"invite", invite}, {"fsck", fsck}, {"draw", draw}, {"directory", directory}, {"trust", trust}, {"key", key},
       {"repair", repair}, {"audit", audit}, {"mode", mode}, {"events", events},
-      {"job_run", job_run}, {"jobs", jobs}, {"job_cancel", job_cancel}, {"job_watch", job_watch}, {"pledge", pledge}, {"mine", mine}, {"cycles", cycles},
+      {"job_run", job_run}, {"job_transcode", job_transcode}, {"jobs", jobs}, {"job_cancel", job_cancel}, {"job_watch", job_watch}, {"pledge", pledge}, {"mine", mine}, {"cycles", cycles},
       {"cycles_ledger", cycles_ledger}};
   return table;
 }

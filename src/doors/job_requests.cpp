@@ -118,6 +118,18 @@ Result<Bytes> read_all(int file) {
   }
 }
 
+/// Where the results go: a folder that is not there yet, or empty.
+Task<Result<std::string>> find_output(Volume& volume, std::string path) {
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  CO_TRY(const auto place, co_await volume.follow(path));
+  if (place.node && place.missing == 0) {
+    if (!place.node->is_directory()) co_return fail(Errc::not_directory, "the output {} is there and no folder", path);
+    CO_TRY(const auto inside, co_await volume.list(place.path, "", 1));
+    if (!inside.empty()) co_return fail(Errc::not_empty, "the output folder {} is there and not empty", path);
+  }
+  co_return place.path;
+}
+
 Json forecast_json(const std::optional<Forecast>& forecast) {
   if (!forecast || !std::isfinite(forecast->p50_s)) return nullptr;
   return {{"p50_s", forecast->p50_s}, {"p90_s", forecast->p90_s}};
@@ -178,15 +190,8 @@ Task<Result<Json>> answer_job_run(Runtime& runtime, Server& server, const Json& 
   kind.update(spec.module);
   for (const auto& argument : spec.args) kind.update(as_bytes("\n" + argument));
   spec.kind = kind.finish().hex();
-  CO_TRY(spec.output, binary_at(request, "output"));
-  while (spec.output.size() > 1 && spec.output.ends_with('/')) spec.output.pop_back();
-  CO_TRY(const auto place, co_await server.volume().follow(spec.output));
-  if (place.node && place.missing == 0) {
-    if (!place.node->is_directory()) co_return fail(Errc::not_directory, "the output {} is there and no folder", spec.output);
-    CO_TRY(const auto inside, co_await server.volume().list(place.path, "", 1));
-    if (!inside.empty()) co_return fail(Errc::not_empty, "the output folder {} is there and not empty", spec.output);
-  }
-  spec.output = place.path;
+  CO_TRY(const auto output, binary_at(request, "output"));
+  CO_TRY(spec.output, co_await find_output(server.volume(), output));
   CO_TRY(spec.fuel_max, bounded(request, "fuel", fuel_default, fuel_most));
   CO_TRY(spec.memory_bytes_max, bounded(request, "memory", memory_default, memory_most));
   CO_TRY(spec.output_bytes_max, bounded(request, "output_max", output_default, output_most));
@@ -200,6 +205,27 @@ Task<Result<Json>> answer_job_run(Runtime& runtime, Server& server, const Json& 
   const auto pieces = spec.pieces.size();
   CO_TRY(const auto job, co_await server.jobs().submit(std::move(spec)));
   co_return Json{{"job", job.hex()}, {"pieces", pieces}};
+}
+
+Task<Result<Json>> answer_job_transcode(Server& server, const Json& request) {
+  CO_TRY_VOID(server.may_serve());
+  CO_TRY_VOID(server.may_write());
+  CO_TRY(const auto asked, binary_at(request, "video"));
+  const auto target = text_at(request, "to");
+  CO_TRY(const auto found, co_await server.volume().follow(asked));
+  if (!found.node || found.missing > 0) co_return fail(Errc::not_found, "no such file in the volume: {}", asked);
+  if (!found.node->is_file()) co_return fail(Errc::invalid, "{} is no file", asked);
+  if (found.node->size == 0) co_return fail(Errc::invalid, "{} is empty", asked);
+  const auto slash = found.path.rfind('/');
+  JobSpec spec;
+  spec.name = slash == std::string::npos ? found.path : found.path.substr(slash + 1);
+  spec.kind = "transcode " + target;
+  spec.whole = JobSpec::Whole{found.path, found.node->size, target};
+  CO_TRY(const auto output, binary_at(request, "output"));
+  CO_TRY(spec.output, co_await find_output(server.volume(), output));
+  const auto where = spec.output;
+  CO_TRY(const auto job, co_await server.jobs().submit(std::move(spec)));
+  co_return Json{{"job", job.hex()}, {"output", to_binary(where)}};
 }
 
 Task<Result<Json>> answer_jobs(Server& server, const Json& request) {

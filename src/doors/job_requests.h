@@ -9,6 +9,9 @@ namespace spatter::doors {
 /// "job_run": the module is the first descriptor; "name", "args", "inputs" (paths in the volume), "split",
 /// "output", limits. Answers with the job's id and its number of pieces.
 Task<Result<Json>> answer_job_run(Runtime& runtime, Server& server, const Json& request, const std::vector<int>& files);
+/// "job_transcode": "video" (a file of the volume), "to" (h264-720p, vp9 or hls-ladder), "output". Answers with the job's
+/// id at once; how many pieces it has is known when the video has been cut.
+Task<Result<Json>> answer_job_transcode(Server& server, const Json& request);
 /// "jobs": all of them, newest first; with "job" (the first digits of an id) one, with its pieces.
 Task<Result<Json>> answer_jobs(Server& server, const Json& request);
 Task<Result<Json>> answer_job_cancel(Server& server, const Json& request);

@@ -16,6 +16,8 @@
 #include "cycles/translator.h"
 #include "doors/control.h"
 #include "miner_process.h"
+#include "transcode_piece.h"
+#include "video_workshop.h"
 
 namespace spatter::doors {
 namespace {
@@ -53,7 +55,7 @@ struct Running {
   explicit Running(asio::any_io_executor executor) : ended(std::move(executor)) {}
   std::mutex mutex;
   bool cancelled = false;
-  cycles::Piece* piece = nullptr;
+  std::function<void()> kill;  ///< what runs for it, if anything does
   Result<PieceDone> done = fail(Errc::cancelled, "the piece was given up");
   Event ended;  ///< on the executor
 
@@ -64,7 +66,7 @@ struct Running {
   void cancel() {
     const std::lock_guard lock(mutex);
     cancelled = true;
-    if (piece) piece->kill();
+    if (kill) kill();
   }
 };
 
@@ -73,10 +75,11 @@ struct Running {
 struct WorkHost::Core {
   Core(Runtime& runtime, std::string drive)
       : runtime(runtime), drive(std::move(drive)),
-        translator({.folder = this->drive + "/programs"}, runtime.log()) {}
+        translator({.folder = this->drive + "/programs"}, runtime.log()), workshop(runtime, this->drive) {}
 
   Result<PieceDone> compute(const wire::WorkOrder& order, const PieceFiles& files, Running& running);
-  void add(pid_t group);
+  Result<PieceDone> transcode(const wire::WorkOrder& order, const PieceFiles& files, Running& running);
+  void look_at_encoders();
 
   Runtime& runtime;
   std::string drive;
@@ -92,12 +95,18 @@ struct WorkHost::Core {
   Duration own_work{0};     ///< CPU time of the network's own work, since the start
   cycles::GovernorPolicy policy;
   std::unique_ptr<MinerProcess> miner;
+  VideoWorkshop workshop;
+  ToolSession look;         ///< at the encoders
+  bool looking = false, looked = false;
+  std::map<int, Digest> prints;  ///< by wire::TranscodeWork::Codec: encoder_print()
+  std::string no_encoder;   ///< why there is none
 };
 
 WorkHost::WorkHost(Runtime& runtime, std::string drive) : core_(std::make_shared<Core>(runtime, std::move(drive))) {}
 
 WorkHost::~WorkHost() {
   core_->miner.reset();
+  core_->look.kill();
   std::unique_lock lock(core_->mutex);
   for (const auto& running : core_->all) running->cancel();
   core_->changed.wait(lock, [&] { return core_->threads == 0; });
@@ -112,6 +121,18 @@ unsigned WorkHost::parallel(std::uint32_t share_ppm) const {
 }
 
 Result<void> WorkHost::can_run(const wire::WorkOrder& order) const {
+  if (order.has_transcode()) {
+    if (order.inputs_size() != 1) return fail(Errc::invalid, "a transcoding with {} inputs", order.inputs_size());
+    TRY_VOID(cycles::check_transcode(order.transcode()));
+    const std::lock_guard lock(core_->mutex);
+    if (!core_->looked) return fail(Errc::busy, "this server's encoders are not known yet");
+    const auto print = core_->prints.find(order.transcode().codec());
+    if (print == core_->prints.end())
+      return fail(Errc::invalid, "this server does not transcode to that: {}", core_->no_encoder);
+    if (print->second.raw() != order.transcode().encoder())
+      return fail(Errc::invalid, "this server's ffmpeg is of another version than the asker's: their results could not be compared");
+    return {};
+  }
   if (!order.has_module()) return fail(Errc::invalid, "work of a kind that this server does not know");
   if (order.inputs_size() > 1) return fail(Errc::invalid, "a module with {} inputs", order.inputs_size());
   return {};
@@ -148,6 +169,10 @@ void WorkHost::set_policy(const CyclesSettings& settings) {
     core_->runtime.log().info("shares of the processor are held by {}", core_->governor->state().held_by);
   } else if (auto set = core_->governor->set_policy(policy); !set) {
     core_->runtime.log().error("{}", set.error().message);
+  }
+  if (settings.share_ppm > 0 && !std::exchange(core_->looking, true)) {
+    ++core_->threads;
+    std::thread([core = core_] { core->look_at_encoders(); }).detach();
   }
   // Its thread tells the governor, which has a lock of its own: not under this one.
   auto ended = std::exchange(core_->miner, nullptr);
@@ -213,7 +238,51 @@ std::optional<MachineReport> WorkHost::machine() const {
   return report;
 }
 
+JobWorkshop* WorkHost::workshop() { return &core_->workshop; }
+
+/// Once: a server is restarted when its ffmpeg is another, or refuses pieces of those who have the new one.
+void WorkHost::Core::look_at_encoders() {
+  std::map<int, Digest> found;
+  std::string why;
+  for (const auto codec : {wire::TranscodeWork::H264, wire::TranscodeWork::VP9}) {
+    auto print = encoder_print(look, codec, drive + "/work");
+    if (print) found[codec] = *print;
+    else why = print.error().message;
+  }
+  const std::lock_guard lock(mutex);
+  prints = std::move(found);
+  no_encoder = std::move(why);
+  looked = true;
+  if (!no_encoder.empty() && !look.is_killed()) runtime.log().info("not every video is transcoded here: {}", no_encoder);
+  --threads;
+  changed.notify_all();
+}
+
+Result<PieceDone> WorkHost::Core::transcode(const wire::WorkOrder& order, const PieceFiles& files, Running& running) {
+  ToolSession tools({[&](pid_t group) {
+                       const std::lock_guard held(mutex);
+                       if (auto added = governor->add_pledged(group); !added) {
+                         ::kill(-group, SIGKILL);
+                         runtime.log().warning("piece: {}", added.error().message);
+                       }
+                     },
+                     [&](pid_t group, std::optional<Duration> cpu) {
+                       const std::lock_guard held(mutex);
+                       governor->remove(group, cpu);
+                     }});
+  {
+    const std::lock_guard lock(running.mutex);
+    if (running.cancelled) return fail(Errc::cancelled, "the piece was given up");
+    running.kill = [&tools] { tools.kill(); };
+  }
+  auto done = transcode_piece(tools, order, drive + "/" + files.inputs.front(), drive + "/" + files.output);
+  const std::lock_guard lock(running.mutex);
+  running.kill = nullptr;
+  return done;
+}
+
 Result<PieceDone> WorkHost::Core::compute(const wire::WorkOrder& order, const PieceFiles& files, Running& running) {
+  if (order.has_transcode()) return transcode(order, files, running);
   TRY(const auto bytes, read_file(runtime.disk(), files.module, module_bytes_max));
   TRY(const auto module, admit(bytes));
   std::unique_lock translating(one_at_a_time);
@@ -241,7 +310,7 @@ Result<PieceDone> WorkHost::Core::compute(const wire::WorkOrder& order, const Pi
   std::unique_lock lock(running.mutex);
   if (running.cancelled) return fail(Errc::cancelled, "the piece was given up");
   TRY(auto piece, cycles::Piece::start(work));
-  running.piece = &piece;
+  running.kill = [&piece] { piece.kill(); };
   lock.unlock();
   const auto group = piece.group();
   {
@@ -253,7 +322,7 @@ Result<PieceDone> WorkHost::Core::compute(const wire::WorkOrder& order, const Pi
   }
   auto outcome = piece.wait();
   lock.lock();
-  running.piece = nullptr;
+  running.kill = nullptr;
   lock.unlock();
   {
     const std::lock_guard held(mutex);

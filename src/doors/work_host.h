@@ -1,5 +1,5 @@
-// The WorkRunner of a real machine: modules translated and run in the sandbox, held to the share that was
-// promised, silent when a person is at the machine and the settings say so.
+// The WorkRunner of a real machine: modules translated and run in the sandbox, stretches of video coded by its ffmpeg
+// there, held to the share that was promised, silent when a person is at the machine and the settings say so.
 //
 // Each piece has a thread of its own, which waits for its process.
 #pragma once
@@ -24,6 +24,7 @@ class WorkHost final : public WorkRunner {
   unsigned parallel(std::uint32_t share_ppm) const override;
   Result<void> may_run() const override;
 
+  JobWorkshop* workshop() override;
   std::optional<MachineReport> machine() const override;
 
   unsigned cores() const override;

@@ -119,6 +119,41 @@ Result<void> run(const Context& context, const RunOptions& options) {
   return watch(context, client, job);
 }
 
+struct TranscodeOptions {
+  std::string video, target, output;
+  bool detach = false;
+};
+
+/// Beside the video, called after it: /films/a.mkv to /films/a-vp9.
+std::string place_beside(const std::string& video, const std::string& target) {
+  const auto slash = video.rfind('/'), dot = video.rfind('.');
+  const bool has_ending = dot != std::string::npos && (slash == std::string::npos ? dot > 0 : dot > slash + 1);
+  return (has_ending ? video.substr(0, dot) : video) + "-" + target;
+}
+
+Result<void> transcode(const Context& context, const TranscodeOptions& options) {
+  TRY(const auto video, volume_path(options.video));
+  TRY(const auto output, volume_path(options.output.empty() ? place_beside(video, options.target) : options.output));
+  TRY(auto client, context.connect());
+  TRY(const auto begun, client.request({{"op", "job_transcode"}, {"video", to_binary(video)}, {"to", options.target},
+                                        {"output", to_binary(output)}}));
+  const auto job = begun.value("job", "");
+  if (!context.json) {
+    fmt::print("job {}: to {}\n", job.substr(0, 12), printable(raw(begun, "output")));
+    std::fflush(stdout);
+    fmt::print(stderr, "The servers that compute it see their pieces of the video's pictures as they are; nobody else does.\n");
+  }
+  if (options.detach) {
+    if (context.json) {
+      Json document = {{"job", job}, {"state", "running"}};
+      put_name(document, "output", raw(begun, "output"));
+      context.print(document);
+    }
+    return {};
+  }
+  return watch(context, client, job);
+}
+
 Result<void> list(const Context& context) {
   TRY(auto client, context.connect());
   TRY(auto answer, client.request({{"op", "jobs"}}));
@@ -244,6 +279,17 @@ void add_jobs(CLI::App& app, Context& context) {
                                                 "How much one piece may write: 256M unless said, 1G at most")->check(parsed_by(size, "SIZE"));
   run_command->add_flag("--detach", options->detach, "Do not wait for it");
   add_json_flag(run_command, context);
+
+  auto film = std::make_shared<TranscodeOptions>();
+  auto* transcode_command = add_command(*jobs, context, "transcode", "Have a video of the volume coded anew, by many servers at once",
+                                        [&context, film] { return transcode(context, *film); });
+  transcode_command->add_option("video", film->video, "A file of the volume")->required()->type_name("VIDEO");
+  transcode_command->add_option("--to", film->target, "h264-720p: one MP4 file; vp9: one WebM file; hls-ladder: a folder of several sizes to stream from")
+      ->required()->type_name("TARGET")->check(CLI::IsMember({"h264-720p", "vp9", "hls-ladder"}));
+  transcode_command->add_option("--output", film->output, "A folder of the volume, new or empty; unless said, one beside the video, "
+                                "called after it and the target")->type_name("DIR");
+  transcode_command->add_flag("--detach", film->detach, "Do not wait for it");
+  add_json_flag(transcode_command, context);
 
   auto* list_command = add_command(*jobs, context, "ls", "All jobs that this server gave out, newest first", [&context] { return list(context); });
   add_json_flag(list_command, context);

@@ -1,0 +1,30 @@
+// The JobWorkshop of a real machine: cuts videos, makes their sound and puts them together with the machine's ffmpeg, in
+// the sandbox. What it does is the person's own work for the person's own job: it is not held to the promised share.
+#pragma once
+
+#include "cycles/job_workshop.h"
+#include "cycles/video_target.h"
+#include "tool_thread.h"
+
+namespace spatter::doors {
+
+/// What this machine's ffmpeg makes of a standard clip (SHA-256): other versions of the encoder make other bytes, and
+/// results of two that differ cannot be compared. Blocks, for a quarter of a second. Errors: unavailable, no ffmpeg.
+Result<Digest> encoder_print(ToolSession& tools, wire::TranscodeWork::Codec codec, const std::string& scratch_folder);
+
+class VideoWorkshop final : public JobWorkshop {
+ public:
+  /// `drive`: the folder in which the Runtime's disk is rooted. `runtime` outlives it.
+  VideoWorkshop(Runtime& runtime, std::string drive);
+
+  Result<void> can_make(const std::string& target) const override;
+  Task<Result<Split>> split(std::string target, std::string name, std::string folder) override;
+  Task<Result<void>> beside(std::string folder, std::string plan) override;
+  Task<Result<std::vector<Made>>> join(std::string folder, std::string plan, std::vector<std::string> outputs) override;
+
+ private:
+  std::string drive_;
+  ToolThreads threads_;
+};
+
+}  // namespace spatter::doors
