@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 
@@ -20,6 +21,9 @@ constexpr std::uint64_t memory_most = 512ULL << 20;
 constexpr std::uint64_t output_default = 256ULL << 20;
 constexpr std::uint64_t output_most = 1ULL << 30;
 constexpr std::uint64_t chunk_least = 1024;
+constexpr double chunk_most = 256 << 20;
+constexpr std::uint64_t chunk_unknown = 4 << 20;  ///< of a program that nobody has run for this server yet
+constexpr double piece_seconds = 10;
 constexpr std::size_t names_at_a_time = 1000;
 constexpr std::size_t args_max = 1000;
 constexpr std::size_t args_bytes_max = 64 * 1024;
@@ -77,16 +81,32 @@ Task<Result<std::vector<Input>>> find_inputs(Volume& volume, const Json& request
   co_return inputs;
 }
 
-/// "files": one piece each. "chunks:SIZE": each file in stretches of that many bytes.
-Result<std::vector<JobPiece>> split(const std::vector<Input>& inputs, const std::string& how) {
+/// What takes about ten seconds by what is known of the program with these arguments.
+std::uint64_t chunk_bytes_of(const SpeedBook& speeds, const WorkKind& kind) {
+  std::vector<double> fuel_per_s;
+  for (const auto& [key, entry] : speeds.entries())
+    if (key.second == kind && entry.seconds > 0) fuel_per_s.push_back(entry.fuel / entry.seconds);
+  const auto costs = speeds.costs().find(kind);
+  if (fuel_per_s.empty() || costs == speeds.costs().end() || costs->second.bytes <= 0 || costs->second.fuel <= 0) return chunk_unknown;
+  std::ranges::nth_element(fuel_per_s, fuel_per_s.begin() + fuel_per_s.size() / 2);
+  const double fuel_per_byte = costs->second.fuel / costs->second.bytes;
+  const double bytes = piece_seconds * fuel_per_s[fuel_per_s.size() / 2] / fuel_per_byte;
+  return static_cast<std::uint64_t>(std::clamp(bytes, static_cast<double>(chunk_least), chunk_most));
+}
+
+/// "files": one piece each. "chunks:SIZE": each file in stretches of that many bytes; "chunks:auto": of `by_speed`.
+Result<std::vector<JobPiece>> split(const std::vector<Input>& inputs, const std::string& how, std::uint64_t by_speed) {
   std::vector<JobPiece> pieces;
   if (how.empty() || how == "files") {
     for (const auto& input : inputs) pieces.push_back({input.name, input.path, 0, input.bytes});
     return pieces;
   }
   if (!how.starts_with("chunks:"))
-    return fail(Errc::invalid, "\"{}\": inputs are split as files or chunks:SIZE, such as chunks:16M", how);
-  TRY(const auto size, parse_size(std::string_view(how).substr(7)));
+    return fail(Errc::invalid, "\"{}\": inputs are split as files, chunks:SIZE, such as chunks:16M, or chunks:auto", how);
+  auto size = by_speed;
+  if (how != "chunks:auto") {
+    TRY(size, parse_size(std::string_view(how).substr(7)));
+  }
   if (size < chunk_least) return fail(Errc::invalid, "chunks of {} bytes: at least {}", size, chunk_least);
   for (const auto& input : inputs) {
     const auto count = std::max<std::uint64_t>(1, (input.bytes + size - 1) / size);
@@ -197,10 +217,10 @@ Task<Result<Json>> answer_job_run(Runtime& runtime, Server& server, const Json& 
   CO_TRY(spec.output_bytes_max, bounded(request, "output_max", output_default, output_most));
   CO_TRY(const auto inputs, co_await find_inputs(server.volume(), request));
   if (inputs.empty()) {
-    if (const auto how = text_at(request, "split"); !how.empty()) CO_TRY_VOID(split({}, how));
+    if (const auto how = text_at(request, "split"); !how.empty()) CO_TRY_VOID(split({}, how, chunk_unknown));
     spec.pieces.push_back({"output", "", 0, 0});
   } else {
-    CO_TRY(spec.pieces, split(inputs, text_at(request, "split")));
+    CO_TRY(spec.pieces, split(inputs, text_at(request, "split"), chunk_bytes_of(server.jobs().speeds(), spec.kind)));
   }
   const auto pieces = spec.pieces.size();
   CO_TRY(const auto job, co_await server.jobs().submit(std::move(spec)));

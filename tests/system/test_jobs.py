@@ -92,6 +92,14 @@ class Jobs(NetworkTest):
         for number in range(4):  # what a piece wrote is there, whatever its exit code
             self.assertEqual(owner.run("cat", "/out/one.%05d" % number, binary=True).stdout,
                              expected(content[number * 1024:(number + 1) * 1024]))
+        # By what is known now, ten seconds of it are all of it; of a program that is new here, 4 MiB are.
+        for arguments in ([], ["--args", "2"]):
+            out = "/auto%d" % len(arguments)
+            done = owner.json("jobs", "run", module, "--input", "/in/one", "--split", "chunks:auto", *arguments, "--output", out, timeout=300)
+            self.assertEqual((done["state"], done["pieces"]), ("done", 1))
+            self.assertEqual(owner.run("cat", out + "/one.00000", binary=True).stdout, expected(content, 2 if arguments else 1))
+        wrong = owner.run("jobs", "run", module, "--input", "/in/one", "--split", "chunks:some", "--output", "/wrong", ok=False)
+        self.assertIn("some", wrong.err)
         trap = self.module("int main(int argc, char** argv) { volatile int zero = argc - 1; return 100 / zero; }", "trap")
         failed = owner.run("jobs", "run", trap, "--output", "/trapped", ok=False, timeout=300)
         self.assertIn("trapped", failed.err)

@@ -168,7 +168,10 @@ Task<Result<void>> JobDesk::State::wait_commit(RunningJob& job, CopyAssignment w
         continue;
       }
       // Started anew: it knew nothing of the piece any more.
-      if (reply && reply->state() == wire::WorkOfferReply::ACCEPTED) copy.began = runtime.now();
+      if (reply && reply->state() == wire::WorkOfferReply::ACCEPTED) {
+        copy.began = runtime.now();
+        copy.watched = true;
+      }
       if (!reply && reply.error().code != Errc::unavailable && reply.error().code != Errc::timeout)
         co_return fail(Errc::unavailable, "server {}: {}", what.worker, reply.error().message);
       continue;
@@ -286,6 +289,8 @@ Task<Result<void>> JobDesk::State::copy_story(RunningJob& job, CopyAssignment wh
     }
   }
   copy.ticket = queues.took(what.worker, guess, accepted_at);
+  // Before this server was started anew.
+  copy.watched = accepted.state() == wire::WorkOfferReply::ACCEPTED;
   if (accepted.state() == wire::WorkOfferReply::COMMITTED) {
     CO_TRY(copy.commitment, Digest::from(accepted.commitment()));
     copy.committed = true;
@@ -313,7 +318,7 @@ Task<Result<void>> JobDesk::State::copy_story(RunningJob& job, CopyAssignment wh
   CO_TRY_VOID(co_await store.add_vote(job.id, std::move(vote)));
   job.results[digest] = result;
   ++job.votes[what.worker];
-  job.timings[{what.piece, what.worker}] = {seconds, transfer_s, copy.forecast, copy.seconds};
+  if (copy.watched) job.timings[{what.piece, what.worker}] = {seconds, transfer_s, copy.forecast, copy.seconds};
   job.dispatcher->revealed(what.piece, what.worker, digest, result.fuel);
   co_return Result<void>{};
 }

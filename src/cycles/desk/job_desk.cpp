@@ -91,7 +91,10 @@ void JobDesk::State::piece_changed(RunningJob& job, std::uint32_t piece) {
     }
     for (const auto& worker : believed->workers) {
       const auto timing = job.timings.find({piece, worker});
-      if (timing == job.timings.end()) continue;
+      if (timing == job.timings.end()) {
+        receipt(job, piece, worker, believed->fuel, {});
+        continue;
+      }
       const auto& [seconds, transfer_s, forecast, total] = timing->second;
       const auto computing = std::max(seconds - transfer_s, seconds / 10);
       speeds.record(worker, job.stored.kind, believed->fuel, computing);

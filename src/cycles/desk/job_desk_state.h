@@ -31,6 +31,7 @@ struct RunningJob {
     double seconds = 0;                  ///< until it had committed
     std::optional<Forecast> forecast;
     std::optional<LedgerDesk::Asked> lease;
+    bool watched = true;                 ///< from its beginning: else nothing is known of its speed
   };
   std::map<std::pair<std::uint32_t, ServerId>, std::shared_ptr<Copy>> copies;  ///< under way
   struct Timing {

@@ -268,7 +268,7 @@ void add_jobs(CLI::App& app, Context& context) {
   run_command->add_option("module", options->module, "The program, built for wasm32-wasi: a file of this machine. It reads "
                           "its piece from standard input and writes to standard output")->required()->type_name("MODULE.wasm");
   run_command->add_option("--input", options->inputs, "Files or folders of the volume; none: one piece without input")->type_name("PATH");
-  run_command->add_option("--split", options->split, "files: a piece each (the default); chunks:SIZE: a piece for so many bytes of each, as chunks:16M")->type_name("HOW");
+  run_command->add_option("--split", options->split, "files: a piece each (the default); chunks:SIZE: a piece for so many bytes of each, as chunks:16M; chunks:auto: for what takes about ten seconds, as far as that is known from earlier jobs of the program")->type_name("HOW");
   run_command->add_option("--args", options->args, "Arguments for the program, up to the next option; one that begins with a hyphen: --args=-v")->type_name("ARG")->expected(0, -1)->allow_extra_args();
   run_command->add_option("--output", options->output, "A folder of the volume, new or empty, for what comes out")->required()->type_name("DIR");
   run_command->add_option("--fuel", options->fuel, "How much one piece may compute, in units of fuel; more ends it. 2000000000000 unless said")->type_name("N");
