@@ -21,7 +21,7 @@ constexpr std::uint64_t memory_most = 512ULL << 20;
 constexpr std::uint64_t output_default = 256ULL << 20;
 constexpr std::uint64_t output_most = 1ULL << 30;
 constexpr std::uint64_t chunk_least = 1024;
-constexpr double chunk_most = 256 << 20;
+constexpr double chunk_auto_least = 64 << 10, chunk_most = 256 << 20;  ///< what little pieces take says little
 constexpr std::uint64_t chunk_unknown = 4 << 20;  ///< of a program that nobody has run for this server yet
 constexpr double piece_seconds = 10;
 constexpr std::size_t names_at_a_time = 1000;
@@ -91,7 +91,7 @@ std::uint64_t chunk_bytes_of(const SpeedBook& speeds, const WorkKind& kind) {
   std::ranges::nth_element(fuel_per_s, fuel_per_s.begin() + fuel_per_s.size() / 2);
   const double fuel_per_byte = costs->second.fuel / costs->second.bytes;
   const double bytes = piece_seconds * fuel_per_s[fuel_per_s.size() / 2] / fuel_per_byte;
-  return static_cast<std::uint64_t>(std::clamp(bytes, static_cast<double>(chunk_least), chunk_most));
+  return static_cast<std::uint64_t>(std::clamp(bytes, chunk_auto_least, chunk_most));
 }
 
 /// "files": one piece each. "chunks:SIZE": each file in stretches of that many bytes; "chunks:auto": of `by_speed`.
