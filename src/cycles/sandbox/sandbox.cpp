@@ -153,17 +153,49 @@ Descriptor process_handle(pid_t pid) {
   return Descriptor(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
 }
 
-/// Whether the process ended before `until`.
-Result<bool> ended_before(int handle, std::chrono::steady_clock::time_point until) {
-  pollfd one{handle, POLLIN, 0};
+/// What a program complains of: the first of it is kept, all of it is taken, so that it never waits.
+class Complaints {
+ public:
+  Result<Descriptor> open() {
+    TRY(auto pipe, make_pipe());
+    ::fcntl(pipe.first.get(), F_SETFL, O_NONBLOCK);
+    pipe_ = std::move(pipe.first);
+    return std::move(pipe.second);
+  }
+  int descriptor() const { return pipe_ ? pipe_.get() : -1; }
+  /// What is there now; false: nothing, and nothing more will come while nobody writes.
+  bool take() {
+    char bytes[16 << 10];
+    const auto n = ::read(pipe_.get(), bytes, sizeof bytes);
+    if (n < 0 && errno == EINTR) return true;
+    if (n <= 0) return false;
+    text_.append(bytes, std::min(static_cast<std::size_t>(n), complaint_bytes_max - text_.size()));
+    return true;
+  }
+  /// Once all who could write are gone.
+  std::string finish() {
+    while (pipe_ && take()) {
+    }
+    return std::move(text_);
+  }
+
+ private:
+  Descriptor pipe_;   ///< the reading end
+  std::string text_;
+};
+
+/// Whether the process ended before `until`; what it complains of meanwhile is taken.
+Result<bool> ended_before(int handle, Complaints& complaints, std::chrono::steady_clock::time_point until) {
+  pollfd both[] = {{handle, POLLIN, 0}, {complaints.descriptor(), POLLIN, 0}};
   for (;;) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
     const auto ms = std::clamp<std::int64_t>(left.count(), 0, 1 << 30);
-    const int ready = ::poll(&one, 1, static_cast<int>(ms));
-    if (ready > 0) return true;
-    if (ready == 0 && ms == left.count()) return false;
-    if (ready == 0 && left.count() <= 0) return false;
+    const int ready = ::poll(both, 2, static_cast<int>(ms));
     if (ready < 0 && errno != EINTR) return fail(from_errno(errno, "wait for a sandboxed program"));
+    if (ready > 0 && both[0].revents != 0) return true;
+    // Who complains without end is late all the same.
+    if (left.count() <= 0) return false;
+    if (ready > 0 && both[1].revents != 0 && !complaints.take()) both[1].fd = -1;
   }
 }
 
@@ -190,7 +222,8 @@ struct Sandboxed::State {
   pid_t group = -1;             ///< bubblewrap's process; -1 once it has been waited for
   Descriptor handle;            ///< of the same
   Descriptor status, info;
-  Descriptor output, complaints;  ///< files in memory, unless the job has its own
+  Descriptor output;            ///< a file in memory, unless the job has its own
+  Complaints complaints;        ///< likewise a pipe
   std::chrono::steady_clock::time_point until;
   std::mutex mutex;             ///< guards what follows, and group's becoming -1
   std::optional<pid_t> process;
@@ -288,9 +321,10 @@ Result<Sandboxed> Sandboxed::start(const SandboxJob& job) {
     TRY(state->output, file_of({}, "output"));
     output = state->output.get();
   }
+  Descriptor complaining;
   if (complaints < 0) {
-    TRY(state->complaints, file_of({}, "complaints"));
-    complaints = state->complaints.get();
+    TRY(complaining, state->complaints.open());
+    complaints = complaining.get();
   }
   TRY_VOID(handover.give(launch, input, STDIN_FILENO));
   TRY_VOID(handover.give(launch, output, STDOUT_FILENO));
@@ -340,7 +374,7 @@ void Sandboxed::kill() {
 Result<SandboxEnd> Sandboxed::wait() {
   auto& state = *state_;
   SPATTER_ASSERT(state.group > 0);
-  TRY(const bool in_time, ended_before(state.handle.get(), state.until));
+  TRY(const bool in_time, ended_before(state.handle.get(), state.complaints, state.until));
   if (!in_time) state.end();
   rusage used{};
   const int status = state.reap(used);
@@ -352,9 +386,7 @@ Result<SandboxEnd> Sandboxed::wait() {
       return fail(Errc::invalid, "{} says more than {} bytes", state.program, state.limits.file_bytes_max);
     TRY(end.output, content_of(state.output.get(), state.limits.file_bytes_max));
   }
-  if (state.complaints) {
-    TRY(end.complaints, content_of(state.complaints.get(), complaint_bytes_max));
-  }
+  end.complaints = state.complaints.finish();
 
   if (!in_time || state.killed) {
     end.how = state.killed ? SandboxHow::killed : SandboxHow::wall_time_out;

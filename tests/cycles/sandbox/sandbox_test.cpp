@@ -76,6 +76,20 @@ TEST(Sandbox, AProgramsOutputStatusAndComplaintsComeBack) {
   EXPECT_EQ(end->complaints, "err\n");
 }
 
+/// All of it is taken, so that it goes on; of four megabytes the first 64 KiB are kept.
+TEST(Sandbox, OfManyComplaintsTheFirstAreKept) {
+  const auto end = run_sandboxed(python("for i in range(1000): os.write(2, b'c' * 4096)\nprint('out')\n"));
+  ASSERT_TRUE(end) << end.error().message;
+  EXPECT_TRUE(end->ended_well());
+  EXPECT_EQ(end->output, "out\n");
+  EXPECT_EQ(end->complaints, std::string(64 << 10, 'c'));
+  auto endless = python("while True: os.write(2, b'c' * 4096)\n");
+  endless.limits.wall = std::chrono::seconds(1);
+  const auto late = run_sandboxed(endless);
+  ASSERT_TRUE(late) << late.error().message;
+  EXPECT_EQ(late->how, SandboxHow::wall_time_out);
+}
+
 TEST(Sandbox, ThereIsNothingInItButTheGivenFiles) {
   TemporaryFolder folder;
   const auto input = folder.path() + "/input", output = folder.path() + "/output";

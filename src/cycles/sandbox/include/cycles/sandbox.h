@@ -28,7 +28,7 @@ struct SandboxLimits {
   std::optional<std::uint64_t> data_bytes;      ///< instead: only what it may write to counts
   unsigned cpu_seconds = 10;                    ///< of each process; counts only while it computes
   std::chrono::milliseconds wall = std::chrono::seconds(30);
-  std::uint64_t file_bytes_max = 1 << 20;       ///< of each file written, and of what is said
+  std::uint64_t file_bytes_max = 1 << 20;       ///< of each file written, and of the output kept in memory
   unsigned processes_max = 1;  ///< 1: it can start none (threads it can). More do not bind a superuser's.
   unsigned open_files_max = 64;
 };
@@ -52,7 +52,7 @@ struct SandboxJob {
   std::vector<std::pair<std::string, std::string>> environment;  ///< all there is
   int input = -1;                         ///< descriptor 0; else /dev/null
   int output = -1;                        ///< descriptor 1; else kept in memory for SandboxEnd
-  int complaints = -1;                    ///< descriptor 2; likewise
+  int complaints = -1;                    ///< descriptor 2; else taken from a pipe for SandboxEnd, while wait() waits
   int report = -1;                        ///< descriptor 4, if any
   SandboxLimits limits;
 };
