@@ -96,16 +96,20 @@ Task<void> JobDesk::State::end(JobPointer job) {
   const bool whole = !job->stored.target.empty();
   // What was computed is not thrown away because a disk is full, or something is in the way just now.
   while (!job->cancelled && !(whole && failures > 0)) {
+    std::string phase = "the pieces cannot be put together";
     auto written = whole ? co_await make_whole(job) : Result<void>{};
     if (job->cancelled) break;
-    if (written) written = co_await write_outputs(*job);
+    if (written) {
+      phase = fmt::format("the output cannot be written to {}", job->stored.output);
+      written = co_await write_outputs(*job);
+    }
     if (written) break;
     const auto code = written.error().code;
     if (code != Errc::no_space && code != Errc::io && code != Errc::unavailable && code != Errc::busy) {
-      trouble = fmt::format("the output cannot be written to {}: {}", job->stored.output, written.error().message);
+      trouble = fmt::format("{}: {}", phase, written.error().message);
       break;
     }
-    job->stored.trouble = fmt::format("the output cannot be written to {} yet: {}", job->stored.output, written.error().message);
+    job->stored.trouble = fmt::format("{} yet: {}", phase, written.error().message);
     parts.runtime.log().warning("job {}: {}", job->id, job->stored.trouble);
     touch(*job);
     const auto again = parts.runtime.now() + write_again;
@@ -271,7 +275,8 @@ Task<Result<std::vector<PieceReport>>> JobDesk::pieces(JobId id) {
     auto& report = reports.emplace_back();
     report.piece = i;
     report.name = pieces[i].piece.name;
-    if (job != state->running.end()) {
+    // Between its pieces being kept and its dispatcher's coming to be, nobody has looked at any.
+    if (job != state->running.end() && job->second->dispatcher) {
       static constexpr const char* names[] = {"waiting", "held", "agreed", "hopeless"};
       report.state = names[static_cast<int>(job->second->dispatcher->standing(i))];
     }

@@ -70,15 +70,22 @@ Task<Result<void>> JobDesk::State::split_source(const JobPointer& job) {
     return {};
   });
   CO_TRY_VOID(durable);
-  auto& stored = job->stored;
+  // It counts as split once that is kept, and not before: a full disk may refuse it, and then it is split anew.
+  auto order = job->order;
+  order.set_fuel_max(split.fuel_max);
+  order.set_memory_bytes_max(split.memory_bytes_max);
+  order.set_output_bytes_max(split.output_bytes_max);
+  auto stored = job->stored;
   stored.kind = split.kind;
   stored.plan = split.plan;
   stored.pieces = static_cast<std::uint32_t>(split.pieces.size());
-  job->order.set_fuel_max(split.fuel_max);
-  job->order.set_memory_bytes_max(split.memory_bytes_max);
-  job->order.set_output_bytes_max(split.output_bytes_max);
-  stored.order = job->order.SerializeAsString();
+  stored.order = order.SerializeAsString();
   CO_TRY_VOID(co_await store.set_split(stored, split.pieces));
+  job->order = std::move(order);
+  job->stored.kind = std::move(stored.kind);
+  job->stored.plan = std::move(stored.plan);
+  job->stored.pieces = stored.pieces;
+  job->stored.order = std::move(stored.order);
   for (auto& piece : split.pieces) job->pieces.push_back({std::move(piece), {}});
   begin(job);
   listen(*job);
@@ -89,8 +96,8 @@ Task<Result<void>> JobDesk::State::split_source(const JobPointer& job) {
 Task<void> JobDesk::State::prepare(JobPointer job) {
   const auto attempt = [&](Result<void> done) -> bool {
     if (!done && !may_pass(done.error())) {
-      job->ending = true;
-      tasks.spawn(close(job, JobState::failed, done.error().message));
+      // Who cancels it at the same time ends it already.
+      if (!std::exchange(job->ending, true)) tasks.spawn(close(job, JobState::failed, done.error().message));
     } else if (!done) {
       job->stored.trouble = done.error().message;
       parts.runtime.log().warning("job {}: {}", job->id, done.error().message);
