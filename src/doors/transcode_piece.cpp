@@ -1,7 +1,7 @@
 #include "transcode_piece.h"
 
 #include <fcntl.h>
-#include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -11,13 +11,17 @@
 namespace spatter::doors {
 namespace {
 
-constexpr unsigned cpu_seconds_max = 12 * 3600;  // of ten seconds of video; a whole one without key frames takes longer
 constexpr auto wall_max = std::chrono::hours(48);
-constexpr std::uint64_t memory_bytes_most = 2ULL << 30;
+constexpr std::uint64_t memory_bytes_most = 2ULL << 30, output_bytes_most = 1ULL << 40;
 
-/// What ffmpeg says when the machine, and not the video, is at fault.
-constexpr std::array own_troubles = {"No space left on device", "Cannot allocate memory", "Input/output error",
-                                     "Resource temporarily unavailable", "Unknown encoder", "error while loading shared libraries"};
+constexpr std::uint64_t said_bytes_max = 64 << 10;
+
+/// What ffmpeg says when the machine, and not the video, is at fault. Decoders call some broken streams an
+/// "Input/output error": only of the files themselves it is one.
+constexpr std::array own_troubles = {
+    "No space left on device", "Cannot allocate memory", "malloc of size", "Failed to allocate", "Memory allocation",
+    "/piece: Input/output error", "av_interleaved_write_frame(): Input/output error", "Resource temporarily unavailable",
+    "Unknown encoder", "Decoder (codec", "error while loading shared libraries"};
 
 }  // namespace
 
@@ -27,12 +31,14 @@ Result<PieceDone> transcode_piece(ToolSession& tools, const wire::WorkOrder& ord
   cycles::Descriptor file(::open(output.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (!file) return fail(from_errno(errno, "open " + output));
   cycles::ToolWork work;
-  work.arguments = cycles::transcode_arguments(parameters);
+  work.arguments = cycles::transcode_arguments(parameters, order.fuel_max());
   work.inputs = {{"piece", input}};
   work.outputs = {{"piece", output}};
   work.limits.memory_bytes = std::min(memory_bytes_most, std::max<std::uint64_t>(order.memory_bytes_max(), 64 << 20));
-  work.limits.file_bytes_max = std::max<std::uint64_t>(order.output_bytes_max(), 1);
-  work.limits.cpu_seconds = cpu_seconds_max;
+  // One byte more than it may have, so that the file itself shows that it got too large.
+  const auto output_bytes_max = std::min(order.output_bytes_max(), output_bytes_most);
+  work.limits.file_bytes_max = std::max(output_bytes_max + 1, said_bytes_max);
+  work.limits.cpu_seconds = cycles::transcode_cpu_seconds(order.fuel_max());
   work.limits.wall = wall_max;
   auto end = tools.run(work);
   if (!end) return fail(std::move(end).error());
@@ -44,18 +50,19 @@ Result<PieceDone> transcode_piece(ToolSession& tools, const wire::WorkOrder& ord
     if (::ftruncate(file.get(), 0) != 0) return fail(from_errno(errno, "empty an output"));
     return done;
   };
-  const bool too_large = (end->how == cycles::SandboxHow::signalled && end->code == SIGXFSZ) ||
-                         end->complaints.contains("File too large");
-  if (too_large) {
+  struct stat made{};
+  if (::fstat(file.get(), &made) != 0) return fail(from_errno(errno, "look at an output"));
+  if (static_cast<std::uint64_t>(made.st_size) > output_bytes_max) {
     done.end = WorkEnd::output_too_large;
     return ended_badly();
   }
   if (end->how != cycles::SandboxHow::exited)
     return fail(Errc::unavailable, "ffmpeg {} here{}", to_string(end->how),
                 end->how == cycles::SandboxHow::signalled ? fmt::format(" ({})", end->code) : "");
+  // ffmpeg goes on without a frame that it had no memory for, and calls that well ended.
+  for (const auto* trouble : own_troubles)
+    if (end->complaints.contains(trouble)) return fail(Errc::unavailable, "ffmpeg cannot go on here: {}", trouble);
   if (end->code != 0) {
-    for (const auto* trouble : own_troubles)
-      if (end->complaints.contains(trouble)) return fail(Errc::unavailable, "ffmpeg cannot go on here: {}", trouble);
     done.exit_code = end->code;
     return ended_badly();
   }

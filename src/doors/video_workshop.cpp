@@ -1,5 +1,8 @@
 #include "video_workshop.h"
 
+#include <algorithm>
+#include <array>
+#include <charconv>
 #include <filesystem>
 #include <fstream>
 
@@ -101,12 +104,14 @@ struct Plan {
   struct Rung {
     std::string name;
     unsigned width = 0, height = 0;
+    std::uint64_t frame_fuel = 1;        ///< that one frame of it counts
   };
   std::vector<Rung> rungs;
 
   std::string text() const {
     Json rungs_json = Json::array();
-    for (const auto& rung : rungs) rungs_json.push_back({{"name", rung.name}, {"width", rung.width}, {"height", rung.height}});
+    for (const auto& rung : rungs)
+      rungs_json.push_back({{"name", rung.name}, {"width", rung.width}, {"height", rung.height}, {"frame_fuel", rung.frame_fuel}});
     Json plan = {{"target", to_string(target)}, {"name", Json::binary(std::vector<std::uint8_t>(name.begin(), name.end()))},
                  {"source_start_us", source.start_us}, {"start_us", start_us}, {"rungs", std::move(rungs_json)}};
     if (source.audio_stream) plan["audio_stream"] = *source.audio_stream;
@@ -122,7 +127,10 @@ struct Plan {
       plan.name.assign(name.begin(), name.end());
       plan.source.start_us = json.at("source_start_us");
       plan.start_us = json.at("start_us").get<std::vector<std::int64_t>>();
-      for (const auto& rung : json.at("rungs")) plan.rungs.push_back({rung.at("name"), rung.at("width"), rung.at("height")});
+      for (const auto& rung : json.at("rungs"))
+        plan.rungs.push_back({rung.at("name"), rung.at("width"), rung.at("height"), rung.at("frame_fuel")});
+      if (std::ranges::any_of(plan.rungs, [](const Rung& rung) { return rung.frame_fuel == 0; }))
+        return fail(Errc::corrupt, "jobs.db: the plan of a video has frames that count nothing");
       if (json.contains("audio_stream")) plan.source.audio_stream = json.at("audio_stream");
       return plan;
     } catch (const Json::exception& error) {
@@ -178,7 +186,7 @@ Result<JobWorkshop::Split> split_video(ToolSession& tools, VideoTarget target, c
       piece.local = true;
       piece.fuel = transcode_fuel(work, cuts[i].packets);
       piece.work = work.SerializeAsString();
-      split.fuel_max = std::max(split.fuel_max, 2 * piece.fuel);
+      split.fuel_max = std::max(split.fuel_max, transcode_fuel_max(work, piece.fuel));
       // Generous: what a second of noise takes, and more.
       const auto until_us = i + 1 < cuts.size() ? cuts[i + 1].start_us : cuts.front().start_us + length_us;
       const auto seconds = static_cast<std::uint64_t>(std::max<std::int64_t>(0, until_us - cuts[i].start_us)) / 1'000'000 + 1;
@@ -193,7 +201,7 @@ Result<JobWorkshop::Split> split_video(ToolSession& tools, VideoTarget target, c
                            lines <= 480 ? "to 480p" : lines <= 720 ? "to 720p" : lines <= 1080 ? "to 1080p" : "above 1080p");
   Plan plan{.target = target, .name = result_name(name, target), .source = source, .start_us = {}, .rungs = {}};
   for (const auto& cut : cuts) plan.start_us.push_back(cut.start_us);
-  for (const auto& rung : rungs) plan.rungs.push_back({rung.name, rung.work.width(), rung.work.height()});
+  for (const auto& rung : rungs) plan.rungs.push_back({rung.name, rung.work.width(), rung.work.height(), transcode_fuel(rung.work, 1)});
   split.plan = plan.text();
   return split;
 }
@@ -209,13 +217,44 @@ Result<void> make_audio(ToolSession& tools, const Plan& plan, const std::string&
   work.limits = own_limits();
   TRY_VOID(well_ended(tools.run(work), "make the sound"));
   Descriptor file(::open(making.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file || ::fsync(file.get()) != 0 || ::rename(making.c_str(), done.c_str()) != 0)
+  // Once this returns the source may be removed: the name, too, has to be on the disk then.
+  Descriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!file || ::fsync(file.get()) != 0 || ::rename(making.c_str(), done.c_str()) != 0 || !directory || ::fsync(directory.get()) != 0)
     return fail(from_errno(errno, "keep the sound"));
   return {};
 }
 
+/// Of one piece, before ffmpeg sees it: the frames that were counted for it. Errors: corrupt and invalid, it cannot be
+/// what it should be.
+Result<std::uint64_t> frames_counted(const std::string& path, std::uint64_t fuel, std::uint64_t frame_fuel, std::size_t number) {
+  std::array<char, 32> beginning{};
+  std::ifstream file(path, std::ios::binary);
+  file.read(beginning.data(), beginning.size());
+  if (file.bad()) return fail(Errc::io, "{} cannot be read", path);
+  if (file.gcount() == 0) return fail(Errc::invalid, "piece {} came to nothing", number);
+  if (!is_nut({beginning.data(), static_cast<std::size_t>(file.gcount())}))
+    return fail(Errc::corrupt, "piece {} came to a file that is not NUT", number);
+  if (fuel == 0) return fail(Errc::invalid, "piece {} came to no frame", number);
+  if (fuel % frame_fuel != 0)
+    return fail(Errc::corrupt, "piece {} counts {} fuel, which is no number of frames", number, fuel);
+  return fuel / frame_fuel;
+}
+
+/// Why so many frames are missing, or too many: the first piece that holds another number than was counted.
+std::string name_bad_piece(ToolSession& tools, const std::vector<std::string>& paths, const std::vector<std::uint64_t>& frames,
+                           std::size_t first_number) {
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    const auto said = probe(tools, paths[i], {"-f", "nut", "-count_packets", "-show_entries", "stream=nb_read_packets", "-of",
+                                              "csv=print_section=0"}, 1 << 10, "count a piece's frames");
+    std::uint64_t count = 0;
+    if (said) std::from_chars(said->data(), said->data() + said->size(), count);
+    if (count != frames[i]) return fmt::format("piece {} holds {} frames, and {} were counted for it", first_number + i, count, frames[i]);
+  }
+  return "each piece by itself holds what was counted for it";
+}
+
 Result<std::vector<JobWorkshop::Made>> join_video(ToolSession& tools, const Plan& plan, const std::string& drive,
-                                                  const std::string& job_folder, const std::vector<std::string>& outputs) {
+                                                  const std::string& job_folder, const std::vector<JobWorkshop::Output>& outputs) {
   const auto folder = drive + "/" + job_folder, made = folder + "/made";
   const auto stretches = plan.start_us.size();
   if (outputs.size() != stretches * plan.rungs.size())
@@ -223,32 +262,48 @@ Result<std::vector<JobWorkshop::Made>> join_video(ToolSession& tools, const Plan
   TRY_VOID(make_folder(made));
   const bool with_audio = plan.source.audio_stream.has_value();
   const bool ladder = plan.target == VideoTarget::hls_ladder;
-  const auto run = [&](std::vector<std::string> arguments, std::vector<ToolWork::File> inputs) -> Result<void> {
+  const auto run = [&](std::vector<std::string> arguments, std::vector<ToolWork::File> inputs, std::uint64_t bytes_max) {
     ToolWork work;
     work.arguments = std::move(arguments);
     work.inputs = std::move(inputs);
     work.folders = {{"out", folder + "/out"}};
     work.output_folder = made;
     work.limits = own_limits();
-    TRY_VOID(well_ended(tools.run(work), "put the pieces together"));
-    return {};
+    work.limits.file_bytes_max = std::min(bytes_max, file_bytes_most);
+    return well_ended(tools.run(work), "put the pieces together");
   };
+  std::uint64_t audio_bytes = 0;
+  if (with_audio) {
+    TRY(audio_bytes, size_of(folder + "/audio"));
+  }
   std::vector<LadderRung> rungs;
   std::vector<std::string> names;
   for (std::size_t r = 0; r < plan.rungs.size(); ++r) {
-    std::vector<std::string> paths;
+    std::vector<std::string> paths, paths_inside;
+    std::vector<std::uint64_t> frames;
+    std::uint64_t frames_in_all = 0, bytes_in_all = 0;
     for (std::size_t i = 0; i < stretches; ++i) {
       const auto& output = outputs[r * stretches + i];
-      TRY(const auto bytes, size_of(drive + "/" + output));
-      if (bytes == 0) return fail(Errc::invalid, "piece {} came to nothing", r * stretches + i);
-      paths.push_back("/input/out/" + output.substr(output.rfind('/') + 1));
+      paths.push_back(drive + "/" + output.path);
+      paths_inside.push_back("/input/out/" + output.path.substr(output.path.rfind('/') + 1));
+      TRY(const auto counted, frames_counted(paths.back(), output.fuel, plan.rungs[r].frame_fuel, r * stretches + i));
+      TRY(const auto bytes, size_of(paths.back()));
+      frames.push_back(counted);
+      frames_in_all += counted;
+      bytes_in_all += bytes;
     }
-    TRY_VOID(write_text(folder + "/list", join_list(paths, plan.start_us)));
+    TRY_VOID(write_text(folder + "/list", join_list(paths_inside, plan.start_us)));
     std::vector<ToolWork::File> inputs{{"list", folder + "/list"}};
     if (with_audio && !ladder) inputs.push_back({"audio", folder + "/audio"});
     // What a file is called in a volume is no name for a tool.
     const auto& name = ladder ? plan.rungs[r].name : std::string("video");
-    TRY_VOID(run(join_arguments(plan.target, plan.start_us.front() - plan.source.start_us, with_audio && !ladder, name), inputs));
+    TRY(const auto said, run(join_arguments(plan.target, plan.start_us.front() - plan.source.start_us, with_audio && !ladder, name),
+                             inputs, joined_bytes_max(bytes_in_all, audio_bytes, frames_in_all)));
+    // Where a piece is broken ffmpeg leaves the rest of it out, and calls that well ended.
+    TRY(const auto written, frames_of_progress(said));
+    if (written != frames_in_all)
+      return fail(Errc::corrupt, "put the pieces together: {} frames came out instead of {}: {}", written, frames_in_all,
+                  name_bad_piece(tools, paths, frames, r * stretches));
     if (!ladder) continue;
     LadderRung rung{.name = name, .width = plan.rungs[r].width, .height = plan.rungs[r].height};
     TRY(const auto playlist, read_text(made + "/" + name + ".m3u8", 64 << 20));
@@ -271,7 +326,7 @@ Result<std::vector<JobWorkshop::Made>> join_video(ToolSession& tools, const Plan
   }
   std::optional<PlaylistRates> audio;
   if (with_audio) {
-    TRY_VOID(run(ladder_audio_arguments(), {{"audio", folder + "/audio"}}));
+    TRY_VOID(run(ladder_audio_arguments(), {{"audio", folder + "/audio"}}, joined_bytes_max(0, audio_bytes, 0)));
     TRY(const auto playlist, read_text(made + "/audio.m3u8", 64 << 20));
     TRY(audio, playlist_rates(playlist));
     names.insert(names.end(), {"audio.m3u8", "audio.mp4"});
@@ -326,7 +381,7 @@ Task<Result<void>> VideoWorkshop::beside(std::string folder, std::string plan) {
   co_return co_await threads_.run(std::move(work));
 }
 
-Task<Result<std::vector<JobWorkshop::Made>>> VideoWorkshop::join(std::string folder, std::string plan, std::vector<std::string> outputs) {
+Task<Result<std::vector<JobWorkshop::Made>>> VideoWorkshop::join(std::string folder, std::string plan, std::vector<Output> outputs) {
   CO_TRY(auto parsed, Plan::from(plan));
   std::function<Result<std::vector<Made>>(ToolSession&)> work = [parsed, drive = drive_, folder, outputs](ToolSession& tools) {
     return join_video(tools, parsed, drive, folder, outputs);

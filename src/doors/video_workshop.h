@@ -20,7 +20,7 @@ class VideoWorkshop final : public JobWorkshop {
   Result<void> can_make(const std::string& target) const override;
   Task<Result<Split>> split(std::string target, std::string name, std::string folder) override;
   Task<Result<void>> beside(std::string folder, std::string plan) override;
-  Task<Result<std::vector<Made>>> join(std::string folder, std::string plan, std::vector<std::string> outputs) override;
+  Task<Result<std::vector<Made>>> join(std::string folder, std::string plan, std::vector<Output> outputs) override;
 
  private:
   std::string drive_;

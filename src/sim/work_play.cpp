@@ -1,6 +1,7 @@
 #include "work_play.h"
 
 #include "crypto/hash.h"
+#include "cycles/video_target.h"
 
 namespace spatter::sim {
 namespace {
@@ -19,11 +20,14 @@ std::string computed(ByteView module, ByteView input) {
 
 Bytes module_bytes() { return Bytes(as_bytes("a program").begin(), as_bytes("a program").end()); }
 
-std::string work_of(std::uint32_t size) {
+wire::TranscodeWork work_of(std::uint32_t size) {
   wire::TranscodeWork work;
   work.set_height(size);
-  return work.SerializeAsString();
+  return work;
 }
+
+/// As if every byte were a frame.
+std::uint64_t fuel_of(const wire::TranscodeWork& work, std::size_t bytes) { return cycles::transcode_fuel(work, 1 + bytes); }
 
 Result<void> write_plainly(Disk& disk, const std::string& path, ByteView bytes) {
   TRY(auto file, disk.open(path, OpenMode::create));
@@ -53,7 +57,7 @@ Task<Result<JobWorkshop::Split>> SimWorkshop::split(std::string, std::string, st
         const auto path = fmt::format("in/{}", at / stretch_bytes);
         TRY_VOID(write_plainly(disk, folder + "/" + path, part));
         split.pieces.push_back({.name = fmt::format("{}/{}", size, at), .path = path, .bytes = part.size(), .local = true,
-                                .fuel = 1 + part.size() * fuel_per_byte, .work = work_of(size)});
+                                .fuel = fuel_of(work_of(size), part.size()), .work = work_of(size).SerializeAsString()});
       }
     split.plan = fmt::format("{} pieces", split.pieces.size());
     return split;
@@ -70,7 +74,7 @@ Task<Result<void>> SimWorkshop::beside(std::string folder, std::string) {
   });
 }
 
-Task<Result<std::vector<JobWorkshop::Made>>> SimWorkshop::join(std::string folder, std::string plan, std::vector<std::string> outputs) {
+Task<Result<std::vector<JobWorkshop::Made>>> SimWorkshop::join(std::string folder, std::string plan, std::vector<Output> outputs) {
   co_await take_a_while();
   co_return co_await runtime_.blocking([&]() -> Result<std::vector<Made>> {
     auto& disk = runtime_.disk();
@@ -78,7 +82,7 @@ Task<Result<std::vector<JobWorkshop::Made>>> SimWorkshop::join(std::string folde
     TRY_VOID(disk.stat(folder + "/beside"));
     Bytes whole;
     for (const auto& output : outputs) {
-      TRY(const auto bytes, read_file(disk, output, 1 << 20));
+      TRY(const auto bytes, read_file(disk, output.path, 1 << 20));
       whole.insert(whole.end(), bytes.begin(), bytes.end());
     }
     TRY_VOID(write_plainly(disk, folder + "/whole", whole));
@@ -107,7 +111,7 @@ Task<Result<PieceDone>> SimRunner::run(wire::WorkOrder order, PieceFiles files) 
   });
   CO_TRY(const auto bytes, std::move(read));
   PieceDone done;
-  done.fuel = 1 + bytes.second.size() * fuel_per_byte;
+  done.fuel = order.has_transcode() ? fuel_of(order.transcode(), bytes.second.size()) : 1 + bytes.second.size() * fuel_per_byte;
   const double seconds = static_cast<double>(done.fuel) / fuel_per_s_ * (0.9 + 0.2 * runtime_.chance().unit());
   co_await runtime_.sleep(std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds)));
   auto output = computed(bytes.first, bytes.second);
@@ -162,7 +166,7 @@ Task<bool> WorkPlay::write_whole(Server& server, unsigned number, JobSpec& spec,
   std::string expected;
   for (const auto size : sizes)
     for (std::size_t at = 0; at < input.size(); at += stretch_bytes)
-      expected += computed(as_bytes(work_of(size)), ByteView(input).subspan(at, std::min(stretch_bytes, input.size() - at)));
+      expected += computed(as_bytes(work_of(size).SerializeAsString()), ByteView(input).subspan(at, std::min(stretch_bytes, input.size() - at)));
   job.expected.emplace_back("whole", std::move(expected));
   co_return true;
 }

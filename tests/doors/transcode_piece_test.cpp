@@ -22,12 +22,12 @@ std::string content(const std::string& path) {
 
 class TranscodePiece : public testing::Test {
  protected:
-  /// 50 frames of 320 by 180.
-  std::string clip() {
+  /// 50 frames.
+  std::string clip(const std::string& size = "320x180") {
     const auto path = folder.path() + "/clip";
     std::ofstream(path) << "";
     cycles::ToolWork make;
-    make.arguments = {"-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=2", "-c:v", "libx264", "-bf", "2",
+    make.arguments = {"-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc2=r=25:d=2:s=" + size, "-c:v", "libx264", "-bf", "2",
                       "-y", "-f", "nut", "/output/clip"};
     make.outputs = {{"clip", path}};
     EXPECT_TRUE(tools.run(make)->ended_well());
@@ -98,6 +98,20 @@ TEST_F(TranscodePiece, BoundsOfFuelAndOutputHold) {
   done = transcode_piece(tools, large, input, output());
   ASSERT_TRUE(done) << done.error().message;
   EXPECT_EQ(done->end, WorkEnd::output_too_large);
+  EXPECT_EQ(content(output()), "");
+}
+
+/// What an asker says of his video need not be so: it is not decoded when it is much larger.
+TEST_F(TranscodePiece, LargerPicturesThanWereSaidAreNotDecoded) {
+  const auto input = clip("1280x720");
+  auto lie = order();
+  lie.mutable_transcode()->set_source_width(16);
+  lie.mutable_transcode()->set_source_height(16);
+  const auto done = transcode_piece(tools, lie, input, output());
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_EQ(done->end, WorkEnd::exited);
+  EXPECT_NE(done->exit_code, 0);
+  EXPECT_EQ(done->fuel, 0u);
   EXPECT_EQ(content(output()), "");
 }
 

@@ -35,6 +35,16 @@ def frame_times(path):
     return [float((f["pts"] - frames[0]["pts"]) * base) for f in frames]
 
 
+def times_from_first_key_frame(path):
+    """When the frames are shown that can be decoded, of a file that begins in the middle: seconds after the first."""
+    packets = json.loads(run("ffprobe", "-v", "quiet", "-select_streams", "V:0", "-show_entries", "packet=pts_time,flags", "-of",
+                             "json", path))["packets"]
+    first = next(i for i, p in enumerate(packets) if "K" in p["flags"])
+    assert first > 5, first
+    times = sorted(float(p["pts_time"]) for p in packets[first:])
+    return [t - times[0] for t in times]
+
+
 class Transcode(NetworkTest):
     def start(self, servers=4):
         self.network(servers)
@@ -42,9 +52,9 @@ class Transcode(NetworkTest):
             server.run("pledge", "80%")
         return self.servers[0]
 
-    def clip(self, name, *more, size="320x180", seconds=32, sound=True, before=()):
+    def clip(self, name, *more, size="320x180", seconds=32, sound=True):
         path = self.path(name)
-        arguments = [*before, "-f", "lavfi", "-i", "testsrc2=size=%s:rate=25:duration=%d" % (size, seconds)]
+        arguments = ["-f", "lavfi", "-i", "testsrc2=size=%s:rate=25:duration=%d" % (size, seconds)]
         if sound:
             arguments += ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000:duration=%d" % seconds]
         ffmpeg(*arguments, "-c:v", "libx264", "-preset", "veryfast", "-g", "50", "-pix_fmt", "yuv420p", "-c:a", "aac", *more, path)
@@ -60,10 +70,10 @@ class Transcode(NetworkTest):
         owner.run("get", path, folder)
         return os.path.join(folder, os.path.basename(path))
 
-    def check_same_times(self, source, result, within=0.0006):
+    def check_same_times(self, source, result, within=0.0006, want=None):
         """Every frame of the source, when it was, and every byte decodes."""
         run("ffmpeg", "-v", "error", "-xerror", "-nostdin", "-i", result, "-f", "null", "-")
-        want, got = frame_times(source), frame_times(result)
+        want, got = want or frame_times(source), frame_times(result)
         self.assertEqual(len(got), len(want))
         self.assertLess(max(abs(a - b) for a, b in zip(want, got)), within)
         decoded = [int(p["dts"]) for p in probe(result, "-select_streams", "V:0", "-show_entries", "packet=dts")["packets"]]
@@ -129,23 +139,29 @@ class Transcode(NetworkTest):
         # Stored lying, to be shown upright.
         lying = self.path("lying.mp4")
         ffmpeg("-i", self.clip("plain.mp4", seconds=3), "-c", "copy", "-metadata:s:v:0", "rotate=90", lying)
-        for path in (open_gop, uneven, lying):
+        # A recording of a broadcast, which begins where it was turned on.
+        middle = self.path("middle.ts")
+        with open(self.clip("whole.ts", "-bf", "2", size="192x108", seconds=24), "rb") as whole, open(middle, "wb") as f:
+            packets = whole.read()
+            f.write(packets[len(packets) // 188 // 24 * 188:])
+        for path in (open_gop, uneven, lying, middle):
             self.put(owner, path)
         for path, target, ending, size in ((open_gop, "h264-720p", "mp4", (192, 108)), (uneven, "vp9", "webm", (192, 108)),
-                                           (lying, "h264-720p", "mp4", (180, 320))):
+                                           (lying, "h264-720p", "mp4", (180, 320)), (middle, "h264-720p", "mp4", (192, 108))):
             name = os.path.basename(path)
             report = owner.json("jobs", "transcode", "/" + name, "--to", target, timeout=300)
             self.assertEqual(report["state"], "done", report)
             stem = name.rsplit(".", 1)[0]
             self.assertEqual(report["output"], "/%s-%s" % (stem, target))
             result = self.get(owner, "%s/%s.%s" % (report["output"], stem, ending))
-            self.check_same_times(path, result, within=0.0011)
+            self.check_same_times(path, result, within=0.0011, want=times_from_first_key_frame(path) if path == middle else None)
             video = streams(result)["video"]
             self.assertEqual((video["width"], video["height"]), size)
             self.assertEqual(video["codec_name"], "vp9" if target == "vp9" else "h264")
             self.assertNotIn("side_data_list", video)
         self.check_in_step(open_gop, self.get(owner, "/open-h264-720p/open.mp4"))
-        self.assertEqual(owner.json("jobs", "ls")["jobs"][2]["pieces"], 2)  # where it can be cut
+        pieces = {job["output"]: job["pieces"] for job in owner.json("jobs", "ls")["jobs"]}
+        self.assertEqual((pieces["/open-h264-720p"], pieces["/middle-h264-720p"]), (2, 2))  # where they can be cut
         self.assertNotIn("audio", streams(self.get(owner, "/uneven-vp9/uneven.webm")))
 
     def test_a_ladder_to_stream_from(self):
@@ -208,7 +224,7 @@ class Transcode(NetworkTest):
 
     def test_cancel(self):
         owner = self.start(2)
-        self.put(owner, self.clip("film.mp4", size="640x360", seconds=32))
+        self.put(owner, self.clip("film.mp4", size="640x360", seconds=21))
         begun = owner.json("jobs", "transcode", "/film.mp4", "--to", "vp9", "--detach")
         self.wait_for("it is computed", lambda: any(
             p["state"] == "computing" for s in self.servers for p in s.json("cycles", "status")["work"]["pieces"]))

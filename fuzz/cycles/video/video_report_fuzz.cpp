@@ -1,5 +1,6 @@
 // What ffprobe and ffmpeg say of a stranger's video: refused with a sentence, or facts within bounds. The first byte
 // says which report it is.
+#include "base/bytes.h"
 #include "cycles/video_join.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -29,12 +30,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       if (!packets) break;
       const auto cuts = cut_video(*packets, {1, 1000});
       if (!cuts) break;
-      std::size_t next = 0;
+      auto next = cuts->front().begin;
       for (const auto& cut : *cuts) {
-        SPATTER_ASSERT(cut.begin == next && cut.packets > 0);
+        SPATTER_ASSERT(cut.begin == next && cut.packets > 0 && (*packets)[next].is_key);
         next += cut.packets;
       }
       SPATTER_ASSERT(next == packets->size());
+      SPATTER_ASSERT(cuts_text(*cuts).size() <= cuts_text_bytes_max);
       SPATTER_ASSERT(duration_us(*packets, {1, 1000}) >= 0);
       break;
     }
@@ -46,6 +48,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     default:
       (void)frames_of_progress(text);
       (void)parse_level(text);
+      (void)is_nut(text);
   }
   return 0;
 }

@@ -5,6 +5,7 @@
 #include "base/task_groups.h"
 #include "blob_file.h"
 #include "crypto/hash.h"
+#include "cycles/video_target.h"
 #include "cycles/work_desk.h"
 #include "job_desk_state.h"
 #include "net/methods.h"
@@ -43,6 +44,33 @@ std::optional<std::uint64_t> JobDesk::State::fuel_guess(const RunningJob& job, s
   if (job.done_pieces == 0) return speeds.fuel_of(job.stored.kind, bytes);
   if (job.done_bytes == 0) return static_cast<std::uint64_t>(job.done_fuel / job.done_pieces);
   return static_cast<std::uint64_t>(job.done_fuel * static_cast<double>(bytes) / job.done_bytes);
+}
+
+/// What the piece is, if it is one of its own kind.
+Result<std::optional<wire::TranscodeWork>> JobDesk::State::transcoding(const RunningJob& job, std::uint32_t number) const {
+  const auto& piece = job.pieces[number].piece;
+  if (piece.work.empty()) return std::nullopt;
+  wire::TranscodeWork work;
+  if (!work.ParseFromString(piece.work)) return fail(Errc::io, "jobs.db: the work of piece {} cannot be read", number);
+  return work;
+}
+
+/// The most that the piece may cost. Of a transcoding it is known beforehand, but for a margin.
+Result<std::uint64_t> JobDesk::State::fuel_max(const RunningJob& job, std::uint32_t number) const {
+  TRY(const auto work, transcoding(job, number));
+  if (!work) return job.order.fuel_max();
+  return std::min<std::uint64_t>(job.order.fuel_max(), cycles::transcode_fuel_max(*work, job.pieces[number].piece.fuel));
+}
+
+/// Errors: corrupt, no honest worker comes to that.
+Result<void> JobDesk::State::check_limits(const RunningJob& job, std::uint32_t number, const WorkResult& result) const {
+  TRY(const auto most, fuel_max(job, number));
+  if (result.output_bytes > job.order.output_bytes_max() || result.fuel > most)
+    return fail(Errc::corrupt, "a result beyond the limits of piece {}", number);
+  TRY(const auto work, transcoding(job, number));
+  if (work && result.end == WorkEnd::exited && result.fuel % cycles::transcode_fuel(*work, 1) != 0)
+    return fail(Errc::corrupt, "a result that counts {} fuel, which is no number of frames of piece {}", result.fuel, number);
+  return {};
 }
 
 Task<Result<Buffer>> JobDesk::State::read_input(std::string path, std::uint64_t offset, std::size_t length) {
@@ -85,7 +113,8 @@ bool JobDesk::State::needs_lease(const ServerId& worker) const {
 Task<Result<wire::WorkOfferReply>> JobDesk::State::ask(RunningJob& job, CopyAssignment what, RunningJob::Copy& copy,
                                                        std::optional<std::uint64_t> guess) {
   if (!needs_lease(what.worker)) co_return co_await offer(job, what, copy);
-  const auto most = std::min<std::uint64_t>(job.order.fuel_max(), cycles::lease_fuel_max);
+  CO_TRY(const auto piece_max, fuel_max(job, what.piece));
+  const auto most = std::min<std::uint64_t>(piece_max, cycles::lease_fuel_max);
   const auto fuel = guess ? std::min(most, *guess + *guess / 4) : most;
   const auto name = work_name(parts.identity.server, job.id.view(), what.piece);
   for (bool best_effort = !guess;; best_effort = true) {
@@ -114,8 +143,10 @@ Task<Result<wire::WorkOfferReply>> JobDesk::State::offer(RunningJob& job, CopyAs
   order = job.order;
   order.set_piece(what.piece);
   const auto& piece = job.pieces[what.piece];
-  if (!piece.piece.work.empty() && !order.mutable_transcode()->ParseFromString(piece.piece.work))
-    co_return fail(Errc::io, "jobs.db: the work of piece {} cannot be read", what.piece);
+  CO_TRY(auto work, transcoding(job, what.piece));
+  if (work) *order.mutable_transcode() = std::move(*work);
+  CO_TRY(const auto most, fuel_max(job, what.piece));
+  order.set_fuel_max(most);
   if (piece.digest) {
     auto* input = order.add_inputs();
     input->set_digest(piece.digest->raw());
@@ -212,8 +243,7 @@ Task<Result<WorkResult>> JobDesk::State::reveal(RunningJob& job, CopyAssignment 
                             message.output_bytes(), output};
     if (commitment_to(what.worker, job.id, what.piece, result_digest(result), nonce) != copy.commitment)
       co_return fail(Errc::corrupt, "another result than it had committed to");
-    if (result.output_bytes > job.order.output_bytes_max() || result.fuel > job.order.fuel_max())
-      co_return fail(Errc::corrupt, "a result beyond the limits of the job");
+    CO_TRY_VOID(check_limits(job, what.piece, result));
     if (copy.lease && message.has_delivery())
       if (const auto taken = co_await parts.ledger->delivered(copy.lease->lease, message.delivery()); !taken)
         parts.runtime.log().info("job {}, piece {}: {}", job.id, what.piece, taken.error().message);

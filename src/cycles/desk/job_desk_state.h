@@ -82,6 +82,9 @@ struct JobDesk::State : std::enable_shared_from_this<JobDesk::State> {
   // job_copy.cpp
   Task<void> run_copy(JobPointer job, CopyAssignment what);
   Task<Result<void>> copy_story(RunningJob& job, CopyAssignment what, RunningJob::Copy& copy);
+  Result<std::optional<wire::TranscodeWork>> transcoding(const RunningJob& job, std::uint32_t piece) const;
+  Result<std::uint64_t> fuel_max(const RunningJob& job, std::uint32_t piece) const;
+  Result<void> check_limits(const RunningJob& job, std::uint32_t piece, const WorkResult& result) const;
   Task<Result<wire::WorkOfferReply>> offer(RunningJob& job, CopyAssignment what, RunningJob::Copy& copy);
   Task<Result<wire::WorkOfferReply>> ask(RunningJob& job, CopyAssignment what, RunningJob::Copy& copy, std::optional<std::uint64_t> guess);
   bool needs_lease(const ServerId& worker) const;

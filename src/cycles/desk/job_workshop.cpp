@@ -127,11 +127,12 @@ Task<void> JobDesk::State::prepare(JobPointer job) {
 
 /// In the job's group, so that who cancels need not wait for it.
 Task<void> JobDesk::State::join_outputs(JobPointer job) {
-  std::vector<std::string> outputs;
+  std::vector<JobWorkshop::Output> outputs;
   for (std::uint32_t i = 0; i < job->pieces.size(); ++i) {
     const auto believed = job->dispatcher->believed(i);
     SPATTER_ASSERT(believed);
-    outputs.push_back(output_file(job->id, job->results.at(believed->result)));
+    const auto& result = job->results.at(believed->result);
+    outputs.push_back({output_file(job->id, result), result.fuel});
   }
   job->made = co_await parts.workshop->join(job_folder(job->id), *job->stored.plan, std::move(outputs));
   touch(*job);

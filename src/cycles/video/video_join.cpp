@@ -36,9 +36,7 @@ std::vector<std::string> cut_arguments(const VideoSource& source, const std::vec
   auto line = beginning();
   add(line, {"-copyts", "-i", "file:/input/source", "-map", fmt::format("0:{}", source.video_stream), "-c", "copy",
              "-map_metadata", "-1", "-fflags", "+bitexact", "-f", "segment", "-segment_format", "nut"});
-  std::string frames;
-  for (std::size_t i = 1; i < cuts.size(); ++i) frames += fmt::format("{}{}", i > 1 ? "," : "", cuts[i].begin);
-  if (cuts.size() > 1) add(line, {"-segment_frames", frames});
+  if (cuts.size() > 1) add(line, {"-segment_frames", cuts_text(cuts)});
   else add(line, {"-segment_time", "1000000000"});
   line.push_back("/output/%05d.nut");
   return line;
@@ -59,14 +57,27 @@ std::vector<std::string> audio_arguments(VideoTarget target, const VideoSource& 
 std::string join_list(const std::vector<std::string>& paths, const std::vector<std::int64_t>& start_us) {
   std::string list = "ffconcat version 1.0\n";
   for (std::size_t i = 0; i < paths.size(); ++i) {
-    list += fmt::format("file 'file:{}'\n", paths[i]);
+    // Workers' files: nothing in them may be taken for a list of other files, say.
+    list += fmt::format("file 'file:{}'\noption format_whitelist nut\n", paths[i]);
     if (i + 1 < paths.size()) list += fmt::format("duration {}\n", seconds(start_us[i + 1] - start_us[i]));
   }
   return list;
 }
 
+bool is_nut(std::string_view beginning) {
+  constexpr std::string_view magic("nut/multimedia container\0", 25);
+  return beginning.starts_with(magic);
+}
+
+std::uint64_t joined_bytes_max(std::uint64_t pieces_bytes, std::uint64_t audio_bytes, std::uint64_t frames) {
+  constexpr std::uint64_t slack = 16 << 20, index_bytes_per_frame = 64;
+  const auto bytes = pieces_bytes + audio_bytes;
+  return bytes + bytes / 4 + frames * index_bytes_per_frame + slack;
+}
+
 std::vector<std::string> join_arguments(VideoTarget target, std::int64_t late_us, bool with_audio, const std::string& name) {
   auto line = beginning();
+  add(line, {"-xerror", "-progress", "pipe:1", "-stats_period", "86400"});
   add(line, {"-copyts", "-itsoffset", seconds(late_us), "-f", "concat", "-safe", "0", "-i", "file:/input/list"});
   if (with_audio) add(line, {"-i", "file:/input/audio"});
   add(line, {"-map", "0:v:0"});

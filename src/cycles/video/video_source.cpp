@@ -91,6 +91,16 @@ std::int64_t to_us(std::int64_t time, Rational base) {
   return static_cast<std::int64_t>(std::clamp(rounded, -most, most));
 }
 
+/// Every second cut goes.
+void thin_out(std::vector<VideoCut>& cuts) {
+  std::vector<VideoCut> fewer;
+  for (std::size_t i = 0; i < cuts.size(); ++i) {
+    if (i % 2 == 0) fewer.push_back(cuts[i]);
+    else fewer.back().packets += cuts[i].packets;
+  }
+  cuts = std::move(fewer);
+}
+
 }  // namespace
 
 unsigned VideoSource::shown_width() const {
@@ -156,8 +166,11 @@ Result<VideoSource> judge_streams_report(std::string_view report) {
 }
 
 Result<std::vector<VideoPacket>> parse_packets_report(std::string_view report) {
-  if (report.size() > packets_report_bytes_max) return fail(Errc::invalid, "it has more frames than are transcoded");
+  const auto lines = static_cast<std::size_t>(std::ranges::count(report, '\n'));
+  if (lines > packets_max || report.size() > packets_report_bytes_max)
+    return fail(Errc::invalid, "it has more than {} frames, which are the most that are transcoded", packets_max);
   std::vector<VideoPacket> packets;
+  packets.reserve(lines + 1);
   while (!report.empty()) {
     const auto end = std::min(report.find('\n'), report.size());
     const auto line = report.substr(0, end);
@@ -174,36 +187,42 @@ Result<std::vector<VideoPacket>> parse_packets_report(std::string_view report) {
   return packets;
 }
 
+std::string cuts_text(const std::vector<VideoCut>& cuts) {
+  std::string text;
+  for (std::size_t i = 1; i < cuts.size(); ++i) text += fmt::format("{}{}", i > 1 ? "," : "", cuts[i].begin - cuts.front().begin);
+  return text;
+}
+
 Result<std::vector<VideoCut>> cut_video(const std::vector<VideoPacket>& packets, Rational time_base, std::int64_t least_us) {
   const auto first = std::ranges::find_if(packets, &VideoPacket::is_key);
   if (packets.empty()) return fail(Errc::invalid, "it has no frames");
   if (first == packets.end()) return fail(Errc::invalid, "it has no frame that can be decoded by itself");
-  const auto all = packets.size();
-  // What is before the first key frame cannot be decoded: the video begins with the latter.
+  const auto all = packets.size(), begin = static_cast<std::size_t>(first - packets.begin());
+  // What is before the first key frame cannot be decoded, and is not copied: the video begins with the latter.
   const auto start = first->time ? to_us(*first->time, time_base) : 0;
-  std::vector<VideoCut> cuts{{0, all, start}};
-  if (!std::ranges::all_of(packets, [](const VideoPacket& packet) { return packet.time.has_value(); })) return cuts;
+  std::vector<VideoCut> cuts{{begin, all - begin, start}};
+  if (!std::all_of(first, packets.end(), [](const VideoPacket& packet) { return packet.time.has_value(); })) return cuts;
   constexpr auto most = std::numeric_limits<std::int64_t>::max();
   std::vector<std::int64_t> earliest_after(all + 1, most);
-  for (auto i = all; i-- > 0;) earliest_after[i] = std::min(earliest_after[i + 1], *packets[i].time);
+  for (auto i = all; i-- > begin;) earliest_after[i] = std::min(earliest_after[i + 1], *packets[i].time);
   std::int64_t latest = std::numeric_limits<std::int64_t>::min();
-  for (const auto& packet : packets) latest = std::max(latest, *packet.time);
+  for (auto i = begin; i < all; ++i) latest = std::max(latest, *packets[i].time);
   const auto end_us = to_us(latest, time_base);
   // The last frame is shown for some time too, nobody knows how long.
   constexpr std::int64_t last_frame_us = 200'000;
-  std::int64_t latest_before = *packets.front().time;
-  for (std::size_t i = 1; i < all; ++i) {
+  std::int64_t latest_before = *first->time;
+  for (auto i = begin + 1; i < all; ++i) {
     const auto time = *packets[i].time;
     const auto us = to_us(time, time_base);
     // Cameras make a key frame every ten seconds less a frame's rounding.
     constexpr std::int64_t slack_us = 1000;
-    if (packets[i].is_key && i > static_cast<std::size_t>(first - packets.begin()) && time > latest_before &&
-        time < earliest_after[i + 1] && us - cuts.back().start_us >= least_us - slack_us && end_us - us >= least_us - last_frame_us) {
+    if (packets[i].is_key && time > latest_before && time < earliest_after[i + 1] && us - cuts.back().start_us >= least_us - slack_us && end_us - us >= least_us - last_frame_us) {
       cuts.back().packets = i - cuts.back().begin;
       cuts.push_back({i, all - i, us});
     }
     latest_before = std::max(latest_before, time);
   }
+  while (cuts_text(cuts).size() > cuts_text_bytes_max) thin_out(cuts);
   return cuts;
 }
 

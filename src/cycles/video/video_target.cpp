@@ -11,6 +11,12 @@ constexpr unsigned result_side_min = 16, result_side_max = 4096, source_side_max
 constexpr unsigned quality_min = 10, h264_quality_max = 51, vp9_quality_max = 63;
 constexpr unsigned kbit_per_s_most = 100'000, key_frame_ms_most = 60'000;
 constexpr std::uint64_t h264_factor = 6, vp9_factor = 18;  // by measurement, against decoding a pixel
+constexpr std::uint64_t frame_fuel_min = 1 << 16;             // however small it is
+constexpr std::uint64_t frames_more = 300;                    // than packets, and half as many again
+constexpr std::uint64_t fuel_per_cpu_second_min = 1'000'000;  // a hundredth of what an ordinary processor does
+constexpr std::uint64_t cpu_seconds_base = 120, cpu_seconds_most = 12 * 3600;
+/// Decoders measure pictures with their borders and fill blocks up: so many more pixels a side than are shown.
+constexpr std::uint64_t side_slack = 256;
 constexpr std::string_view scaler = "bicubic+accurate_rnd+full_chroma_int+bitexact";
 
 struct Size {
@@ -121,6 +127,8 @@ std::vector<VideoRung> rungs_of(VideoTarget target, const VideoSource& source) {
     // Of a video between two sizes, or below all, the smallest that holds it is made in its own.
     if (size.lines > lines && !(rungs.empty() && size.lines == ladder.back().lines)) continue;
     auto one = rung(source, Work::H264, size.lines, 23);
+    // Of a very wide picture the longer side decides, for several alike.
+    if (!rungs.empty() && one.work.width() == rungs.back().work.width() && one.work.height() == rungs.back().work.height()) continue;
     one.work.set_kbit_per_s_max(size.kbit_per_s_max);
     one.work.set_key_frame_ms(ladder_key_frame_ms);
     rungs.push_back(std::move(one));
@@ -148,12 +156,15 @@ Result<void> check_transcode(const wire::TranscodeWork& work) {
   return {};
 }
 
-std::vector<std::string> transcode_arguments(const wire::TranscodeWork& work) {
+std::vector<std::string> transcode_arguments(const wire::TranscodeWork& work, std::uint64_t fuel_max) {
+  const auto frames_max = std::min<std::uint64_t>(fuel_max / transcode_fuel(work, 1) + 1, 1ULL << 31);
+  const auto pixels_max = (work.source_width() + side_slack) * (work.source_height() + side_slack);
   std::vector<std::string> line = {
       "-nostdin", "-v", "error", "-progress", "pipe:1", "-stats_period", "86400", "-y", "-copyts", "-noautorotate",
-      "-threads", "1", "-flags:v", "+bitexact", "-idct", "simple", "-protocol_whitelist", "file", "-codec_whitelist",
+      "-threads", "1", "-flags:v", "+bitexact", "-idct", "simple", "-max_pixels", std::to_string(pixels_max), "-protocol_whitelist", "file", "-codec_whitelist",
       decoded_codecs(), "-f", "nut", "-i", "file:/input/piece", "-map", "0:v:0", "-an", "-sn", "-dn", "-sws_flags",
       std::string(scaler), "-filter_threads", "1", "-vf", filter_of(work), "-fps_mode", "passthrough", "-enc_time_base", "-1"};
+  add(line, {"-frames:v", std::to_string(frames_max)});
   add_encoder(line, work);
   line.push_back("file:/output/piece");
   return line;
@@ -194,7 +205,16 @@ Result<std::uint64_t> frames_of_progress(std::string_view said) {
 std::uint64_t transcode_fuel(const wire::TranscodeWork& work, std::uint64_t frames) {
   const auto decoded = std::uint64_t{work.source_width()} * work.source_height();
   const auto made = std::uint64_t{work.width()} * work.height();
-  return frames * (decoded + made * (work.codec() == wire::TranscodeWork::H264 ? h264_factor : vp9_factor));
+  return frames * std::max(frame_fuel_min, decoded + made * (work.codec() == wire::TranscodeWork::H264 ? h264_factor : vp9_factor));
+}
+
+std::uint64_t transcode_fuel_max(const wire::TranscodeWork& work, std::uint64_t fuel) {
+  const auto frame = transcode_fuel(work, 1), frames = fuel / frame;
+  return (frames + frames / 2 + frames_more) * frame;
+}
+
+unsigned transcode_cpu_seconds(std::uint64_t fuel) {
+  return static_cast<unsigned>(std::min(cpu_seconds_most, cpu_seconds_base + fuel / fuel_per_cpu_second_min));
 }
 
 }  // namespace spatter::cycles

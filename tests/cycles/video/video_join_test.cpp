@@ -8,8 +8,23 @@ namespace {
 
 TEST(VideoJoin, PiecesAreShownFromWhenTheyWere) {
   EXPECT_EQ(join_list({"/input/out/a", "/input/out/b", "/input/out/c"}, {40'000, 10'050'000, 20'000'001}),
-            "ffconcat version 1.0\nfile 'file:/input/out/a'\nduration 10.010000\nfile 'file:/input/out/b'\n"
-            "duration 9.950001\nfile 'file:/input/out/c'\n");
+            "ffconcat version 1.0\nfile 'file:/input/out/a'\noption format_whitelist nut\nduration 10.010000\n"
+            "file 'file:/input/out/b'\noption format_whitelist nut\nduration 9.950001\n"
+            "file 'file:/input/out/c'\noption format_whitelist nut\n");
+}
+
+TEST(VideoJoin, OnlyNutIsJoined) {
+  EXPECT_TRUE(is_nut(std::string_view("nut/multimedia container\0NM", 27)));
+  EXPECT_FALSE(is_nut("nut/multimedia container"));
+  EXPECT_FALSE(is_nut("ffconcat version 1.0\nfile a\nfile b\n"));
+  EXPECT_FALSE(is_nut(""));
+  const auto line = fmt::format("{}", fmt::join(join_arguments(VideoTarget::vp9, 0, false, "video"), " "));
+  EXPECT_TRUE(line.contains("-xerror -progress pipe:1")) << line;
+}
+
+TEST(VideoJoin, WhatIsJoinedIsAboutAsLargeAsItsPieces) {
+  EXPECT_GE(joined_bytes_max(1000, 0, 3000), 1000u + 3000 * 50);
+  EXPECT_LT(joined_bytes_max(1ULL << 30, 1 << 20, 250'000), 3ULL << 29);
 }
 
 TEST(VideoJoin, CutsAreNamedByPackets) {
@@ -18,6 +33,9 @@ TEST(VideoJoin, CutsAreNamedByPackets) {
   EXPECT_TRUE(line.contains("-map 0:3 -c copy")) << line;
   EXPECT_TRUE(line.contains("-segment_frames 250,510 /output/%05d.nut")) << line;
   EXPECT_FALSE(fmt::format("{}", fmt::join(cut_arguments(source, {{0, 250, 0}}), " ")).contains("-segment_frames"));
+  // Copying begins with the first key frame, and so does counting.
+  const auto late = fmt::format("{}", fmt::join(cut_arguments(source, {{30, 250, 0}, {280, 260, 10}, {540, 250, 20}}), " "));
+  EXPECT_TRUE(late.contains("-segment_frames 250,510 /output/%05d.nut")) << late;
   EXPECT_EQ(cut_file(7), "00007.nut");
 }
 

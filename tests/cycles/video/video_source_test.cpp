@@ -106,7 +106,44 @@ TEST(VideoCuts, WithoutTimesOrKeyFrames) {
   EXPECT_EQ(cut_video({}, ms).error().message, "it has no frames");
   EXPECT_EQ(cut_video({{0, false}, {1, false}}, ms).error().message, "it has no frame that can be decoded by itself");
   // What comes before the first key frame is not shown.
-  EXPECT_EQ(cut_video({{0, false}, {40, true}, {80, false}}, ms)->front().start_us, 40'000);
+  EXPECT_EQ(cut_video({{0, false}, {40, true}, {80, false}}, ms)->front(), (VideoCut{1, 2, 40'000}));
+}
+
+/// A recording that begins in the middle of a group of pictures, some of whose frames are shown after the key frame, or have
+/// no time.
+TEST(VideoCuts, BeginWithTheFirstKeyFrame) {
+  auto packets = video(25 * 60, 50);
+  packets.erase(packets.begin(), packets.begin() + 20);
+  packets[10].time.reset();
+  packets[29].time = 60'000;
+  const auto cuts = cut_video(packets, ms);
+  ASSERT_TRUE(cuts);
+  ASSERT_EQ(cuts->size(), 5u);
+  EXPECT_EQ(cuts->front(), (VideoCut{30, 250, 2'000'000}));
+  EXPECT_EQ((*cuts)[1], (VideoCut{280, 250, 12'000'000}));
+  EXPECT_EQ(cuts->back(), (VideoCut{1030, 450, 42'000'000}));
+  EXPECT_EQ(cuts_text(*cuts), "250,500,750,1000");
+}
+
+TEST(VideoCuts, AreNoMoreThanCanBeTold) {
+  // Every frame a key frame, and places to cut everywhere.
+  const auto packets = video(100'000, 1);
+  const auto cuts = cut_video(packets, ms, 40'000);
+  ASSERT_TRUE(cuts);
+  EXPECT_LE(cuts_text(*cuts).size(), cuts_text_bytes_max);
+  EXPECT_GT(cuts->size(), 10'000u);
+  std::size_t next = 0;
+  for (const auto& cut : *cuts) {
+    EXPECT_EQ(cut.begin, next);
+    next += cut.packets;
+  }
+  EXPECT_EQ(next, packets.size());
+}
+
+TEST(VideoSource, TooManyPacketsAreRefused) {
+  EXPECT_EQ(parse_packets_report(std::string(packets_max, '\n'))->size(), 0u);
+  EXPECT_EQ(parse_packets_report(std::string(packets_max + 1, '\n')).error().message,
+            "it has more than 10000000 frames, which are the most that are transcoded");
 }
 
 RC_GTEST_PROP(VideoCuts, CoverAllPacketsAndPartThemByTime, ()) {
@@ -115,7 +152,7 @@ RC_GTEST_PROP(VideoCuts, CoverAllPacketsAndPartThemByTime, ()) {
     packets.push_back({(packets.empty() ? 0 : *packets.back().time) + step % 3000 - 100, key});
   const auto cuts = cut_video(packets, ms);
   if (!cuts) return;
-  std::size_t next = 0;
+  std::size_t next = static_cast<std::size_t>(std::ranges::find_if(packets, &VideoPacket::is_key) - packets.begin());
   std::int64_t latest = std::numeric_limits<std::int64_t>::min();
   for (const auto& cut : *cuts) {
     RC_ASSERT(cut.begin == next);
@@ -123,7 +160,8 @@ RC_GTEST_PROP(VideoCuts, CoverAllPacketsAndPartThemByTime, ()) {
     next += cut.packets;
     const auto earliest = std::min_element(packets.begin() + static_cast<long>(cut.begin), packets.begin() + static_cast<long>(next),
                                            [](const auto& a, const auto& b) { return *a.time < *b.time; })->time;
-    RC_ASSERT(cut.begin == 0 || (packets[cut.begin].is_key && *earliest == *packets[cut.begin].time && *earliest > latest));
+    RC_ASSERT(packets[cut.begin].is_key);
+    RC_ASSERT(cut == cuts->front() || (*earliest == *packets[cut.begin].time && *earliest > latest));
     for (auto i = cut.begin; i < next; ++i) latest = std::max(latest, *packets[i].time);
   }
   RC_ASSERT(next == packets.size());

@@ -49,6 +49,8 @@ TEST(VideoTarget, ALadderEndsAtTheSource) {
   EXPECT_EQ(sizes(hls, source(1280, 720)), "720p 1280x720 480p 852x480 240p 426x240 ");
   EXPECT_EQ(sizes(hls, source(640, 360)), "240p 426x240 ");
   EXPECT_EQ(sizes(hls, source(160, 120)), "120p 160x120 ");
+  // The longer side decides, for two sizes alike.
+  EXPECT_EQ(sizes(hls, source(16000, 720)), "184p 4096x184 ");
 }
 
 TEST(VideoTarget, BoundsAreKept) {
@@ -77,7 +79,7 @@ TEST(VideoTarget, BoundsAreKept) {
 
 /// All that makes results comparable is said, and files are named at home.
 TEST(VideoTarget, ArgumentsLeaveNothingToTheMachine) {
-  const auto line = fmt::format("{}", fmt::join(transcode_arguments(good()), " "));
+  const auto line = fmt::format("{}", fmt::join(transcode_arguments(good(), 1ULL << 40), " "));
   for (const auto* words : {"-threads 1 -flags:v +bitexact -idct simple", "-f nut -i file:/input/piece", "-filter_threads 1",
                             "scale=1920:1080:flags=bicubic+accurate_rnd+full_chroma_int+bitexact,format=yuv420p,transpose=clock",
                             "cpu-independent=1:threads=1:lookahead-threads=1:sliced-threads=0", "-maxrate 6000k -bufsize 12000k",
@@ -86,7 +88,22 @@ TEST(VideoTarget, ArgumentsLeaveNothingToTheMachine) {
     EXPECT_TRUE(line.contains(words)) << words << "\n" << line;
   auto vp9 = good();
   vp9.set_codec(wire::TranscodeWork::VP9);
-  EXPECT_TRUE(fmt::format("{}", fmt::join(transcode_arguments(vp9), " ")).contains("libvpx-vp9 -b:v 0 -crf 23 -deadline good -cpu-used 4 -row-mt 0"));
+  EXPECT_TRUE(fmt::format("{}", fmt::join(transcode_arguments(vp9, 1ULL << 40), " ")).contains("libvpx-vp9 -b:v 0 -crf 23 -deadline good -cpu-used 4 -row-mt 0"));
+}
+
+/// A worker does no more than is paid for: no more frames, no larger ones.
+TEST(VideoTarget, ArgumentsBoundTheWork) {
+  const auto frame = transcode_fuel(good(), 1);
+  const auto line = [](std::uint64_t fuel) { return fmt::format("{}", fmt::join(transcode_arguments(good(), fuel), " ")); };
+  EXPECT_TRUE(line(frame - 1).contains(" -frames:v 1 ")) << line(frame - 1);
+  EXPECT_TRUE(line(10 * frame).contains(" -frames:v 11 "));
+  EXPECT_TRUE(line(~0ULL).contains(" -frames:v 2147483648 "));
+  EXPECT_TRUE(line(frame).contains(fmt::format(" -max_pixels {} ", (1920 + 256) * (1080 + 256)))) << line(frame);
+  // So many frames more than packets as there may be, in whole frames.
+  EXPECT_EQ(transcode_fuel_max(good(), 100 * frame), 450 * frame);
+  EXPECT_EQ(transcode_cpu_seconds(0), 120u);
+  EXPECT_EQ(transcode_cpu_seconds(250 * frame), 120u + 250 * frame / 1'000'000);
+  EXPECT_EQ(transcode_cpu_seconds(~0ULL), 12u * 3600);
 }
 
 TEST(VideoTarget, FuelIsCountedByPixels) {
@@ -96,6 +113,9 @@ TEST(VideoTarget, FuelIsCountedByPixels) {
   work.set_codec(wire::TranscodeWork::VP9);
   EXPECT_EQ(transcode_fuel(work, 300), 300 * (pixels + 18 * pixels));
   EXPECT_EQ(transcode_fuel(work, 0), 0u);
+  // The smallest costs something too.
+  const auto tiny = rungs_of(VideoTarget::h264_720p, source(16, 16)).front().work;
+  EXPECT_EQ(transcode_fuel(tiny, 10), 10u * 65'536);
 }
 
 TEST(VideoTarget, TheLastWordOnFramesCounts) {

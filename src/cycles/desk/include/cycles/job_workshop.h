@@ -32,6 +32,10 @@ class JobWorkshop {
     std::uint64_t fuel_max = 0, memory_bytes_max = 0, output_bytes_max = 0;  ///< of one piece
     std::string plan;                      ///< what the other two need to know
   };
+  struct Output {
+    std::string path;
+    std::uint64_t fuel = 0;                ///< that was counted for it: nobody has looked yet whether the file is like that
+  };
   struct Made {
     std::string name;   ///< below the job's output folder
     std::string path;
@@ -46,8 +50,8 @@ class JobWorkshop {
   virtual Task<Result<Split>> split(std::string target, std::string name, std::string folder) = 0;
   /// What goes on while the pieces are computed; needs FOLDER/source.
   virtual Task<Result<void>> beside(std::string folder, std::string plan) = 0;
-  /// `outputs`: paths of what the pieces came to, in their order.
-  virtual Task<Result<std::vector<Made>>> join(std::string folder, std::string plan, std::vector<std::string> outputs) = 0;
+  /// `outputs`: what the pieces came to, in their order. Errors: invalid and corrupt, they are not what they should be.
+  virtual Task<Result<std::vector<Made>>> join(std::string folder, std::string plan, std::vector<Output> outputs) = 0;
 };
 
 }  // namespace spatter

@@ -22,7 +22,13 @@ std::string audio_file(VideoTarget target);
 /// ffmpeg's list of the pieces' files, each to be shown from when it was in the source.
 std::string join_list(const std::vector<std::string>& paths, const std::vector<std::int64_t>& start_us);
 
-/// Joins what /input/list names. `late_us`: so much later than the audio the video begins.
+/// Whether a file that begins so is NUT: for others ffmpeg has readers that follow what is in them.
+bool is_nut(std::string_view beginning);
+/// The most that one joined file has: what goes into it, and its index.
+std::uint64_t joined_bytes_max(std::uint64_t pieces_bytes, std::uint64_t audio_bytes, std::uint64_t frames);
+
+/// Joins what /input/list names, and says on standard output how many frames it wrote (frames_of_progress): a file that is
+/// broken ends it without a word. `late_us`: so much later than the audio the video begins.
 /// One file /output/NAME, or for a rung of a ladder /output/NAME.mp4 and NAME.m3u8.
 std::vector<std::string> join_arguments(VideoTarget target, std::int64_t late_us, bool with_audio, const std::string& name);
 /// The audio of a ladder: /input/AUDIO to /output/audio.mp4 and audio.m3u8.

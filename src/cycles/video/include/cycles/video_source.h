@@ -13,7 +13,8 @@
 namespace spatter::cycles {
 
 inline constexpr std::size_t streams_report_bytes_max = 1 << 20;
-inline constexpr std::size_t packets_report_bytes_max = 256 << 20;  ///< days of video
+inline constexpr std::size_t packets_report_bytes_max = 256 << 20;  
+inline constexpr std::size_t packets_max = 10'000'000;                      ///< two days at 50 a second
 
 struct Rational {
   std::int64_t numerator = 0, denominator = 1;
@@ -48,15 +49,19 @@ Result<std::vector<VideoPacket>> parse_packets_report(std::string_view report);
 
 /// A stretch of the video's packets that can be decoded by itself.
 struct VideoCut {
-  std::size_t begin = 0;        ///< place of its first packet
+  std::size_t begin = 0;        ///< place of its first packet, in the order of the file
   std::size_t packets = 0;
   std::int64_t start_us = 0;    ///< when its first frame is shown
   bool operator==(const VideoCut&) const = default;
 };
 
 inline constexpr std::int64_t cut_us_least = 10'000'000;
+/// Of more cuts than anybody could tell ffmpeg (in one argument) every second one is left out.
+inline constexpr std::size_t cuts_text_bytes_max = 100 << 10;
+/// Where ffmpeg is to cut: frames since the first key frame, which is the first that it copies. "250,500"
+std::string cuts_text(const std::vector<VideoCut>& cuts);
 
-/// Cuts at key frames with nothing before them that is shown later, and nothing after them that is shown earlier (such
+/// The first stretch begins with the first key frame: what is before it cannot be decoded. Cuts at key frames with nothing before them that is shown later, and nothing after them that is shown earlier (such
 /// frames need the pieces on both sides), each stretch at least `least_us` long. A video that can be cut nowhere, or
 /// some of whose packets have no time, is one stretch. Errors: invalid, no packets or no key frame.
 Result<std::vector<VideoCut>> cut_video(const std::vector<VideoPacket>& packets, Rational time_base,

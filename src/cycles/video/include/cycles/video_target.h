@@ -38,16 +38,21 @@ std::vector<VideoRung> rungs_of(VideoTarget target, const VideoSource& source);
 Result<void> check_transcode(const wire::TranscodeWork& work);
 
 /// For ffmpeg: reads /input/piece and writes /output/piece, both NUT, and says at its end on standard output how many
-/// frames it made.
-std::vector<std::string> transcode_arguments(const wire::TranscodeWork& work);
+/// frames it made. It ends with the first frame that `fuel_max` does not pay for, and decodes no picture that is much
+/// larger than the work says.
+std::vector<std::string> transcode_arguments(const wire::TranscodeWork& work, std::uint64_t fuel_max);
 /// Likewise, of a clip that ffmpeg makes itself: what comes out tells one encoder's version from another's.
 std::vector<std::string> standard_clip_arguments(wire::TranscodeWork::Codec codec);
 
 /// How many frames were made, by what ffmpeg said (-progress). Errors: corrupt, it did not say.
 Result<std::uint64_t> frames_of_progress(std::string_view said);
 
-/// What a piece of so many frames costs: pixels decoded, and pixels made times what their codec takes. The same on
-/// every machine, whatever time it took.
+/// What a piece of so many frames costs: pixels decoded, and pixels made times what their codec takes, but for a frame
+/// not less than it takes to handle one. The same on every machine, whatever time it took.
 std::uint64_t transcode_fuel(const wire::TranscodeWork& work, std::uint64_t frames);
+/// The most for a stretch that is expected to cost `fuel`: packets may hold more frames than one, but not many do.
+std::uint64_t transcode_fuel_max(const wire::TranscodeWork& work, std::uint64_t fuel);
+/// The CPU time that so much fuel takes at the most, on the slowest machine that anybody has.
+unsigned transcode_cpu_seconds(std::uint64_t fuel);
 
 }  // namespace spatter::cycles
