@@ -373,6 +373,7 @@ Task<Result<JobId>> JobDesk::submit(JobSpec spec) {
     auto& disk = runtime.disk();
     TRY_VOID(disk.make_directories(job_folder(job->id) + "/out"));
     if (!spec.whole) TRY_VOID(write_file_durably(disk, job_folder(job->id) + "/module", spec.module));
+    TRY_VOID(disk.sync_directory(job_folder(job->id)));  // results find their folder there, whatever comes
     TRY_VOID(disk.sync_directory("jobs"));
     return disk.sync_directory("");
   });
