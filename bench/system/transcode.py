@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""How much faster two workers are than one ffmpeg: a clip of a minute, transcoded by two servers on this machine with a
-core each, and by ffmpeg with the same settings bound to one core.
+"""How much faster two workers are than one ffmpeg: a clip of a minute, transcoded by two servers on this machine, and by
+ffmpeg with the same settings bound to one core.
 
-    bench/system/transcode.py [--target h264-720p] [--seconds 60] [--size 1920x1080] [--workers 2] [--rounds 3] [--json]
+    bench/system/transcode.py [--target h264-720p] [--seconds 60] [--size 1920x1080] [--workers 2] [--share 50%] [--rounds 3] [--json]
 
 The workers are the asker's own person's, as are several machines of one home: nothing is computed twice. The asker itself does not
 compute, but cuts, joins, makes the sound, and reads from and writes to the volume. Both times are of the whole: from the source's file
 to the result's, for the network from the volume to the volume.
 """
 import argparse
+import concurrent.futures
 import json
 import os
 import shutil
@@ -34,14 +35,22 @@ ENCODERS = {  # as src/cycles/video/video_target.cpp has them
 }
 
 
-def plain(source, target, folder):
+def plain(source, target, folder, core=0):
     lines, video, rest = ENCODERS[target]
     begun = time.monotonic()
-    subprocess.run(["taskset", "-c", "0", "ffmpeg", "-v", "error", "-nostdin", "-y", "-threads", "1", "-i", source, "-filter_threads", "1",
+    subprocess.run(["taskset", "-c", str(core), "ffmpeg", "-v", "error", "-nostdin", "-y", "-threads", "1", "-i", source, "-filter_threads", "1",
                     "-sws_flags", SCALER, "-vf", "scale=-2:'min(ih,%d)':flags=%s,format=yuv420p,setsar=1" % (lines, SCALER),
                     "-fps_mode", "passthrough", *video, "-threads", "1", "-flags:v", "+bitexact", "-ac", "2", *rest,
-                    os.path.join(folder, "plain")], check=True)
+                    os.path.join(folder, "plain-%d" % core)], check=True)
     return time.monotonic() - begun
+
+
+def limit(source, target, folder, alone, cores):
+    """What so many of this machine's cores do together, in terms of one: an ffmpeg on each at the same time."""
+    with concurrent.futures.ThreadPoolExecutor(cores) as pool:
+        begun = time.monotonic()
+        list(pool.map(lambda core: plain(source, target, folder, core), range(cores)))
+        return cores * alone / (time.monotonic() - begun)
 
 
 def run(options):
@@ -53,7 +62,7 @@ def run(options):
         subprocess.run(["ffmpeg", "-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i",
                         "testsrc2=size=%s:rate=30:duration=%d,noise=alls=6:allf=t" % (options.size, options.seconds), "-f", "lavfi", "-i",
                         "sine=frequency=440:sample_rate=48000:duration=%d" % options.seconds, "-c:v", "libx264", "-preset",
-                        "veryfast", "-b:v", "8M", "-g", "60", "-pix_fmt", "yuv420p", "-c:a", "aac", source], check=True)
+                        "veryfast", "-b:v", "8M", "-g", "60", "-sc_threshold", "0", "-pix_fmt", "yuv420p", "-c:a", "aac", source], check=True)
         asker = harness.Server(os.path.join(folder, "asker"))
         words = os.path.join(folder, "words")
         with open(words, "w") as f:
@@ -66,19 +75,20 @@ def run(options):
         while asker.status()["servers_up"] < len(servers):
             time.sleep(0.1)
         for worker in servers[1:]:
-            worker.run("pledge", "%.4f%%" % (100 / os.cpu_count()))
+            worker.run("pledge", options.share)
         asker.run("put", source, "/")
         rounds = []
         for number in range(options.rounds):
             alone = plain(source, options.target, folder)
+            most = limit(source, options.target, folder, alone, min(options.workers, os.cpu_count()))
             begun = time.monotonic()
             done = asker.json("jobs", "transcode", "/clip.mp4", "--to", options.target, "--output", "/out-%d" % number, timeout=7200)
             together = time.monotonic() - begun
-            rounds.append({"ffmpeg_s": alone, "spatter_s": together, "ratio": alone / together, "pieces": done["pieces"],
+            rounds.append({"ffmpeg_s": alone, "spatter_s": together, "ratio": alone / together, "limit": most, "pieces": done["pieces"],
                            "load": os.getloadavg()[0]})
             if not options.json:
-                print("ffmpeg on one core %.1f s, %d workers %.1f s: %.2f x (%d pieces, load %.1f)" % (
-                    alone, options.workers, together, alone / together, done["pieces"], os.getloadavg()[0]), flush=True)
+                print("ffmpeg on one core %.1f s, %d workers %.1f s: %.2f x, of the %.2f x that as many ffmpegs at once reach (%d pieces, load %.1f)" % (
+                    alone, options.workers, together, alone / together, most, done["pieces"], os.getloadavg()[0]), flush=True)
         return {"target": options.target, "seconds": options.seconds, "size": options.size, "workers": options.workers,
                 "rounds": rounds, "median_ratio": statistics.median(r["ratio"] for r in rounds)}
     finally:
@@ -93,6 +103,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--size", default="1920x1080")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--share", default="50%", help="of the machine's cores, what each worker promises")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

@@ -18,7 +18,9 @@ constexpr Duration retry_after = milliseconds(2);
 /// Filler that gets less of the machine than this is in somebody's way: each of its threads is let in for a slice now and
 /// then even in the idle class. It steps back, and tries again with a short burst.
 constexpr double worthwhile_part = 0.25;
-constexpr Duration step_back_least = milliseconds(50), step_back_most = milliseconds(200), try_again_for = milliseconds(5);
+constexpr Duration step_back_least = milliseconds(50), step_back_most = milliseconds(2000), try_again_for = milliseconds(20);
+/// Who has waited gets a slice at once, even in the idle class: it says nothing of how crowded the machine is.
+constexpr Duration first_slice = milliseconds(4), telling_burst = milliseconds(15);
 constexpr Duration unnoticeable = microseconds(20);
 constexpr Duration minute = seconds(60);
 
@@ -116,6 +118,7 @@ void ShareEngine::settle(Class& work, TimePoint now) {
 
 void ShareEngine::step_back_if_crowded(Class& work, TimePoint now, Duration used, Duration ran) {
   if (work.work != WorkClass::filler || ran < milliseconds(2)) return;
+  if (ran >= telling_burst) used -= std::min(used, first_slice * processes_.cores());
   if (in_cores(used, ran) >= worthwhile_part * cores_possible(work)) {
     work.steps_back = Duration(0);
     return;
