@@ -48,6 +48,7 @@ Task<Result<void>> fetch_blob(Runtime& runtime, std::string path, BlobFacts fact
 }
 
 Result<void> remove_folder(Disk& disk, const std::string& path) {
+  if (path.empty()) return fail(Errc::invalid, "the whole drive is no folder to be removed");
   const auto entries = disk.list(path);
   if (!entries) {
     if (entries.error().code == Errc::not_found) return {};

@@ -23,7 +23,7 @@ using FetchPart = std::function<Task<Result<Buffer>>(std::uint64_t offset, std::
 /// Fetches all of it into `path`, which is there only when it is whole and hashes right. Errors name `what`.
 Task<Result<void>> fetch_blob(Runtime& runtime, std::string path, BlobFacts facts, std::string what, FetchPart fetch);
 
-/// Removes a folder with the files and folders in it; nothing there is no error. Blocks.
+/// Removes a folder with the files and folders in it; nothing there is no error. Never the drive itself. Blocks.
 Result<void> remove_folder(Disk& disk, const std::string& path);
 
 }  // namespace spatter

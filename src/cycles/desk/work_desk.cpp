@@ -69,6 +69,9 @@ Task<Result<RpcReply>> WorkDesk::State::handle_offer(Caller caller, RpcRequest r
   // Its place is taken before anything else is waited for.
   auto entry = std::make_shared<Entry>(parts.runtime.executor());
   entry->order = message.order();
+  entry->number = ++folders;
+  entry->folder = fmt::format("work/pieces/{}", entry->number);
+  entry->since = parts.runtime.now();
   if (!unwilling) entries[key] = entry;
   if (needs_lease) {
     auto lease = co_await parts.ledger->answer(caller.server, work_name(caller.server, job.view(), key.piece), message.lease(), unwilling);
@@ -88,9 +91,6 @@ Task<Result<RpcReply>> WorkDesk::State::handle_offer(Caller caller, RpcRequest r
   }
   // Released meanwhile.
   if (const auto own = entries.find(key); own == entries.end() || own->second != entry) co_return fail(Errc::cancelled, "the piece was released");
-  entry->number = folders + 1;
-  entry->folder = fmt::format("work/pieces/{}", ++folders);
-  entry->since = parts.runtime.now();
   ++sums.taken;
   entry->group.spawn(work(key, entry));
   reply.set_state(wire::WorkOfferReply::ACCEPTED);
