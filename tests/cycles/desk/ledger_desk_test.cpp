@@ -3,6 +3,7 @@
 // Method: desks over real calls in virtual time, with epochs of a minute and months of twenty.
 #include "cycles/ledger_desk.h"
 
+#include "blob_file.h"
 #include "cluster.h"
 #include "crypto/hash.h"
 #include "cycles/job.h"
@@ -396,41 +397,12 @@ TEST(LedgerDesk, OnlyThoseConcernedSayWhatWasSaid) {
   EXPECT_EQ(d.month(4, 1, 0).delivered, 3 * speed);
 }
 
-/// An asker releases a piece while its offer is still being answered: nothing goes but what is that piece's.
-TEST(LedgerDesk, APieceReleasedBeforeItWasTakenTakesNothingAlong) {
-  Desks d(4);
-  d.open_market();
-  auto& disk = d.at(1).runtime().disk();
-  ASSERT_TRUE(write_file_durably(disk, "kept", as_bytes("kept\n")));
-  for (std::uint32_t piece = 0; piece < 8; ++piece) {
-    JobId job;
-    job.bytes.fill(5);
-    const auto lease = d.wait(d.desk(0).ask(d.at(1).id(), speed, work_name(d.at(0).id(), job.view(), piece))).value();
-    wire::WorkOfferRequest offer;
-    auto& order = *offer.mutable_order();
-    order.set_job(job.raw());
-    order.set_piece(piece);
-    order.set_seed(std::string(32, 's'));
-    order.set_fuel_max(speed);
-    order.set_output_bytes_max(1000);
-    *offer.mutable_lease() = lease.record;
-    wire::WorkReleaseRequest release;
-    release.set_job(job.raw());
-    d.wait([](Desks& d, std::string offer, std::string release, std::uint32_t wait_ms) -> Task<void> {
-      using namespace asio::experimental::awaitable_operators;
-      auto& rpc = *d.at(0).rpc;
-      const auto later = [](Desks& d, std::string release, std::uint32_t wait_ms) -> Task<void> {
-        co_await d.at(0).runtime().sleep(std::chrono::microseconds(500) * wait_ms);
-        (void)co_await d.at(0).rpc->call(d.at(1).id(), {.method = method::work_release, .body = std::move(release), .payload = {}});
-      };
-      const auto offered = [](Rpc& rpc, ServerId to, std::string offer) -> Task<void> {
-        (void)co_await rpc.call(to, {.method = method::work_offer, .body = std::move(offer), .payload = {}});
-      };
-      co_await (offered(rpc, d.at(1).id(), std::move(offer)) && later(d, std::move(release), wait_ms));
-    }(d, offer.SerializeAsString(), release.SerializeAsString(), piece));
-  }
-  d.world.run_for(10s);
-  EXPECT_TRUE(disk.stat("kept"));
+TEST(LedgerDesk, TheDriveItselfIsNoFolderToBeRemoved) {
+  Desks d(1);
+  auto& disk = d.at(0).runtime().disk();
+  const auto removed = remove_folder(disk, "");
+  ASSERT_FALSE(removed);
+  EXPECT_EQ(removed.error().code, Errc::invalid);
   EXPECT_TRUE(disk.stat("cycles.db"));
 }
 
