@@ -115,6 +115,7 @@ struct Plan {
     Json plan = {{"target", to_string(target)}, {"name", Json::binary(std::vector<std::uint8_t>(name.begin(), name.end()))},
                  {"source_start_us", source.start_us}, {"start_us", start_us}, {"rungs", std::move(rungs_json)}};
     if (source.audio_stream) plan["audio_stream"] = *source.audio_stream;
+    plan["audio"] = static_cast<int>(source.audio);
     const auto bytes = Json::to_cbor(plan);
     return {bytes.begin(), bytes.end()};
   }
@@ -132,6 +133,8 @@ struct Plan {
       if (std::ranges::any_of(plan.rungs, [](const Rung& rung) { return rung.frame_fuel == 0; }))
         return fail(Errc::corrupt, "jobs.db: the plan of a video has frames that count nothing");
       if (json.contains("audio_stream")) plan.source.audio_stream = json.at("audio_stream");
+      // Jobs of earlier versions do not say.
+      plan.source.audio = static_cast<VideoSource::Audio>(json.value("audio", static_cast<int>(VideoSource::Audio::other)));
       return plan;
     } catch (const Json::exception& error) {
       return fail(Errc::corrupt, "jobs.db: the plan of a video cannot be read: {}", error.what());
@@ -146,7 +149,7 @@ std::string result_name(const std::string& name, VideoTarget target) {
 }
 
 Result<JobWorkshop::Split> split_video(ToolSession& tools, VideoTarget target, const std::string& name,
-                                       const std::string& folder) {
+                                       const std::string& folder, EncoderPrints& prints) {
   const auto path = folder + "/source";
   TRY(const auto streams, probe(tools, path, {"-show_streams", "-show_format", "-of", "json"}, streams_report_bytes_max,
                                 "look into the video"));
@@ -170,7 +173,7 @@ Result<JobWorkshop::Split> split_video(ToolSession& tools, VideoTarget target, c
   if (error || files != cuts.size())
     return fail(Errc::invalid, "cut the video: {} pieces came out instead of {}", files, cuts.size());
 
-  TRY(const auto print, encoder_print(tools, rungs.front().work.codec(), folder));
+  TRY(const auto print, prints.of(tools, rungs.front().work.codec(), folder));
   JobWorkshop::Split split;
   const auto length_us = duration_us(packets, source.time_base);
   for (const auto& rung : rungs) {
@@ -354,6 +357,16 @@ Result<Digest> encoder_print(ToolSession& tools, wire::TranscodeWork::Codec code
   return sha256(as_bytes(bytes));
 }
 
+Result<Digest> EncoderPrints::of(ToolSession& tools, wire::TranscodeWork::Codec codec, const std::string& scratch_folder) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto known = known_.find(codec); known != known_.end()) return known->second;
+  }
+  TRY(const auto print, encoder_print(tools, codec, scratch_folder));
+  const std::lock_guard lock(mutex_);
+  return known_.emplace(codec, print).first->second;
+}
+
 VideoWorkshop::VideoWorkshop(Runtime& runtime, std::string drive) : drive_(std::move(drive)), threads_(runtime) {}
 
 Result<void> VideoWorkshop::can_make(const std::string& target) const {
@@ -365,8 +378,8 @@ Result<void> VideoWorkshop::can_make(const std::string& target) const {
 
 Task<Result<JobWorkshop::Split>> VideoWorkshop::split(std::string target, std::string name, std::string folder) {
   CO_TRY(const auto to, parse_video_target(target));
-  std::function<Result<Split>(ToolSession&)> work = [to, name, folder = drive_ + "/" + folder](ToolSession& tools) -> Result<Split> {
-    auto split = split_video(tools, to, name, folder);
+  std::function<Result<Split>(ToolSession&)> work = [this, to, name, folder = drive_ + "/" + folder](ToolSession& tools) -> Result<Split> {
+    auto split = split_video(tools, to, name, folder, prints_);
     if (!split) return fail(split.error().during(name));
     return split;
   };

@@ -2,6 +2,9 @@
 // the sandbox. What it does is the person's own work for the person's own job: it is not held to the promised share.
 #pragma once
 
+#include <map>
+#include <mutex>
+
 #include "cycles/job_workshop.h"
 #include "cycles/video_target.h"
 #include "tool_thread.h"
@@ -11,6 +14,17 @@ namespace spatter::doors {
 /// What this machine's ffmpeg makes of a standard clip (SHA-256): other versions of the encoder make other bytes, and
 /// results of two that differ cannot be compared. Blocks, for a quarter of a second. Errors: unavailable, no ffmpeg.
 Result<Digest> encoder_print(ToolSession& tools, wire::TranscodeWork::Codec codec, const std::string& scratch_folder);
+
+/// What was seen of them, once for each: a server is restarted when its ffmpeg is another, or asks in vain. Any thread.
+class EncoderPrints {
+ public:
+  /// Blocks the first time, as encoder_print().
+  Result<Digest> of(ToolSession& tools, wire::TranscodeWork::Codec codec, const std::string& scratch_folder);
+
+ private:
+  std::mutex mutex_;
+  std::map<int, Digest> known_;  ///< by codec
+};
 
 class VideoWorkshop final : public JobWorkshop {
  public:
@@ -24,7 +38,8 @@ class VideoWorkshop final : public JobWorkshop {
 
  private:
   std::string drive_;
-  ToolThreads threads_;
+  EncoderPrints prints_;
+  ToolThreads threads_;  ///< last: they use the others
 };
 
 }  // namespace spatter::doors

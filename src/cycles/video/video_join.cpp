@@ -46,9 +46,11 @@ std::string audio_file(VideoTarget target) { return target == VideoTarget::vp9 ?
 
 std::vector<std::string> audio_arguments(VideoTarget target, const VideoSource& source) {
   auto line = beginning();
-  add(line, {"-i", "file:/input/source", "-map", fmt::format("0:{}", source.audio_stream.value_or(0)), "-vn", "-sn", "-dn", "-ac", "2"});
-  if (target == VideoTarget::vp9) add(line, {"-c:a", "libopus", "-b:a", std::string(audio_rate), "-f", "webm"});
-  else add(line, {"-c:a", "aac", "-b:a", std::string(audio_rate), "-f", "mp4"});
+  add(line, {"-i", "file:/input/source", "-map", fmt::format("0:{}", source.audio_stream.value_or(0)), "-vn", "-sn", "-dn"});
+  const bool webm = target == VideoTarget::vp9;
+  if (source.audio == (webm ? VideoSource::Audio::opus : VideoSource::Audio::aac)) add(line, {"-c:a", "copy"});
+  else add(line, {"-ac", "2", "-c:a", webm ? "libopus" : "aac", "-b:a", std::string(audio_rate)});
+  add(line, {"-f", webm ? "webm" : "mp4"});
   // Options of the output stand before its name; the container was named above.
   add(line, {"-map_metadata", "-1", "-fflags", "+bitexact", "/output/" + audio_file(target)});
   return line;

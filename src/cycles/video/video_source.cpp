@@ -78,6 +78,18 @@ unsigned rotation_of(const Json& stream) {
   return 0;
 }
 
+/// Opus in Matroska does not tell its rate, and its encoders seldom go beyond this bound for two channels.
+VideoSource::Audio audio_of(const Json& stream) {
+  constexpr std::int64_t bit_per_s_most = 192'000, samples_per_s_most = 48'000;
+  const auto channels = number_at(stream, "channels").value_or(0);
+  const auto rate = whole<std::int64_t>(text_at(stream, "bit_rate")), samples = whole<std::int64_t>(text_at(stream, "sample_rate"));
+  if (channels < 1 || channels > 2 || rate.value_or(0) > bit_per_s_most || samples.value_or(0) > samples_per_s_most)
+    return VideoSource::Audio::other;
+  const auto codec = text_at(stream, "codec_name");
+  if (codec == "aac" && text_at(stream, "profile") == "LC" && rate && samples) return VideoSource::Audio::aac;
+  return codec == "opus" ? VideoSource::Audio::opus : VideoSource::Audio::other;
+}
+
 bool is_picture(const Json& stream) {
   const auto disposition = stream.find("disposition");
   return disposition != stream.end() && disposition->is_object() && number_at(*disposition, "attached_pic").value_or(0) != 0;
@@ -138,6 +150,7 @@ Result<VideoSource> judge_streams_report(std::string_view report) {
       source.video_stream = static_cast<unsigned>(*index);
     } else if (type == "audio" && !source.audio_stream && !text_at(stream, "codec_name").empty()) {
       source.audio_stream = static_cast<unsigned>(*index);
+      source.audio = audio_of(stream);
     }
   }
   if (!video) return fail(Errc::invalid, "it has no video");

@@ -38,6 +38,27 @@ TEST(VideoSource, TheFirstVideoThatIsNoPictureCounts) {
   EXPECT_EQ(source->shown_height(), 1024u);
 }
 
+TEST(VideoSource, SoundThatIsFitAsItIs) {
+  const auto audio = [](const std::string& more) {
+    const auto source = judge_streams_report(with("\"codec_name\": \"aac\"", more));
+    EXPECT_TRUE(source && source->audio_stream);
+    return source ? source->audio : VideoSource::Audio::other;
+  };
+  const std::string aac = R"("codec_name": "aac", "profile": "LC", "channels": 2, "sample_rate": "44100", "bit_rate": "128000")";
+  const auto but = [&](std::string_view from, std::string_view to) {
+    auto text = aac;
+    return text.replace(text.find(from), from.size(), to);
+  };
+  using Audio = VideoSource::Audio;
+  EXPECT_EQ(audio(aac), Audio::aac);
+  EXPECT_EQ(audio(but("\"channels\": 2", "\"channels\": 1")), Audio::aac);
+  for (const auto& text : {but("LC", "HE-AAC"), but("\"channels\": 2", "\"channels\": 6"), but("\"channels\": 2", "\"channels\": 0"), but("44100", "96000"),
+                           but("128000", "320000"), but("128000", "N/A"), but("aac", "mp3")})
+    EXPECT_EQ(audio(text), Audio::other) << text;
+  EXPECT_EQ(audio(R"("codec_name": "opus", "channels": 2, "sample_rate": "48000")"), Audio::opus);
+  EXPECT_EQ(audio(R"("codec_name": "opus", "channels": 2, "bit_rate": "256000")"), Audio::other);
+}
+
 TEST(VideoSource, WhatCannotBeIsSaid) {
   const auto why = [](const std::string& text) {
     const auto source = judge_streams_report(text);

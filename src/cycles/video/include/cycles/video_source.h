@@ -23,6 +23,9 @@ struct Rational {
 struct VideoSource {
   unsigned video_stream = 0;             ///< ffprobe's index
   std::optional<unsigned> audio_stream;  ///< of the first one
+  enum class Audio { other, aac, opus };
+  /// Sound that some target may have as it is: at most two channels, at most 192 kbit/s; AAC of the plain profile (LC).
+  Audio audio = Audio::other;
   std::string codec;                     ///< "h264"
   unsigned width = 0, height = 0;        ///< as coded
   unsigned rotation = 0;                 ///< degrees clockwise that it must be turned by to stand upright
