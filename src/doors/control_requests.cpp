@@ -466,6 +466,7 @@ Answer job_run(Asked& asked) {
 Answer job_transcode(Asked& asked) { co_return co_await answer_job_transcode(asked.server, asked.request); }
 Answer jobs(Asked& asked) { co_return co_await answer_jobs(asked.server, asked.request); }
 Answer job_cancel(Asked& asked) { co_return co_await answer_job_cancel(asked.server, asked.request); }
+Answer job_remove(Asked& asked) { co_return co_await answer_job_remove(asked.server, asked.request); }
 Answer job_watch(Asked& asked) {
   co_return co_await answer_job_watch(asked.runtime, asked.server, asked.connection, asked.request);
 }
@@ -498,7 +499,7 @@ const std::map<std::string_view, Function>& requests() {
       {"remove", remove}, {"rename", rename}, {"wait", wait}, {"get_file", get_file}, {"read", read},
       {"contracts", contracts}, {"servers", servers}, {"volumes", volumes}, {"forget", forget}, {"invite", invite}, {"fsck", fsck}, {"draw", draw}, {"directory", directory}, {"trust", trust}, {"key", key},
       {"repair", repair}, {"audit", audit}, {"mode", mode}, {"events", events},
-      {"job_run", job_run}, {"job_transcode", job_transcode}, {"jobs", jobs}, {"job_cancel", job_cancel}, {"job_watch", job_watch}, {"pledge", pledge}, {"mine", mine}, {"cycles", cycles},
+      {"job_run", job_run}, {"job_transcode", job_transcode}, {"jobs", jobs}, {"job_cancel", job_cancel}, {"job_remove", job_remove}, {"job_watch", job_watch}, {"pledge", pledge}, {"mine", mine}, {"cycles", cycles},
       {"cycles_ledger", cycles_ledger}};
   return table;
 }

@@ -271,6 +271,16 @@ Task<Result<Json>> answer_job_cancel(Server& server, const Json& request) {
   co_return Json{{"job", job.hex()}};
 }
 
+Task<Result<Json>> answer_job_remove(Server& server, const Json& request) {
+  if (!request.contains("job")) {
+    CO_TRY(const auto removed, co_await server.jobs().remove_ended());
+    co_return Json{{"removed", removed}};
+  }
+  CO_TRY(const auto job, co_await server.jobs().find(text_at(request, "job")));
+  CO_TRY_VOID(co_await server.jobs().remove(job));
+  co_return Json{{"job", job.hex()}, {"removed", 1}};
+}
+
 Task<Result<Json>> answer_job_watch(Runtime& runtime, Server& server, ControlConnection& connection, const Json& request) {
   using namespace asio::experimental::awaitable_operators;
   CO_TRY(const auto job, co_await server.jobs().find(text_at(request, "job")));

@@ -14,6 +14,8 @@ Task<Result<Json>> answer_job_run(Runtime& runtime, Server& server, const Json& 
 Task<Result<Json>> answer_job_transcode(Server& server, const Json& request);
 /// "jobs": all of them, newest first; with "job" (the first digits of an id) one, with its pieces.
 Task<Result<Json>> answer_jobs(Server& server, const Json& request);
+/// "job_remove": with "job" that one, else all that have ended. Answers with "removed", how many.
+Task<Result<Json>> answer_job_remove(Server& server, const Json& request);
 Task<Result<Json>> answer_job_cancel(Server& server, const Json& request);
 /// "job_watch": {"event": "job", ...} at once and after changes, until the job has ended or the caller hangs up.
 Task<Result<Json>> answer_job_watch(Runtime& runtime, Server& server, ControlConnection& connection, const Json& request);

@@ -36,7 +36,8 @@ Task<Result<void>> Server::State::start_cycles() {
                      [this] { return options.runner && cycles.share_ppm > 0 && options.runner->may_run().has_value(); },
                      options.runner ? options.runner->workshop() : nullptr},
       options.jobs);
-  co_return co_await jobs->start();
+  co_await jobs->start();
+  co_return Result<void>{};
 }
 
 Task<void> Server::State::stop_cycles() {

@@ -162,10 +162,56 @@ class Jobs(NetworkTest):
         begun = owner.json("jobs", "run", forever, "--output", "/out", "--detach")
         self.wait_for("it is computed", lambda: any(
             s.json("cycles", "status")["work"]["pieces"] for s in self.servers))
+        refused = owner.run("jobs", "rm", begun["job"], ok=False)
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("running", refused.err)
+        self.assertEqual(owner.json("jobs", "rm", "--ended")["removed"], 0)
         owner.run("jobs", "cancel", begun["job"])
         self.assertEqual(owner.json("jobs", "show", begun["job"])["state"], "cancelled")
+        self.assertNotEqual(owner.run("jobs", "rm", ok=False).returncode, 0)
+        self.assertNotEqual(owner.run("jobs", "rm", begun["job"], "--ended", ok=False).returncode, 0)
         self.wait_for("nobody computes it any more", lambda: not any(
             s.json("cycles", "status")["work"]["pieces"] for s in self.servers))
+
+    def test_what_is_over_can_be_forgotten(self):
+        owner = self.start(2)
+        module = self.module('#include <stdio.h>\nint main() { puts("done"); fputs("a word", stderr); }', "brief")
+        for number in range(3):
+            report = owner.json("jobs", "run", module, "--output", "/out-%d" % number)
+            self.assertEqual(report["state"], "done", report)
+        first = owner.json("jobs", "ls")["jobs"][0]
+        self.assertEqual(owner.json("jobs", "rm", first["job"][:12]), {"job": first["job"], "removed": 1})
+        self.assertNotIn(first["job"], [j["job"] for j in owner.json("jobs", "ls")["jobs"]])
+        self.assertIn("no job", owner.run("jobs", "logs", first["job"], ok=False).err)
+        self.assertIn("removed 2 jobs", owner.run("jobs", "rm", "--ended").out)
+        self.assertEqual(owner.json("jobs", "ls")["jobs"], [])
+        # What they wrote is still there, and so it is after a restart.
+        owner.stop()
+        owner.up()
+        self.assertEqual(owner.json("jobs", "ls")["jobs"], [])
+        for number in range(3):
+            self.assertEqual(len(owner.json("ls", "/out-%d" % number)), 1)
+
+    def test_a_broken_database_of_jobs_keeps_no_server_down(self):
+        owner = self.start(2)
+        owner.stop()
+        for name in os.listdir(owner.drive):
+            if name.startswith("jobs.db"):
+                os.unlink(os.path.join(owner.drive, name))
+        with open(os.path.join(owner.drive, "jobs.db"), "wb") as f:
+            f.write(b"this is no database. " * 500)
+        owner.up()
+        module = self.module("int main() {}", "nothing")
+        for arguments in (["ls"], ["run", module, "--output", "/out"], ["show", "abcdef"], ["rm", "--ended"], ["cancel", "abcdef"]):
+            refused = owner.run("jobs", *arguments, ok=False)
+            self.assertNotEqual(refused.returncode, 0, arguments)
+            self.assertIn("jobs.db", refused.err, arguments)
+        self.put(owner, "in", {"a": b"all else works"})
+        # Without it the jobs are forgotten, and new ones are taken.
+        owner.stop()
+        os.rename(os.path.join(owner.drive, "jobs.db"), self.path("broken"))
+        owner.up()
+        self.assertEqual(owner.json("jobs", "ls")["jobs"], [])
 
 
 if __name__ == "__main__":

@@ -249,46 +249,14 @@ Task<Result<Buffer>> JobDesk::State::read_local(std::string path, std::uint64_t 
 JobDesk::JobDesk(Parts parts, JobOptions options) : state_(std::make_shared<State>(std::move(parts), options)) {}
 JobDesk::~JobDesk() = default;
 
-Task<Result<void>> JobDesk::start() {
+Task<void> JobDesk::start() {
   auto& state = *state_;
-  CO_TRY_VOID(co_await state.store.open());
-  CO_TRY_VOID(co_await state.store.load(state.trust, state.speeds));
-  CO_TRY(auto jobs, co_await state.store.jobs());
-  for (auto& stored : jobs) {
-    if (stored.state != JobState::running) continue;
-    auto job = std::make_shared<RunningJob>(state.parts.runtime.executor());
-    job->id = stored.id;
-    if (!job->order.ParseFromString(stored.order))
-      co_return fail(Errc::corrupt, "jobs.db: the work of job {} cannot be read", stored.id);
-    CO_TRY(job->pieces, co_await state.store.pieces(stored.id));
-    job->stored = std::move(stored);
-    if (!job->stored.target.empty()) {
-      if (!state.parts.workshop)
-        co_return fail(Errc::corrupt, "jobs.db: job {} is of a kind that this server does not do", job->id);
-      job->prepared = false;
-      if (!job->stored.plan) {
-        state.running[job->id] = job;
-        continue;
-      }
-    }
-    state.begin(job);
-    CO_TRY(const auto caught, co_await state.store.caught(job->id));
-    for (const auto& worker : caught) job->dispatcher->restore_caught(worker);
-    CO_TRY(const auto votes, co_await state.store.votes(job->id));
-    for (const auto& vote : votes) {
-      if (vote.piece >= job->pieces.size()) continue;
-      const auto digest = result_digest(vote.result);
-      job->results[digest] = vote.result;
-      ++job->votes[vote.worker];
-      job->dispatcher->restore_vote(vote.piece, {vote.worker, vote.person, vote.own}, digest, vote.result.fuel);
-    }
-    state.running[job->id] = job;
-    // What was believed before, and perhaps not receipted.
-    for (std::uint32_t i = 0; i < job->pieces.size(); ++i)
-      if (const auto believed = job->dispatcher->believed(i))
-        for (const auto& worker : believed->workers) state.receipt(*job, i, worker, believed->fuel, {});
+  if (const auto taken_up = co_await state.take_up(); !taken_up) {
+    state.running.clear();
+    state.trouble = taken_up.error().during("this server goes on without jobs");
+    state.parts.runtime.log().error("{}", state.trouble->message);
+    co_return;
   }
-  CO_TRY_VOID(co_await state.remove_leftovers());
   state.parts.wire.serve(method::work_fetch, std::weak_ptr(state_), &State::handle_fetch);
   state.parts.wire.serve(method::work_commit, std::weak_ptr(state_), &State::handle_commit);
   for (const auto& [id, job] : std::map(state.running)) {
@@ -297,6 +265,65 @@ Task<Result<void>> JobDesk::start() {
     state.pump(job);
   }
   state.tasks.spawn(state.look_loop());
+}
+
+Result<void> JobDesk::State::usable() const {
+  if (trouble) return fail(*trouble);
+  return {};
+}
+
+Task<Result<void>> JobDesk::State::take_up() {
+  CO_TRY_VOID(co_await store.open());
+  CO_TRY_VOID(co_await store.load(trust, speeds));
+  CO_TRY(auto jobs, co_await store.jobs());
+  for (auto& stored : jobs) {
+    if (stored.state != JobState::running) continue;
+    const auto id = stored.id;
+    const auto taken_up = co_await take_up(std::move(stored));
+    if (taken_up) continue;
+    if (taken_up.error().code != Errc::corrupt) co_return fail(taken_up.error());
+    // One that cannot be read keeps no other from being done.
+    parts.runtime.log().error("job {}: {}", id, taken_up.error().message);
+    CO_TRY_VOID(co_await store.set_ended(id, JobState::failed, taken_up.error().message, parts.runtime.wall_ms()));
+  }
+  CO_TRY_VOID(co_await remove_leftovers());
+  // What was believed before, and perhaps not receipted.
+  for (const auto& [id, job] : running) {
+    if (!job->dispatcher) continue;
+    for (std::uint32_t i = 0; i < job->pieces.size(); ++i)
+      if (const auto believed = job->dispatcher->believed(i))
+        for (const auto& worker : believed->workers) receipt(*job, i, worker, believed->fuel, {});
+  }
+  co_return Result<void>{};
+}
+
+/// Errors: corrupt, what is kept of it cannot be read.
+Task<Result<void>> JobDesk::State::take_up(StoredJob stored) {
+  auto job = std::make_shared<RunningJob>(parts.runtime.executor());
+  job->id = stored.id;
+  if (!job->order.ParseFromString(stored.order)) co_return fail(Errc::corrupt, "jobs.db: its work cannot be read");
+  CO_TRY(job->pieces, co_await store.pieces(stored.id));
+  job->stored = std::move(stored);
+  if (!job->stored.target.empty()) {
+    if (!parts.workshop) co_return fail(Errc::corrupt, "jobs.db: it is of a kind that this server does not do");
+    job->prepared = false;
+    if (!job->stored.plan) {
+      running[job->id] = job;
+      co_return Result<void>{};
+    }
+  }
+  begin(job);
+  CO_TRY(const auto caught, co_await store.caught(job->id));
+  for (const auto& worker : caught) job->dispatcher->restore_caught(worker);
+  CO_TRY(const auto votes, co_await store.votes(job->id));
+  for (const auto& vote : votes) {
+    if (vote.piece >= job->pieces.size()) continue;
+    const auto digest = result_digest(vote.result);
+    job->results[digest] = vote.result;
+    ++job->votes[vote.worker];
+    job->dispatcher->restore_vote(vote.piece, {vote.worker, vote.person, vote.own}, digest, vote.result.fuel);
+  }
+  running[job->id] = job;
   co_return Result<void>{};
 }
 
@@ -336,6 +363,7 @@ Task<void> JobDesk::stop() {
 Task<Result<JobId>> JobDesk::submit(JobSpec spec) {
   const auto state = state_;
   auto& runtime = state->parts.runtime;
+  CO_TRY_VOID(state->usable());
   CO_TRY_VOID(state->parts.may_run());
   if (spec.whole) {
     if (!state->parts.workshop) co_return fail(Errc::unavailable, "this server has no tools to split a file with");
@@ -419,8 +447,27 @@ Task<Result<void>> JobDesk::cancel(JobId id) {
   co_return Result<void>{};
 }
 
+Task<Result<void>> JobDesk::remove(JobId id) {
+  const auto state = state_;
+  CO_TRY(const auto report, co_await this->report(id));
+  if (report.state == JobState::running || state->running.contains(id))
+    co_return fail(Errc::busy, "job {} is running: it can be cancelled, and removed then", id);
+  co_return co_await state->store.remove({id});
+}
+
+Task<Result<std::size_t>> JobDesk::remove_ended() {
+  const auto state = state_;
+  CO_TRY(const auto all, co_await list());
+  std::vector<JobId> ended;
+  for (const auto& report : all)
+    if (report.state != JobState::running && !state->running.contains(report.id)) ended.push_back(report.id);
+  CO_TRY_VOID(co_await state->store.remove(ended));
+  co_return ended.size();
+}
+
 Task<Result<JobId>> JobDesk::find(std::string digits) {
   const auto state = state_;
+  CO_TRY_VOID(state->usable());
   CO_TRY(const auto jobs, co_await state->store.jobs());
   std::vector<JobId> found;
   for (const auto& job : jobs)

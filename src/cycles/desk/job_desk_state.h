@@ -74,6 +74,9 @@ struct JobDesk::State : std::enable_shared_from_this<JobDesk::State> {
   void piece_changed(RunningJob& job, std::uint32_t piece);
   void touch(RunningJob& job);
   Task<void> look_loop();
+  Task<Result<void>> take_up();
+  Task<Result<void>> take_up(StoredJob stored);
+  Result<void> usable() const;
   Task<Result<void>> remove_leftovers();
   Task<Result<RpcReply>> handle_fetch(Caller caller, RpcRequest request);
   Task<Result<RpcReply>> handle_commit(Caller caller, RpcRequest request);
@@ -122,6 +125,7 @@ struct JobDesk::State : std::enable_shared_from_this<JobDesk::State> {
   JobOptions options;
   TaskGroup tasks;
   JobStore store;
+  std::optional<Error> trouble;                ///< why there are no jobs here
   std::map<JobId, JobPointer> running;
   WorkerTrust trust;
   SpeedBook speeds;

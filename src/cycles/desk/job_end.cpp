@@ -224,6 +224,7 @@ JobReport JobDesk::State::report_of(const RunningJob& job) const {
 
 Task<Result<std::vector<JobReport>>> JobDesk::list() {
   const auto state = state_;
+  CO_TRY_VOID(state->usable());
   CO_TRY(const auto jobs, co_await state->store.jobs());
   std::vector<JobReport> reports;
   for (const auto& stored : jobs) {
@@ -267,6 +268,7 @@ Task<Result<JobReport>> JobDesk::report(JobId id) {
 
 Task<Result<std::vector<PieceReport>>> JobDesk::pieces(JobId id) {
   const auto state = state_;
+  CO_TRY_VOID(state->usable());
   CO_TRY(const auto pieces, co_await state->store.pieces(id));
   CO_TRY(const auto votes, co_await state->store.votes(id));
   const auto job = state->running.find(id);

@@ -225,6 +225,19 @@ Task<Result<void>> JobStore::set_ended(JobId job, JobState state, std::string tr
   });
 }
 
+Task<Result<void>> JobStore::remove(std::vector<JobId> jobs) {
+  co_return co_await database_->write([&](Connected& db) -> Result<void> {
+    for (const auto& job : jobs) {
+      for (const auto* sql : {"DELETE FROM vote WHERE job = ?", "DELETE FROM caught WHERE job = ?", "DELETE FROM piece WHERE job = ?",
+                              "DELETE FROM job WHERE id = ?"}) {
+        TRY(auto one, db.prepare(sql));
+        TRY_VOID(one.bind_blob(1, job.view()).run());
+      }
+    }
+    return {};
+  });
+}
+
 Task<Result<void>> JobStore::put_worker(ServerId worker, WorkerRecord record) {
   co_return co_await database_->write([&](Connected& db) -> Result<void> {
     TRY(auto insert, db.prepare("INSERT OR REPLACE INTO worker VALUES (?,?,?,?)"));

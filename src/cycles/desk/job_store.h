@@ -57,6 +57,8 @@ class JobStore {
   Task<Result<void>> add_vote(JobId job, StoredVote vote);
   Task<Result<void>> add_caught(JobId job, ServerId worker);
   Task<Result<void>> set_quote(JobId job, Forecast quoted, WallMs at);
+  /// All that is known of them, but for what was learnt of workers.
+  Task<Result<void>> remove(std::vector<JobId> jobs);
   Task<Result<void>> set_ended(JobId job, JobState state, std::string trouble, WallMs at);
   Task<Result<void>> put_worker(ServerId worker, WorkerRecord record);
   Task<Result<void>> put_speed(ServerId worker, WorkKind kind, SpeedBook::Entry entry);

@@ -222,6 +222,19 @@ Result<void> cancel(const Context& context, const std::string& job) {
   return {};
 }
 
+Result<void> remove(const Context& context, const std::string& job, bool ended) {
+  if (job.empty() == !ended) return fail(Errc::invalid, "name one job, or say --ended for all that have ended");
+  TRY(auto client, context.connect());
+  Json request{{"op", "job_remove"}};
+  if (!ended) request["job"] = job;
+  TRY(auto answer, client.request(request));
+  answer.erase("ok");
+  if (context.json) context.print(answer);
+  else if (ended) fmt::print("removed {} {}; what they wrote is where it was\n", number(answer, "removed"), number(answer, "removed") == 1 ? "job" : "jobs");
+  else fmt::print("removed {}; what it wrote is where it was\n", answer.value("job", "").substr(0, 12));
+  return {};
+}
+
 Result<void> logs(const Context& context, const std::string& job, std::optional<std::uint64_t> wanted) {
   TRY(auto client, context.connect());
   TRY(const auto report, client.request({{"op", "jobs"}, {"job", job}}));
@@ -307,6 +320,12 @@ void add_jobs(CLI::App& app, Context& context) {
     return watch(context, client, *which);
   }));
   of_one(add_command(*jobs, context, "cancel", "Stop a job", [&context, which] { return cancel(context, *which); }));
+  auto ended = std::make_shared<bool>(false);
+  auto* remove_command = add_command(*jobs, context, "rm", "Forget a job that has ended; its output stays in the volume",
+                                     [&context, which, ended] { return remove(context, *which, *ended); });
+  remove_command->add_option("job", *which, "The first digits of its id")->type_name("JOB")->check(id_digits());
+  remove_command->add_flag("--ended", *ended, "All that have ended");
+  add_json_flag(remove_command, context);
   auto piece = std::make_shared<std::optional<std::uint64_t>>();
   auto* logs_command = of_one(add_command(*jobs, context, "logs", "What its pieces wrote to standard error",
                                           [&context, which, piece] { return logs(context, *which, *piece); }));

@@ -112,13 +112,18 @@ class JobDesk {
   explicit JobDesk(Parts parts, JobOptions options = {});
   ~JobDesk();
 
-  /// Opens jobs.db, takes up the jobs that were running, serves work.fetch and work.commit.
-  Task<Result<void>> start();
+  /// Opens jobs.db, takes up the jobs that were running, serves work.fetch and work.commit. Where that is not
+  /// possible the server goes on without jobs, nothing of them is touched, and all calls below say why.
+  Task<void> start();
   Task<void> stop();
 
   /// Errors: invalid names what is wrong with the spec, exists: the output is there and not an empty folder.
   Task<Result<JobId>> submit(JobSpec spec);
   Task<Result<void>> cancel(JobId job);
+  /// Forgets a job that has ended; what it wrote into the volume stays. Errors: busy, it is running.
+  Task<Result<void>> remove(JobId job);
+  /// All that have ended: how many.
+  Task<Result<std::size_t>> remove_ended();
   /// Newest first.
   Task<Result<std::vector<JobReport>>> list();
   Task<Result<JobReport>> report(JobId job);
