@@ -105,6 +105,13 @@ class CgroupShare : public ShareKeeper {
       if (::kill(pid, 0) != 0 && errno == ESRCH) return fail(Errc::not_found, "there is no process {}", pid);
       return moved;
     }
+    // What it starts from now on is born in there; what it had started before has to be moved.
+    for (std::vector<pid_t> moved{pid}; !moved.empty();) {
+      const pid_t parent = moved.back();
+      moved.pop_back();
+      for (const pid_t child : family_->children(parent))
+        if (write_file(path(work, "cgroup.procs"), std::to_string(child))) moved.push_back(child);  // else it is gone
+    }
     of(work).processes.insert(pid);
     ::kill(pid, SIGCONT);  // it may have been started stopped; from here the freezer stops it
     return {};
@@ -235,6 +242,7 @@ class CgroupShare : public ShareKeeper {
   const std::string folder_;
   const unsigned cores_;
   mutable std::mutex mutex_;
+  const std::unique_ptr<Processes> family_ = make_processes();
   std::array<Class, 2> classes_;
   bool ending_ = false;
   std::condition_variable changed_;

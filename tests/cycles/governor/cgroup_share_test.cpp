@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -67,6 +68,30 @@ TEST_F(Tree, SharesStopsAndClassesAreWrittenToTheRightFiles) {
   int status = 0;
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   EXPECT_TRUE(WIFSIGNALED(status));
+}
+
+TEST_F(Tree, WhatAProcessHadStartedBeforeIsHeldToo) {
+  auto made = make_cgroup_share(folder.path(), 2);
+  ASSERT_TRUE(made) << made.error().message;
+  int told[2];
+  ASSERT_EQ(::pipe(told), 0);
+  const pid_t parent = ::fork();
+  if (parent == 0) {
+    const pid_t child = ::fork();
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (child != 0) (void)!::write(told[1], &child, sizeof child);
+    ::pause();
+    ::_exit(0);
+  }
+  pid_t child = 0;
+  ASSERT_EQ(::read(told[0], &child, sizeof child), static_cast<ssize_t>(sizeof child));
+  EXPECT_TRUE((*made)->add(WorkClass::pledged, parent));
+  EXPECT_EQ(folder.read("pledged/cgroup.procs"), std::to_string(child));  // a plain file keeps what was written last
+  ::kill(child, SIGKILL);
+  ::kill(parent, SIGKILL);
+  ::waitpid(parent, nullptr, 0);
+  ::close(told[0]);
+  ::close(told[1]);
 }
 
 TEST_F(Tree, AMinuteThatIsFullIsFrozen) {

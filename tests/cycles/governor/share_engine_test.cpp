@@ -91,6 +91,27 @@ TEST_F(Machine, WorkElsewhereComesOffTheShare) {
   EXPECT_GT(engine.report(WorkClass::pledged).used, after + seconds(1));
 }
 
+/// Most of a compiler's work is done by children that begin and end between two looks.
+TEST_F(Machine, ChildrenThatLiveForLessThanABurstAreHeldToo) {
+  for (const Duration life : {Duration(milliseconds(1)), Duration(milliseconds(3)), Duration(milliseconds(8))}) {
+    SimulatedMachine one(2);
+    ShareEngine share(one);
+    ASSERT_TRUE(share.set_share(WorkClass::pledged, 200'000));
+    const pid_t shell = one.start({.wants = [](TimePoint) { return false; }});  // it only waits
+    ASSERT_TRUE(share.add(WorkClass::pledged, shell));
+    pid_t child = 0;
+    one.run(share, seconds(150), [&] {
+      if (child != 0 && one.processes.at(child).used < life) return;
+      const bool stopped = one.processes.at(shell).stopped;
+      if (stopped) return;
+      if (child != 0) one.exit(child);
+      child = one.start({.parent = shell});
+    });
+    EXPECT_LE(one.most_within(one_minute), of_minute(200'000)) << life.count();
+    EXPECT_GE(one.least_within(one_minute, seconds(5)), of_minute(200'000) / 2) << life.count();
+  }
+}
+
 TEST_F(Machine, WhatWasMissedWhileOthersNeededItAllIsMadeUpWithinBounds) {
   ASSERT_TRUE(engine.set_share(WorkClass::pledged, 200'000));
   ASSERT_TRUE(engine.add(WorkClass::pledged, machine.start({.threads = 2})));
