@@ -3,9 +3,17 @@
 namespace spatter::doors {
 
 Result<cycles::SandboxEnd> ToolSession::run(const cycles::ToolWork& work) {
+  return run_begun([&] { return cycles::start_tool(work); });
+}
+
+Result<cycles::SandboxEnd> ToolSession::run(const cycles::SandboxJob& job) {
+  return run_begun([&] { return cycles::Sandboxed::start(job); });
+}
+
+Result<cycles::SandboxEnd> ToolSession::run_begun(const std::function<Result<cycles::Sandboxed>()>& begin) {
   std::unique_lock lock(mutex_);
   if (killed_) return fail(Errc::cancelled, "given up");
-  TRY(auto sandboxed, cycles::start_tool(work));
+  TRY(auto sandboxed, begin());
   running_ = &sandboxed;
   lock.unlock();
   const auto group = sandboxed.group();

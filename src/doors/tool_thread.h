@@ -29,13 +29,16 @@ class ToolSession {
   };
   explicit ToolSession(Watch watch = {}) : watch_(std::move(watch)) {}
 
-  /// Blocks. Errors: cancelled after kill(), start_tool's and Sandboxed::wait's.
+  /// Blocks. Errors: cancelled after kill(), those of start_tool or Sandboxed::start, and Sandboxed::wait's.
   Result<cycles::SandboxEnd> run(const cycles::ToolWork& work);
+  Result<cycles::SandboxEnd> run(const cycles::SandboxJob& job);
   /// What runs ends, and nothing more begins.
   void kill();
   bool is_killed();
 
  private:
+  Result<cycles::SandboxEnd> run_begun(const std::function<Result<cycles::Sandboxed>()>& begin);
+
   Watch watch_;
   std::mutex mutex_;
   bool killed_ = false;

@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <set>
+#include <stop_token>
 #include <thread>
 
 #include "base/sync.h"
@@ -53,21 +54,42 @@ std::uint64_t seed_of(const std::string& bytes) {
 /// A piece that is computed, as its thread and its coroutine share it.
 struct Running {
   explicit Running(asio::any_io_executor executor) : ended(std::move(executor)) {}
-  std::mutex mutex;
-  bool cancelled = false;
-  std::function<void()> kill;  ///< what runs for it, if anything does
-  Result<PieceDone> done = fail(Errc::cancelled, "the piece was given up");
+  std::stop_source given_up;  ///< callbacks of its token kill what runs for it
+  Result<PieceDone> done = given_up_error();
   Event ended;  ///< on the executor
 
-  bool is_cancelled() {
-    const std::lock_guard lock(mutex);
-    return cancelled;
+  static std::unexpected<Error> given_up_error() { return fail(Errc::cancelled, "the piece was given up"); }
+  void cancel() { given_up.request_stop(); }
+};
+
+/// One at a time. Who is given up while he waits for his turn waits no longer.
+class Turns {
+ public:
+  class Turn {
+   public:
+    explicit Turn(Turns& turns) : turns_(turns) {}
+    Turn(const Turn&) = delete;
+    ~Turn() {
+      const std::lock_guard lock(turns_.mutex_);
+      turns_.taken_ = false;
+      turns_.over_.notify_all();  // one alone might be who was just given up
+    }
+
+   private:
+    Turns& turns_;
+  };
+  /// None: given up.
+  std::optional<Turn> take(const std::stop_token& given_up) {
+    std::unique_lock lock(mutex_);
+    if (!over_.wait(lock, given_up, [&] { return !taken_; }) || given_up.stop_requested()) return std::nullopt;
+    taken_ = true;
+    return std::optional<Turn>(std::in_place, *this);
   }
-  void cancel() {
-    const std::lock_guard lock(mutex);
-    cancelled = true;
-    if (kill) kill();
-  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable_any over_;
+  bool taken_ = false;
 };
 
 }  // namespace
@@ -79,12 +101,16 @@ struct WorkHost::Core {
 
   Result<PieceDone> compute(const wire::WorkOrder& order, const PieceFiles& files, Running& running);
   Result<PieceDone> transcode(const wire::WorkOrder& order, const PieceFiles& files, Running& running);
+  Result<cycles::Program> translate(const AdmittedModule& module, Running& running, Duration& cpu);
+  void hold_to_share(pid_t group, const std::function<void()>& kill);
+  void let_go_of(pid_t group, std::optional<Duration> cpu);
+  ToolSession::Watch held_to_share();
   void look_at_encoders();
 
   Runtime& runtime;
   std::string drive;
   cycles::Translator translator;
-  std::mutex one_at_a_time;  ///< a translation takes a core for seconds, and cannot be stopped
+  Turns translating;  ///< pieces of one module come together: the first has it translated for all
   mutable std::mutex mutex;
   std::condition_variable changed;
   unsigned threads = 0;
@@ -258,37 +284,50 @@ void WorkHost::Core::look_at_encoders() {
   changed.notify_all();
 }
 
-Result<PieceDone> WorkHost::Core::transcode(const wire::WorkOrder& order, const PieceFiles& files, Running& running) {
-  ToolSession tools({[&](pid_t group) {
-                       const std::lock_guard held(mutex);
-                       if (auto added = governor->add_pledged(group); !added) {
-                         ::kill(-group, SIGKILL);
-                         runtime.log().warning("piece: {}", added.error().message);
-                       }
-                     },
-                     [&](pid_t group, std::optional<Duration> cpu) {
-                       const std::lock_guard held(mutex);
-                       governor->remove(group, cpu);
-                     }});
-  {
-    const std::lock_guard lock(running.mutex);
-    if (running.cancelled) return fail(Errc::cancelled, "the piece was given up");
-    running.kill = [&tools] { tools.kill(); };
+/// What cannot be held to the share does not run.
+void WorkHost::Core::hold_to_share(pid_t group, const std::function<void()>& kill) {
+  const std::lock_guard lock(mutex);
+  if (auto added = governor->add_pledged(group); !added) {
+    kill();
+    runtime.log().warning("piece: {}", added.error().message);
   }
-  auto done = transcode_piece(tools, order, drive + "/" + files.inputs.front(), drive + "/" + files.output);
-  const std::lock_guard lock(running.mutex);
-  running.kill = nullptr;
-  return done;
+}
+
+void WorkHost::Core::let_go_of(pid_t group, std::optional<Duration> cpu) {
+  const std::lock_guard lock(mutex);
+  governor->remove(group, cpu);
+}
+
+ToolSession::Watch WorkHost::Core::held_to_share() {
+  return {[this](pid_t group) { hold_to_share(group, [group] { ::kill(-group, SIGKILL); }); },
+          [this](pid_t group, std::optional<Duration> cpu) { let_go_of(group, cpu); }};
+}
+
+Result<PieceDone> WorkHost::Core::transcode(const wire::WorkOrder& order, const PieceFiles& files, Running& running) {
+  ToolSession tools(held_to_share());
+  const std::stop_callback kill(running.given_up.get_token(), [&] { tools.kill(); });
+  return transcode_piece(tools, order, drive + "/" + files.inputs.front(), drive + "/" + files.output);
+}
+
+/// `cpu`: what it took, if it was not kept from before.
+Result<cycles::Program> WorkHost::Core::translate(const AdmittedModule& module, Running& running, Duration& cpu) {
+  const auto turn = translating.take(running.given_up.get_token());
+  if (!turn) return Running::given_up_error();
+  ToolSession tools(held_to_share());
+  const std::stop_callback kill(running.given_up.get_token(), [&] { tools.kill(); });
+  return translator.translate(module, [&](const cycles::SandboxJob& job) {
+    auto end = tools.run(job);
+    if (end) cpu = end->cpu;
+    return end;
+  });
 }
 
 Result<PieceDone> WorkHost::Core::compute(const wire::WorkOrder& order, const PieceFiles& files, Running& running) {
   if (order.has_transcode()) return transcode(order, files, running);
   TRY(const auto bytes, read_file(runtime.disk(), files.module, module_bytes_max));
   TRY(const auto module, admit(bytes));
-  std::unique_lock translating(one_at_a_time);
-  if (running.is_cancelled()) return fail(Errc::cancelled, "the piece was given up");
-  TRY(auto program, translator.translate(module));
-  translating.unlock();
+  Duration translation{0};
+  TRY(auto program, translate(module, running, translation));
   cycles::PieceWork work;
   work.program = std::move(program);
   Descriptor input;
@@ -307,32 +346,20 @@ Result<PieceDone> WorkHost::Core::compute(const wire::WorkOrder& order, const Pi
   work.limits.cpu_seconds = cpu_seconds_max;
   work.limits.wall = wall_max;
 
-  std::unique_lock lock(running.mutex);
-  if (running.cancelled) return fail(Errc::cancelled, "the piece was given up");
+  if (running.given_up.stop_requested()) return Running::given_up_error();
   TRY(auto piece, cycles::Piece::start(work));
-  running.kill = [&piece] { piece.kill(); };
-  lock.unlock();
   const auto group = piece.group();
-  {
-    const std::lock_guard held(mutex);
-    if (auto added = governor->add_pledged(group); !added) {
-      piece.kill();
-      runtime.log().warning("piece: {}", added.error().message);
-    }
-  }
+  hold_to_share(group, [&] { piece.kill(); });
+  std::optional<std::stop_callback<std::function<void()>>> kill(std::in_place, running.given_up.get_token(),
+                                                                [&] { piece.kill(); });
   auto outcome = piece.wait();
-  lock.lock();
-  running.kill = nullptr;
-  lock.unlock();
-  {
-    const std::lock_guard held(mutex);
-    governor->remove(group, outcome ? std::optional(outcome->cpu) : std::nullopt);
-  }
+  kill.reset();
+  let_go_of(group, outcome ? std::optional(outcome->cpu) : std::nullopt);
   if (!outcome) return fail(std::move(outcome).error());
   if (!cycles::is_result(outcome->end))
     return fail(Errc::unavailable, "the piece was stopped here: {}", to_string(outcome->end));
   PieceDone done{.end = to_work_end(outcome->end), .exit_code = outcome->exit_code, .fuel = outcome->fuel,
-                 .log = std::move(outcome->log), .processor_s = std::chrono::duration<double>(outcome->cpu).count()};
+                 .log = std::move(outcome->log), .processor_s = std::chrono::duration<double>(translation + outcome->cpu).count()};
   if (done.end != WorkEnd::exited) {
     // What it had written by then may differ from machine to machine.
     if (::ftruncate(output.get(), 0) != 0) return fail(from_errno(errno, "empty an output"));

@@ -2,6 +2,7 @@
 #include "cycles/translator.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <chrono>
 #include <thread>
@@ -112,6 +113,42 @@ std::string complaint(const TranslatorOptions& options, const AdmittedModule& mo
   Translator translator(options, quiet());
   const auto program = translator.translate(module);
   return program ? "" : fmt::format("{}: {}", to_string(program.error().code), program.error().message);
+}
+
+/// What holds foreign work to a share needs the group while it lives.
+TEST(Translator, WhoRunsItHearsOfItAndOfWhatItTook) {
+  const TemporaryFolder folder;
+  Translator translator(patient_options(folder.path()), quiet());
+  int runs = 0;
+  const SandboxRun run = [&](const SandboxJob& job) -> Result<SandboxEnd> {
+    ++runs;
+    TRY(auto sandboxed, Sandboxed::start(job));
+    EXPECT_EQ(::kill(-sandboxed.group(), 0), 0);
+    auto end = sandboxed.wait();
+    EXPECT_TRUE(end && end->cpu > Duration(0));
+    return end;
+  };
+  ASSERT_TRUE(translator.translate(*admitted("dead_load"), run));
+  EXPECT_EQ(runs, 1);
+  ASSERT_TRUE(translator.translate(*admitted("dead_load"), run));  // it was kept
+  EXPECT_EQ(runs, 1);
+}
+
+TEST(Translator, OneThatIsKilledLeavesNothing) {
+  const TemporaryFolder folder;
+  Translator translator(patient_options(folder.path()), quiet());
+  const auto program = translator.translate(*admitted("sort"), [](const SandboxJob& job) -> Result<SandboxEnd> {
+    TRY(auto sandboxed, Sandboxed::start(job));
+    sandboxed.stop();  // so that it cannot be done before
+    sandboxed.kill();
+    TRY(const auto end, sandboxed.wait());
+    EXPECT_EQ(end.how, SandboxHow::killed);
+    return fail(Errc::cancelled, "given up");
+  });
+  ASSERT_FALSE(program);
+  EXPECT_EQ(program.error().code, Errc::cancelled);
+  EXPECT_TRUE(!fs::exists(folder.path()) || entries(folder.path()).empty());
+  EXPECT_TRUE(translator.translate(*admitted("sort")));
 }
 
 TEST(Translator, WhatIsMissingIsNamed) {

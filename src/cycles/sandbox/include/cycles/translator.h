@@ -2,10 +2,11 @@
 // executable, both inside the sandbox, for both read what a stranger wrote. Programs are kept in a
 // folder, for the same module comes again with every piece of a job.
 //
-// Blocks, for seconds when the module is new and large: not on the executor. Any thread; the folder may
-// be shared by processes.
+// Blocks, for seconds when the module is new and large, and for as much longer as what it runs is held to a
+// share: not on the executor. Any thread; the folder may be shared by processes.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -42,16 +43,20 @@ struct TranslatorOptions {
   static SandboxLimits default_limits();
 };
 
+/// As run_sandboxed, which it may call: where a caller hears of the process group while it lives, holds it to a share, ends it.
+using SandboxRun = std::function<Result<SandboxEnd>(const SandboxJob&)>;
+
 class Translator {
  public:
   Translator(TranslatorOptions options, Log& log) : options_(std::move(options)), log_(log) {}
 
   /// Errors: unavailable (no sandbox, no translator), invalid (the translators refuse the module),
-  /// timeout (it takes them too long), no_space, io.
-  Result<Program> translate(const AdmittedModule& module);
+  /// timeout (it takes them too long), no_space, io, and what `run` fails with: then nothing is kept. A
+  /// program that is kept already runs nothing.
+  Result<Program> translate(const AdmittedModule& module, const SandboxRun& run = run_sandboxed);
 
  private:
-  Result<Bytes> make(const AdmittedModule& module) const;
+  Result<Bytes> make(const AdmittedModule& module, const SandboxRun& run) const;
 
   TranslatorOptions options_;
   Log& log_;
