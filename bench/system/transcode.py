@@ -5,7 +5,7 @@ ffmpeg with the same settings bound to one core.
     bench/system/transcode.py [--target h264-720p] [--seconds 60] [--size 1920x1080] [--workers 2] [--share 50%] [--rounds 3] [--json]
 
 The workers are the asker's own person's, as are several machines of one home: nothing is computed twice. The asker itself does not
-compute, but cuts, joins, makes the sound, and reads from and writes to the volume. Both times are of the whole: from the source's file
+compute, but cuts, joins, takes the sound over as it is (ffmpeg alone codes it anew, as it does by itself), and reads from and writes to the volume. Both times are of the whole: from the source's file
 to the result's, for the network from the volume to the volume.
 """
 import argparse

@@ -358,13 +358,16 @@ Result<Digest> encoder_print(ToolSession& tools, wire::TranscodeWork::Codec code
 }
 
 Result<Digest> EncoderPrints::of(ToolSession& tools, wire::TranscodeWork::Codec codec, const std::string& scratch_folder) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (const auto known = known_.find(codec); known != known_.end()) return known->second;
-  }
+  if (const auto seen = known(codec)) return *seen;
   TRY(const auto print, encoder_print(tools, codec, scratch_folder));
   const std::lock_guard lock(mutex_);
   return known_.emplace(codec, print).first->second;
+}
+
+std::optional<Digest> EncoderPrints::known(wire::TranscodeWork::Codec codec) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = known_.find(codec);
+  return found == known_.end() ? std::nullopt : std::optional(found->second);
 }
 
 VideoWorkshop::VideoWorkshop(Runtime& runtime, std::string drive) : drive_(std::move(drive)), threads_(runtime) {}

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <mutex>
+#include <optional>
 
 #include "cycles/job_workshop.h"
 #include "cycles/video_target.h"
@@ -15,14 +16,17 @@ namespace spatter::doors {
 /// results of two that differ cannot be compared. Blocks, for a quarter of a second. Errors: unavailable, no ffmpeg.
 Result<Digest> encoder_print(ToolSession& tools, wire::TranscodeWork::Codec codec, const std::string& scratch_folder);
 
-/// What was seen of them, once for each: a server is restarted when its ffmpeg is another, or asks in vain. Any thread.
+/// What was seen of them, once for each: a server is restarted when its ffmpeg is another, or asks and is asked in vain.
+/// Any thread.
 class EncoderPrints {
  public:
   /// Blocks the first time, as encoder_print().
   Result<Digest> of(ToolSession& tools, wire::TranscodeWork::Codec codec, const std::string& scratch_folder);
+  /// If it has been looked at, and was there.
+  std::optional<Digest> known(wire::TranscodeWork::Codec codec) const;
 
  private:
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::map<int, Digest> known_;  ///< by codec
 };
 
@@ -30,6 +34,8 @@ class VideoWorkshop final : public JobWorkshop {
  public:
   /// `drive`: the folder in which the Runtime's disk is rooted. `runtime` outlives it.
   VideoWorkshop(Runtime& runtime, std::string drive);
+
+  EncoderPrints& prints() { return prints_; }
 
   Result<void> can_make(const std::string& target) const override;
   Task<Result<Split>> split(std::string target, std::string name, std::string folder) override;

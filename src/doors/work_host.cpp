@@ -124,7 +124,6 @@ struct WorkHost::Core {
   VideoWorkshop workshop;
   ToolSession look;         ///< at the encoders
   bool looking = false, looked = false;
-  std::map<int, Digest> prints;  ///< by wire::TranscodeWork::Codec: encoder_print()
   std::string no_encoder;   ///< why there is none
 };
 
@@ -152,10 +151,10 @@ Result<void> WorkHost::can_run(const wire::WorkOrder& order) const {
     TRY_VOID(cycles::check_transcode(order.transcode()));
     const std::lock_guard lock(core_->mutex);
     if (!core_->looked) return fail(Errc::busy, "this server's encoders are not known yet");
-    const auto print = core_->prints.find(order.transcode().codec());
-    if (print == core_->prints.end())
+    const auto print = core_->workshop.prints().known(order.transcode().codec());
+    if (!print)
       return fail(Errc::invalid, "this server does not transcode to that: {}", core_->no_encoder);
-    if (print->second.raw() != order.transcode().encoder())
+    if (print->raw() != order.transcode().encoder())
       return fail(Errc::invalid, "this server's ffmpeg is of another version than the asker's: their results could not be compared");
     return {};
   }
@@ -268,15 +267,11 @@ JobWorkshop* WorkHost::workshop() { return &core_->workshop; }
 
 /// Once: a server is restarted when its ffmpeg is another, or refuses pieces of those who have the new one.
 void WorkHost::Core::look_at_encoders() {
-  std::map<int, Digest> found;
   std::string why;
   for (const auto codec : {wire::TranscodeWork::H264, wire::TranscodeWork::VP9}) {
-    auto print = encoder_print(look, codec, drive + "/work");
-    if (print) found[codec] = *print;
-    else why = print.error().message;
+    if (const auto print = workshop.prints().of(look, codec, drive + "/work"); !print) why = print.error().message;
   }
   const std::lock_guard lock(mutex);
-  prints = std::move(found);
   no_encoder = std::move(why);
   looked = true;
   if (!no_encoder.empty() && !look.is_killed()) runtime.log().info("not every video is transcoded here: {}", no_encoder);

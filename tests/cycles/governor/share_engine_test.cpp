@@ -91,7 +91,7 @@ TEST_F(Machine, WorkElsewhereComesOffTheShare) {
   EXPECT_GT(engine.report(WorkClass::pledged).used, after + seconds(1));
 }
 
-/// Most of a compiler's work is done by children that begin and end between two looks.
+/// A compiler's driver starts children of which some begin and end between two looks.
 TEST_F(Machine, ChildrenThatLiveForLessThanABurstAreHeldToo) {
   for (const Duration life : {Duration(milliseconds(1)), Duration(milliseconds(3)), Duration(milliseconds(8))}) {
     SimulatedMachine one(2);

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace spatter::cycles {
 namespace {
 
@@ -11,6 +13,25 @@ TEST(VideoJoin, PiecesAreShownFromWhenTheyWere) {
             "ffconcat version 1.0\nfile 'file:/input/out/a'\noption format_whitelist nut\nduration 10.010000\n"
             "file 'file:/input/out/b'\noption format_whitelist nut\nduration 9.950001\n"
             "file 'file:/input/out/c'\noption format_whitelist nut\n");
+}
+
+TEST(VideoJoin, SoundThatFitsTheTargetIsCopied) {
+  const auto copied = [](VideoTarget target, VideoSource::Audio audio) {
+    VideoSource source;
+    source.audio_stream = 1;
+    source.audio = audio;
+    const auto line = audio_arguments(target, source);
+    const auto codec = std::ranges::find(line, "-c:a");
+    EXPECT_TRUE(codec != line.end());
+    return codec != line.end() && *std::next(codec) == "copy";
+  };
+  using Audio = VideoSource::Audio;
+  for (const auto target : {VideoTarget::h264_720p, VideoTarget::hls_ladder, VideoTarget::vp9}) {
+    const bool webm = target == VideoTarget::vp9;
+    EXPECT_EQ(copied(target, Audio::aac), !webm);
+    EXPECT_EQ(copied(target, Audio::opus), webm);
+    EXPECT_FALSE(copied(target, Audio::other));
+  }
 }
 
 TEST(VideoJoin, OnlyNutIsJoined) {
