@@ -116,6 +116,12 @@ class SystemProcesses : public Processes {
     return std::chrono::seconds(time.tv_sec) + Duration(time.tv_nsec);
   }
 
+  Duration clock_lag() const override {
+    timespec tick{};
+    ::clock_getres(CLOCK_MONOTONIC_COARSE, &tick);  // that clock goes by the tick
+    return std::chrono::seconds(tick.tv_sec) + Duration(tick.tv_nsec);
+  }
+
   void stop(pid_t pid) override {
     const auto process = held_.find(pid);
     if (process == held_.end() || !process->second.signal(SIGSTOP)) return;

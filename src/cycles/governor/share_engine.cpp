@@ -15,6 +15,8 @@ constexpr Duration settling_time = milliseconds(1);
 /// How often what is stopped is looked at: somebody else may have let it run, or it forked as it was stopped.
 constexpr Duration watch_every = milliseconds(100);
 constexpr Duration retry_after = milliseconds(2);
+/// What a stop costs those who are stopped, about.
+constexpr Duration worth_going_on = milliseconds(1);
 /// Filler that gets less of the machine than this is in somebody's way: each of its threads is let in for a slice now and
 /// then even in the idle class. It steps back, and tries again with a short burst.
 constexpr double worthwhile_part = 0.25;
@@ -53,18 +55,7 @@ TimePoint ShareEngine::step() {
   Class& pledged = of(WorkClass::pledged);
   Class& filler = of(WorkClass::filler);
   for (Class& work : classes_) {
-    if (work.phase == Phase::running && now >= work.until) {
-      if (!free_running(work)) {
-        stop(work, now);
-      } else {
-        const Duration used = collect(work, work.from, now, true);
-        find_families(work, now, false);
-        step_back_if_crowded(work, now, used, now - work.from);
-        work.from = now;
-        if (free_running(work) && work.steps_back == Duration(0)) work.until = now + watch_every;
-        else stop(work, now);
-      }
-    }
+    if (work.phase == Phase::running && now >= work.until && !go_on(work, now)) stop(work, now);
     if (work.phase == Phase::settling && now >= work.until) settle(work, now);
     work.hour.count(work.law, now);
   }
@@ -96,6 +87,30 @@ double ShareEngine::cores_possible(const Class& work) const {
   return std::min(std::max(1U, threads), processes_.cores());
 }
 
+/// Whether a burst goes on at its end. What uses hardly more than its share anyway could not make up for a stop: a thread
+/// that has a core already cannot have more. So it is not stopped as long as its clocks, read as it runs, show that the
+/// law need not.
+bool ShareEngine::go_on(Class& work, TimePoint now) {
+  if (!work.look_again && !free_running(work)) return false;
+  work.stretch.used += collect(work, work.from, now, true);
+  work.from = now;
+  find_families(work, now, false);
+  if (now - work.stretch.from >= watch_every) {
+    learn(work, now, now);
+    work.stretch = {.from = now, .from_start = false};
+  }
+  if (work.steps_back > Duration(0)) return false;
+  ShareBurst more{watch_every};
+  if (!free_running(work)) {
+    const Duration unseen(static_cast<std::int64_t>(static_cast<double>(processes_.clock_lag().count()) * work.cores_expected));
+    more = work.law.burst(now, work.cores_expected, cores_possible(work), unseen);
+  }
+  if (more.length < worth_going_on) return false;
+  work.until = now + std::min(more.length, watch_every);
+  work.look_again = more.cautious || more.length > watch_every;
+  return true;
+}
+
 void ShareEngine::stop(Class& work, TimePoint now) {
   for (const auto& [pid, member] : work.members) processes_.stop(pid);
   work.phase = Phase::settling;
@@ -105,15 +120,20 @@ void ShareEngine::stop(Class& work, TimePoint now) {
 
 void ShareEngine::settle(Class& work, TimePoint now) {
   const TimePoint stopped = work.collected;
-  const Duration used = collect(work, work.from, stopped, true);
-  if (const Duration ran = stopped - work.from; ran > microseconds(300)) {
-    const double cores = std::max(0.05, in_cores(used, ran));
-    work.cores_expected = cores > work.cores_expected ? cores : 0.75 * work.cores_expected + 0.25 * cores;
-  }
-  step_back_if_crowded(work, now, used, stopped - work.from);
+  work.stretch.used += collect(work, work.from, stopped, true);
+  if (work.stretch.from_start || stopped - work.stretch.from >= watch_every) learn(work, stopped, now);
   work.phase = Phase::idle;
   work.collected = now;
   find_families(work, now, false);
+}
+
+void ShareEngine::learn(Class& work, TimePoint ran_until, TimePoint now) {
+  const Duration ran = ran_until - work.stretch.from;
+  if (ran > microseconds(300)) {
+    const double cores = std::max(0.05, in_cores(work.stretch.used, ran));
+    work.cores_expected = cores > work.cores_expected ? cores : 0.75 * work.cores_expected + 0.25 * cores;
+  }
+  step_back_if_crowded(work, now, work.stretch.used, ran);
 }
 
 void ShareEngine::step_back_if_crowded(Class& work, TimePoint now, Duration used, Duration ran) {
@@ -134,8 +154,9 @@ TimePoint ShareEngine::begin(Class& work, TimePoint now) {
   if (work.steps_back > Duration(0)) when = std::max(when, work.stays_back_until);
   if (when > now) return when;
   collect(work, work.collected, now, false);  // what a late stop let through
-  Duration length = watch_every;
-  if (!free_running(work)) length = work.law.burst(now, work.cores_expected, cores_possible(work));
+  ShareBurst burst{watch_every};
+  if (!free_running(work)) burst = work.law.burst(now, work.cores_expected, cores_possible(work));
+  Duration length = burst.length;
   if (length <= Duration(0)) return now + retry_after;
   if (work.steps_back > Duration(0)) length = std::min(length, try_again_for);
   if (work.work == WorkClass::pledged && of(WorkClass::filler).phase == Phase::running)
@@ -144,6 +165,8 @@ TimePoint ShareEngine::begin(Class& work, TimePoint now) {
   work.phase = Phase::running;
   work.from = now;
   work.until = now + length;
+  work.look_again = burst.cautious;
+  work.stretch = {.from = now};
   return work.until;
 }
 

@@ -48,7 +48,13 @@ class ShareEngine {
     Phase phase = Phase::idle;
     bool halted = false;
     TimePoint from{}, until{}, collected{};
+    bool look_again = false;  ///< the burst may be able to go on at its end
     double cores_expected = 0;
+    struct Stretch {  ///< of a burst; what is learned of one short after clocks were read in mid-burst is not worth much
+      TimePoint from{};
+      Duration used{0};
+      bool from_start = true;
+    } stretch;
     Duration steps_back{0};  ///< filler's, while others keep the cores busy
     TimePoint stays_back_until{};
     std::map<pid_t, Member> members;
@@ -60,8 +66,10 @@ class ShareEngine {
   Class& of(WorkClass work) { return classes_[work == WorkClass::pledged ? 0 : 1]; }
   bool free_running(const Class& work) const;
   double cores_possible(const Class& work) const;
+  bool go_on(Class& work, TimePoint now);
   void stop(Class& work, TimePoint now);
   void settle(Class& work, TimePoint now);
+  void learn(Class& work, TimePoint ran_until, TimePoint now);
   void step_back_if_crowded(Class& work, TimePoint now, Duration used, Duration ran);
   TimePoint begin(Class& work, TimePoint now);
   Duration collect(Class& work, TimePoint from, TimePoint to, bool ran);

@@ -159,7 +159,7 @@ Duration ShareLaw::minute_room(TimePoint begin, TimePoint at) const {
   return grant - (used_.total() - used_.at(since)) - worst_overrun_ * 5 / 4 - scaled(rounding, cores_);
 }
 
-Duration ShareLaw::burst(TimePoint now, double cores_expected, double cores_possible) {
+ShareBurst ShareLaw::burst(TimePoint now, double cores_expected, double cores_possible, Duration unseen) {
   refresh(now);
   cores_ = cores_possible;
   cap();
@@ -170,14 +170,15 @@ Duration ShareLaw::burst(TimePoint now, double cores_expected, double cores_poss
     return std::min(second, scaled(credit, 1 / (cores - rate)));
   };
   cores_expected = std::min(cores_expected, cores_possible);
-  const Duration length = std::min(until_empty(credit_, cores_expected),
-                                   until_empty(credit_ + options_.overdraft, cores_possible));
+  const Duration credit = credit_ - unseen;
+  const Duration as_expected = until_empty(credit, cores_expected);
+  const Duration length = std::min(as_expected, until_empty(credit + options_.overdraft, cores_possible));
   // Between two points everything is a straight line, so the room can only run out at, or just before, a point.
   TimePoint good = now;
-  Duration good_room = minute_room(now, now);
-  if (good_room <= Duration(0)) return Duration(0);
+  Duration good_room = minute_room(now, now) - unseen;
+  if (good_room <= Duration(0)) return {};
   const auto fits = [&](TimePoint at) {
-    const Duration room = minute_room(now, at) - scaled(at - now, cores_expected);
+    const Duration room = minute_room(now, at) - unseen - scaled(at - now, cores_expected);
     if (room >= Duration(0)) {
       good = at;
       good_room = room;
@@ -196,7 +197,8 @@ Duration ShareLaw::burst(TimePoint now, double cores_expected, double cores_poss
   const bool cut = point != points.end() && point->when + options_.window < end;
   if (!cut) fits(end);
   const Duration allowed = good - now;
-  return allowed < shortest_burst ? Duration(0) : allowed;
+  if (allowed < shortest_burst) return {};
+  return {.length = allowed, .cautious = allowed == length && length < as_expected};
 }
 
 bool ShareLaw::minute_full(TimePoint now) {

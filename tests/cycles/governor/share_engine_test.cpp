@@ -283,6 +283,55 @@ TEST_F(Machine, WhatCannotUseMoreThanItsShareIsNeverStopped) {
   EXPECT_LE(machine.most_within(seconds(1)), of_second(1'000'000) + milliseconds(150));
 }
 
+/// A piece's one busy thread among a sandbox's sleeping ones, at a share of a core: each stop would be lost to it for good,
+/// for it can never use more than the core.
+TEST_F(Machine, OneBusyThreadAmongSleepingOnesHasItsCoreWhole) {
+  for (const SharePpm share : {1'000'000, 1'100'000, 990'000}) {
+    SimulatedMachine one(2);
+    ShareEngine held(one);
+    ASSERT_TRUE(held.set_share(WorkClass::pledged, share));
+    const auto never = [](TimePoint) { return false; };
+    const pid_t sandbox = one.start({.wants = never});
+    const pid_t busy = one.start({.parent = sandbox});
+    one.start({.parent = busy, .threads = 3, .wants = never});
+    ASSERT_TRUE(held.add(WorkClass::pledged, sandbox));
+    one.run(held, seconds(130));
+    const SharePpm could = std::min<SharePpm>(share, 1'000'000);
+    EXPECT_LE(one.most_within(one_minute), of_minute(share));
+    EXPECT_GE(one.least_within(one_minute, seconds(5)), of_minute(could) - milliseconds(30)) << share;
+  }
+}
+
+/// What is not stopped because it was seen to keep within its share may wake more threads the next moment.
+TEST_F(Machine, ThreadsThatWakeInABurstThatGoesOnAreHeld) {
+  ASSERT_TRUE(engine.set_share(WorkClass::pledged, 1'000'000));
+  const pid_t busy = machine.start({});
+  std::mt19937_64 chance(7);
+  bool awake = false;
+  TimePoint change = machine.now();
+  machine.start({.parent = busy, .wants = [&](TimePoint) { return awake; }});
+  ASSERT_TRUE(engine.add(WorkClass::pledged, busy));
+  machine.run(engine, seconds(150), [&] {
+    if (machine.now() < change) return;
+    awake = !awake;
+    change = machine.now() + milliseconds(awake ? 1 + chance() % 40 : 1 + chance() % 4000);
+  });
+  EXPECT_LE(machine.most_within(one_minute), of_minute(1'000'000));
+  // The pause after two have run is lost to the one, 3 ms or so each time.
+  EXPECT_GE(machine.least_within(one_minute, seconds(5)), of_minute(1'000'000) - milliseconds(300));
+  EXPECT_LE(machine.most_within(seconds(1)), of_second(1'000'000) + milliseconds(20));
+  EXPECT_GE(machine.most_within(milliseconds(20)), milliseconds(25)) << "nothing woke in a burst";
+}
+
+TEST_F(Machine, OneBusyThreadAmongSleepingOnesIsNotTakenForACrowdedMachine) {
+  ASSERT_TRUE(engine.set_share(WorkClass::filler, 1'000'000));
+  const pid_t busy = machine.start({});
+  machine.start({.parent = busy, .threads = 3, .wants = [](TimePoint) { return false; }});
+  ASSERT_TRUE(engine.add(WorkClass::filler, busy));
+  machine.run(engine, seconds(20));
+  EXPECT_GE(machine.total(), milliseconds(19'900));
+}
+
 TEST_F(Machine, BadRequestsAreRefusedByName) {
   const auto missing = engine.add(WorkClass::pledged, 77);
   ASSERT_FALSE(missing);

@@ -39,7 +39,7 @@ TEST(ShareLaw, ABurstBeginsWhenItsCreditIsThere) {
   EXPECT_LT(when, start + milliseconds(30));
   const TimePoint then = start + seconds(1);  // at the very start the minute is as short as the bucket
   EXPECT_EQ(law.may_begin(then, 1), then);
-  const Duration length = law.burst(then, 1, 1);
+  const Duration length = law.burst(then, 1, 1).length;
   EXPECT_GT(length, milliseconds(4));
   EXPECT_LT(length, milliseconds(11));
 }
@@ -53,15 +53,15 @@ TEST(ShareLaw, AFullMinuteLeavesNoRoom) {
   ShareLaw law(100'000, start);
   const TimePoint now = start + seconds(60);
   law.charge(now - seconds(10), now - seconds(9), seconds(6));
-  EXPECT_EQ(law.burst(now + seconds(20), 1, 1), Duration(0));
-  EXPECT_GT(law.burst(now + seconds(60), 1, 1), Duration(0));
+  EXPECT_EQ(law.burst(now + seconds(20), 1, 1).length, Duration(0));
+  EXPECT_GT(law.burst(now + seconds(60), 1, 1).length, Duration(0));
 }
 
 TEST(ShareLaw, WhatWasNotUsedForLongIsNotSavedUp) {
   ShareLaw law(100'000, start);
   const TimePoint later = start + std::chrono::hours(5);
   EXPECT_EQ(law.may_begin(later, 1), later);
-  EXPECT_LT(law.burst(later, 1, 2), milliseconds(16));
+  EXPECT_LT(law.burst(later, 1, 2).length, milliseconds(16));
 }
 
 TEST(ShareLaw, ACorrectionIsSetOffAgainstWhatComes) {

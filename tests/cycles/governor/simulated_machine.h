@@ -93,6 +93,7 @@ class SimulatedMachine : public Processes {
     if (found == processes.end()) return std::nullopt;
     return found->second.shown;
   }
+  Duration clock_lag() const override { return tick; }
   void stop(pid_t pid) override {
     const auto found = processes.find(pid);
     if (found == processes.end() || found->second.stopped) return;

@@ -29,6 +29,8 @@ class Processes {
   /// CPU time of all its threads, ended ones included, to the nanosecond for a process that is stopped; up to a
   /// scheduler's tick a thread too little for one that runs. None when it is gone.
   virtual std::optional<Duration> cpu_time(pid_t pid) = 0;
+  /// That tick.
+  virtual Duration clock_lag() const = 0;
 
   /// To the process, and to its process group where it leads one: then also to what it forks at this moment.
   virtual void stop(pid_t pid) = 0;

@@ -51,6 +51,13 @@ struct ShareLawOptions {
   Duration window = std::chrono::seconds(60);
 };
 
+/// How long work may run without another look at what it uses.
+struct ShareBurst {
+  Duration length{0};
+  /// It would be longer if it were certain that no more cores are used than expected. So it is worth asking again at its end.
+  bool cautious = false;
+};
+
 class ShareLaw {
  public:
   ShareLaw(SharePpm share, TimePoint now, ShareLawOptions options = {});
@@ -69,9 +76,9 @@ class ShareLaw {
   /// When a burst may begin: `now` if it may at once; TimePoint::max() while the share is 0.
   TimePoint may_begin(TimePoint now, double cores_possible);
 
-  /// How long a burst that begins now may last; 0 when the minute has no room. `cores_expected` of them will be
-  /// used, going by what was seen, and at most `cores_possible`.
-  Duration burst(TimePoint now, double cores_expected, double cores_possible);
+  /// How long a burst that begins now, or goes on, may last; 0 when the minute has no room. `cores_expected` of them will be
+  /// used, going by what was seen, and at most `cores_possible`. `unseen` may have been used and is not charged yet.
+  ShareBurst burst(TimePoint now, double cores_expected, double cores_possible, Duration unseen = Duration(0));
 
   /// The last minute has no room: for a keeper that others pace.
   bool minute_full(TimePoint now);
