@@ -4,7 +4,8 @@
 // It judges by what the burning processes wrote down themselves. `--seconds` is for each share; a share's minutes
 // are counted only if there are at least 61. `--settings 0+1+3,5` measures 0, 1 and 3 of the table at the same
 // time, then 5; without it all are measured one after the other. `--nice N` sets how nice the burning processes are: -19
-// measures the law on a machine whose cores others want too.
+// measures the law on a machine whose cores others want too. "In one turn" is the longest that a thread's CPU clock went on
+// between two turns of some microseconds: a virtual processor that its host holds up seems to be used, and no stop prevents that.
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -26,7 +27,7 @@ using std::chrono::milliseconds;
 
 struct Options {
   int seconds = 10, events = 20, rounds = 5, nice = 0;
-  std::string only, json, settings = "0,1,2,3,4,5";
+  std::string only, json, settings = "0,1,2,3,4,5,6";
 };
 
 void wait_ms(std::int64_t ms) { std::this_thread::sleep_for(milliseconds(ms)); }
@@ -54,11 +55,12 @@ std::unique_ptr<ShareKeeper> controller() {
 struct Setting {
   const char* name;
   SharePpm share;
-  unsigned processes, threads;
+  unsigned processes, threads, asleep = 0;  ///< `asleep` more threads in each process
 };
 constexpr Setting settings[] = {{"5 % of one core", 50'000, 1, 1},   {"20 % of one core", 200'000, 1, 1},
                                 {"80 % of one core", 800'000, 1, 1}, {"5 % of two cores", 100'000, 2, 4},
-                                {"20 % of two cores", 400'000, 2, 4}, {"80 % of two cores", 1'600'000, 2, 4}};
+                                {"20 % of two cores", 400'000, 2, 4}, {"80 % of two cores", 1'600'000, 2, 4},
+                                {"one core, one busy", 1'000'000, 1, 1, 3}};
 
 struct Measured {
   const Setting* setting;
@@ -67,7 +69,7 @@ struct Measured {
 
 Measured measure_share(const Setting& setting, int seconds, int nice) {
   auto keeper = controller();
-  Burners burners(setting.processes, setting.threads, milliseconds(seconds * 1000 + 2000), nice);
+  Burners burners(setting.processes, setting.threads, milliseconds(seconds * 1000 + 2000), nice, setting.asleep);
   for (const pid_t pid : burners.pids()) SPATTER_ASSERT(keeper->add(WorkClass::pledged, pid));
   wait_ms(300);
   SPATTER_ASSERT(keeper->set_share(WorkClass::pledged, setting.share));
@@ -77,6 +79,7 @@ Measured measure_share(const Setting& setting, int seconds, int nice) {
   const std::size_t end = ms();
   keeper->halt(WorkClass::pledged);
   const auto course = burners.course();
+  const double turn = static_cast<double>(burners.longest_turn_ns()) / 1e6;
   const double average = static_cast<double>(course[end] - course[begin]) / 1e4 / static_cast<double>(end - begin);
   const double over = sliding(course, begin, end, 1000).most - static_cast<double>(setting.share) / 1000;
   std::string minutes = "         -          -", json;
@@ -86,9 +89,9 @@ Measured measure_share(const Setting& setting, int seconds, int nice) {
     json = fmt::format(",\"minute_least_ppm\":{:.0f},\"minute_most_ppm\":{:.0f}", minute.least / 600 * 1e4,
                        minute.most / 600 * 1e4);
   }
-  return {&setting, fmt::format("{:<18} {:10.4f} {} {:14.2f}", setting.name, average, minutes, over),
-          fmt::format("{{\"share_ppm\":{},\"average_ppm\":{:.0f},\"over_in_second_ms\":{:.3f}{}}}", setting.share,
-                      average * 1e4, over, json)};
+  return {&setting, fmt::format("{:<18} {:10.4f} {} {:14.2f} {:14.2f}", setting.name, average, minutes, over, turn),
+          fmt::format("{{\"share_ppm\":{},\"average_ppm\":{:.0f},\"over_in_second_ms\":{:.3f},\"longest_turn_ms\":{:.3f}{}}}",
+                      setting.share, average * 1e4, over, turn, json)};
 }
 
 /// "0+1,2" to {{0, 1}, {2}}; empty when it is no such list.
@@ -106,7 +109,8 @@ std::vector<std::vector<std::size_t>> together(const std::string& list) {
 }
 
 std::string shares(const Options& options) {
-  std::printf("%-18s %10s %21s %14s\n", "share set", "average %", "any minute %", "over in 1 s ms");
+  std::printf("%-18s %10s %21s %14s %14s\n", "share set", "average %", "any minute %", "over in 1 s ms",
+              "in one turn ms");
   std::string json;
   for (const auto& group : together(options.settings)) {
     const std::int64_t cost = clock_ns(CLOCK_PROCESS_CPUTIME_ID);

@@ -31,10 +31,12 @@ class Burners {
   struct alignas(64) Thread {
     std::atomic<std::int64_t> last_ns{0};  ///< when it last ran
     std::atomic<std::uint64_t> work{0};
+    std::atomic<std::int64_t> longest_turn_ns{0};  ///< CPU time of its longest turn; one takes some microseconds
   };
 
-  /// `processes` of them, of `threads` threads each, whose CPU time is kept for each ms of `record`.
-  Burners(unsigned processes, unsigned threads, std::chrono::milliseconds record, int nice = 0)
+  /// `processes` of them, of `threads` threads each, whose CPU time is kept for each ms of `record`; `asleep` more
+  /// threads of each only wait.
+  Burners(unsigned processes, unsigned threads, std::chrono::milliseconds record, int nice = 0, unsigned asleep = 0)
       : threads_(processes * threads), slots_(static_cast<std::size_t>(record.count()) + 1) {
     const std::size_t size = sizeof(Thread) * threads_ + sizeof(std::uint32_t) * slots_ * threads_;
     void* shared = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -52,6 +54,7 @@ class Burners {
         if (::getppid() != parent) ::_exit(1);
         ::setpriority(PRIO_PROCESS, 0, nice);  // as work is, however nicely the bench was started
         std::vector<std::thread> others;
+        for (unsigned t = 0; t < asleep; ++t) others.emplace_back([] { for (;;) ::pause(); });
         for (unsigned t = 1; t < threads; ++t) others.emplace_back([&, t] { burn(p * threads + t); });
         burn(p * threads);
       }
@@ -78,6 +81,11 @@ class Burners {
     for (unsigned t = 0; t < threads_; ++t) sum += state_[t].work.load();
     return sum;
   }
+  std::int64_t longest_turn_ns() const {
+    std::int64_t longest = 0;
+    for (unsigned t = 0; t < threads_; ++t) longest = std::max(longest, state_[t].longest_turn_ns.load());
+    return longest;
+  }
   std::int64_t start_ns() const { return start_ns_; }
 
   /// CPU time used by all in each ms since the start, in ns, added up.
@@ -102,6 +110,8 @@ class Burners {
       const std::int64_t now = clock_ns(CLOCK_MONOTONIC);
       const auto slot = static_cast<std::size_t>((now - start_ns_) / 1'000'000);
       if (slot < slots_) used[slot] += static_cast<std::uint32_t>(cpu - before);
+      if (cpu - before > state.longest_turn_ns.load(std::memory_order_relaxed))
+        state.longest_turn_ns.store(cpu - before, std::memory_order_relaxed);
       before = cpu;
       state.last_ns.store(now, std::memory_order_relaxed);
       state.work.store(work, std::memory_order_relaxed);
