@@ -58,10 +58,7 @@ std::vector<MonthView> Ledger::months(const PersonId& person) const {
   return views;
 }
 
-namespace {
-
-/// "1 234 567", so that people can read it.
-std::string grouped(Fuel fuel) {
+std::string fuel_text(Fuel fuel) {
   std::string digits = fmt::format("{}", fuel), out;
   for (std::size_t i = 0; i < digits.size(); ++i) {
     if (i > 0 && (digits.size() - i) % 3 == 0) out += ' ';
@@ -69,6 +66,8 @@ std::string grouped(Fuel fuel) {
   }
   return out;
 }
+
+namespace {
 
 std::string percent(std::uint32_t ppm) {
   return ppm % 10'000 == 0 ? fmt::format("{} %", ppm / 10'000) : fmt::format("{}.{:04} %", ppm / 10'000, ppm % 10'000);
@@ -82,18 +81,18 @@ std::vector<LedgerLine> explain(const MonthView& view) {
   lines.push_back({"promised", view.promised,
                    view.promised == 0 ? "Your servers promised nothing: without a pledge, or without results that show their speed, there is nothing to promise."
                                       : fmt::format("Your servers promised {} fuel{}: share times the speed that results showed, epoch by epoch.",
-                                                    grouped(view.promised), view.closed ? "" : " so far this month")});
+                                                    fuel_text(view.promised), view.closed ? "" : " so far this month")});
   lines.push_back({"asked", view.asked,
                    fmt::format("Others asked for {} fuel of it: {} delivered and {} owed. What nobody asked for is owed to nobody.",
-                               grouped(view.asked), grouped(view.delivered), grouped(view.owed))});
+                               fuel_text(view.asked), fuel_text(view.delivered), fuel_text(view.owed))});
   lines.push_back({"delivered", view.delivered,
-                   fmt::format("Your servers delivered {} fuel of what was asked{}.", grouped(view.delivered),
-                               view.beyond > 0 ? fmt::format(", and {} fuel that they did not have to", grouped(view.beyond)) : "")});
+                   fmt::format("Your servers delivered {} fuel of what was asked{}.", fuel_text(view.delivered),
+                               view.beyond > 0 ? fmt::format(", and {} fuel that they did not have to", fuel_text(view.beyond)) : "")});
   std::string owed = view.owed == 0
                          ? "Nothing that was asked for is owed."
-                         : fmt::format("{} fuel was asked for within the promise and not given, as two of three drawn witnesses agree.", grouped(view.owed));
+                         : fmt::format("{} fuel was asked for within the promise and not given, as two of three drawn witnesses agree.", fuel_text(view.owed));
   if (view.debt > 0 || view.repaid > 0)
-    owed += fmt::format(" {} fuel was worked off; {} fuel of debt {}.", grouped(view.repaid), grouped(view.debt),
+    owed += fmt::format(" {} fuel was worked off; {} fuel of debt {}.", fuel_text(view.repaid), fuel_text(view.debt),
                         view.closed ? "was left when the month was closed" : "is left of earlier months");
   lines.push_back({"owed", view.owed, owed});
   lines.push_back({"docked", view.docked,
@@ -101,13 +100,13 @@ std::vector<LedgerLine> explain(const MonthView& view) {
                        ? "No debt cut your entitlement."
                        : fmt::format("Debt cut your entitlement by {} fuel, at the rate of {}{}: debt over what was promised the month before. "
                                      "Work beyond the promise reduces it, and is always accepted.",
-                                     grouped(view.docked), percent(view.docked_ppm), view.closed ? " at the end" : " now")});
+                                     fuel_text(view.docked), percent(view.docked_ppm), view.closed ? " at the end" : " now")});
   lines.push_back({"entitlement", view.entitlement,
                    fmt::format("For that you {} entitled to {} fuel of others' promised time{}.", view.closed ? "were" : "are",
-                               grouped(view.entitlement), view.closed ? "; what was not used ended with the month" : " this month, so far")});
+                               fuel_text(view.entitlement), view.closed ? "; what was not used ended with the month" : " this month, so far")});
   lines.push_back({"spent", view.spent,
-                   fmt::format("You {} {} fuel of it; {} {}.", view.closed ? "spent" : "have spent or reserved", grouped(view.spent),
-                               grouped(view.entitlement - std::min(view.entitlement, view.spent)), view.closed ? "was not used" : "is left")});
+                   fmt::format("You {} {} fuel of it; {} {}.", view.closed ? "spent" : "have spent or reserved", fuel_text(view.spent),
+                               fuel_text(view.entitlement - std::min(view.entitlement, view.spent)), view.closed ? "was not used" : "is left")});
   return lines;
 }
 
@@ -116,7 +115,7 @@ std::string explain(const ServerView& view) {
     return fmt::format("Server {} pledges {} of its cores; its speed is not known, for nobody has had a result of it yet, so this promises nothing.",
                        view.server, percent(view.share_ppm));
   std::string text = fmt::format("Server {} pledges {} of its cores, which do {} fuel a second by its results: {} fuel each epoch, of which the next {} are taken.",
-                                 view.server, percent(view.share_ppm), grouped(view.speed), grouped(view.in_epoch), grouped(view.reserved));
+                                 view.server, percent(view.share_ppm), fuel_text(view.speed), fuel_text(view.in_epoch), fuel_text(view.reserved));
   if (view.coming) text += fmt::format(" From epoch {} on it pledges {}.", view.coming->epoch, percent(view.coming->share_ppm));
   return text;
 }

@@ -109,9 +109,11 @@ Result<Bytes> Translator::make(const AdmittedModule& module, const SandboxRun& r
   job.environment = {{"PATH", "/usr/bin"}, {"TMPDIR", "/tmp"}, {"LC_ALL", "C"}};
   job.limits = options_.limits;
   TRY(auto end, run(job));
-  if (end.how == SandboxHow::cpu_time_out || end.how == SandboxHow::wall_time_out)
-    return fail(Errc::timeout, "translating the module {}", to_string(end.how));
   if (end.ended_well()) return to_bytes(as_bytes(end.output));
+  if (end.how == SandboxHow::wall_time_out) return fail(Errc::timeout, "translating the module {}", to_string(end.how));
+  // The limit ends one of the compiler's processes, and what that then says to the others looks like a refusal.
+  if (end.how == SandboxHow::cpu_time_out || end.cpu >= std::chrono::seconds(job.limits.cpu_seconds))
+    return fail(Errc::timeout, "translating the module {}", to_string(SandboxHow::cpu_time_out));
   const auto said = gist(end.complaints);
   switch (end.how == SandboxHow::exited ? end.code : 0) {
     case wasm2c_failed: return fail(Errc::invalid, "wasm2c refuses the module: {}", said);

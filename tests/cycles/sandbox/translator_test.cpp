@@ -177,6 +177,28 @@ TEST(Translator, ATranslationThatTakesTooLongOrTooMuchIsGivenUp) {
   EXPECT_TRUE(entries(folder.path()).empty());
 }
 
+/// The limit ends a compiler below the one that was started, and that one says only that something failed.
+TEST(Translator, ACompilerThatUsedUpItsTimeHasNotRefusedTheModule) {
+  const TemporaryFolder folder;
+  Translator translator(patient_options(folder.path()), quiet());
+  const auto ends_after = [](Duration cpu) {
+    return [cpu](const SandboxJob&) -> Result<SandboxEnd> {
+      SandboxEnd end;
+      end.code = 11;
+      end.cpu = cpu;
+      end.complaints = "clang: error: unable to execute command: Killed";
+      return end;
+    };
+  };
+  const Duration limit = std::chrono::seconds(patient_options(folder.path()).limits.cpu_seconds);
+  const auto late = translator.translate(*admitted("sort"), ends_after(limit));
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().code, Errc::timeout) << late.error().message;
+  const auto refused = translator.translate(*admitted("sort"), ends_after(limit / 2));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::invalid) << refused.error().message;
+}
+
 /// Admission stands before it; but were something to slip through, it is an error and no crash.
 TEST(Translator, WhatTheTranslatorsRefuseIsAnError) {
   const TemporaryFolder folder;

@@ -3,12 +3,15 @@
 #include <ctime>
 
 #include "cli/context.h"
+#include "cycles/ledger_view.h"
 #include "node/cycles_settings.h"
 
 namespace spatter::doors {
 namespace {
 
 std::uint64_t number(const Json& one, const char* key) { return one.value(key, std::uint64_t{0}); }
+
+std::string fuel(const Json& one, const char* key) { return cycles::fuel_text(number(one, key)); }
 
 std::string date_text(std::int64_t wall_ms) {
   const std::time_t seconds = wall_ms / 1000;
@@ -66,7 +69,7 @@ void print_trouble(const Json& answer) {
 void print_month(const Json& month) {
   fmt::print("Month {}, {}.\n", number(month, "month"), month.value("closed", false) ? "closed" : "not closed yet");
   for (const Json& line : month["lines"])
-    fmt::print("{:<12} {:>18}  {}\n", line.value("name", ""), number(line, "fuel"), line.value("words", ""));
+    fmt::print("{:<12} {:>18}  {}\n", line.value("name", ""), fuel(line, "fuel"), line.value("words", ""));
 }
 
 struct LedgerOptions {
@@ -100,7 +103,7 @@ Result<void> ledger(const Context& context, const LedgerOptions& options) {
     const Json& open = answer["unsettled"];
     fmt::print("\nNot settled yet, and so not in these numbers: {} asks of the last hours; of your servers {} fuel was taken as promised and {} delivered,\n"
                "you asked others for {} and have received {}.\n",
-               number(open, "leases"), number(open, "asked"), number(open, "delivered"), number(open, "asked_of_others"), number(open, "received"));
+               number(open, "leases"), fuel(open, "asked"), fuel(open, "delivered"), fuel(open, "asked_of_others"), fuel(open, "received"));
   }
   for (const Json& server : answer["servers"]) fmt::print("\n{}\n", server.value("words", ""));
   if (answer.contains("barred_until_epoch"))
@@ -119,9 +122,9 @@ Result<void> history(const Context& context, const LedgerOptions& options) {
   stop_when_output_closes();
   fmt::print("{:>6} {:>18} {:>18} {:>18} {:>18} {:>18} {:>18}\n", "month", "promised", "asked", "delivered", "owed", "docked", "debt");
   for (const Json& month : answer["months"])
-    fmt::print("{:>6} {:>18} {:>18} {:>18} {:>18} {:>18} {:>18}{}\n", number(month, "month"), number(month, "promised"),
-               number(month, "asked"), number(month, "delivered"), number(month, "owed"), number(month, "docked"),
-               number(month, "debt"), month.value("closed", false) ? "" : "  not closed yet");
+    fmt::print("{:>6} {:>18} {:>18} {:>18} {:>18} {:>18} {:>18}{}\n", number(month, "month"), fuel(month, "promised"),
+               fuel(month, "asked"), fuel(month, "delivered"), fuel(month, "owed"), fuel(month, "docked"),
+               fuel(month, "debt"), month.value("closed", false) ? "" : "  not closed yet");
   fmt::print("In fuel. `spatter cycles ledger` says what the numbers mean.\n");
   return {};
 }
@@ -151,8 +154,8 @@ Result<void> status(const Context& context) {
   fmt::print("{}\n", promise(answer));
   fmt::print("This month, in fuel: promised {}, asked {}, delivered {}, owed {}, docked {}; of others' time {} of {} spent. "
              "`spatter cycles ledger` explains it.\n",
-             number(answer, "promised"), number(answer, "asked"), number(answer, "delivered"), number(answer, "owed"),
-             number(answer, "docked"), number(answer, "spent"), number(answer, "entitlement"));
+             fuel(answer, "promised"), fuel(answer, "asked"), fuel(answer, "delivered"), fuel(answer, "owed"),
+             fuel(answer, "docked"), fuel(answer, "spent"), fuel(answer, "entitlement"));
   print_trouble(answer);
   if (const Json& machine = answer["machine"]; !machine.is_null()) {
     fmt::print("\n");
@@ -167,7 +170,7 @@ Result<void> status(const Context& context) {
   if (answer.contains("work")) {
     const Json& work = answer["work"];
     fmt::print("\ncomputed {} pieces for others, {} fuel in {} of processor time; {} failed, {} refused, {} here now\n",
-               number(work, "computed"), number(work, "fuel"), duration_text(work.value("processor_s", 0.0)),
+               number(work, "computed"), fuel(work, "fuel"), duration_text(work.value("processor_s", 0.0)),
                number(work, "failed"), number(work, "refused"), work["pieces"].size());
   }
   if (const Json& mining = answer["mining"]; !mining.value("pool", "").empty()) {

@@ -6,6 +6,7 @@
 
 #include "cli/context.h"
 #include "cli/paths.h"
+#include "cycles/ledger_view.h"
 #include "node/config.h"
 
 namespace spatter::doors {
@@ -207,7 +208,7 @@ Result<void> show(const Context& context, const std::string& job) {
       what += fmt::format("{}{}, {} out, {} fuel", what.empty() ? "" : ", ",
                           result.value("end", "") == "exited" ? fmt::format("exit code {}", result.value("exit_code", 0))
                                                               : result.value("end", ""),
-                          bytes_text(number(result, "output_bytes")), number(result, "fuel"));
+                          bytes_text(number(result, "output_bytes")), cycles::fuel_text(number(result, "fuel")));
     }
     fmt::print("  piece {} {}: {}\n", number(piece, "piece"), printable(raw(piece, "name")), what);
   }

@@ -9,6 +9,9 @@
 
 namespace spatter::cycles {
 
+/// "1 234 567", so that people can read it.
+std::string fuel_text(Fuel fuel);
+
 struct LedgerLine {
   std::string_view name;  ///< "promised", "asked", "delivered", "owed", "docked", "entitlement", "spent"
   Fuel fuel = 0;
