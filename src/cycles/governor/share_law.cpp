@@ -163,6 +163,7 @@ ShareBurst ShareLaw::burst(TimePoint now, double cores_expected, double cores_po
   refresh(now);
   cores_ = cores_possible;
   cap();
+  if (share_ <= 0) return {};
   const double rate = static_cast<double>(share_) / ppm;
   const auto until_empty = [&](Duration credit, double cores) {
     if (credit <= Duration(0)) return Duration(0);

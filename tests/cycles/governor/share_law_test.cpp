@@ -49,6 +49,27 @@ TEST(ShareLaw, NothingBeginsWithNoShare) {
   EXPECT_EQ(law.may_begin(start + seconds(10), 1), TimePoint::max());
 }
 
+TEST(ShareLaw, NothingGoesOnWhenNothingIsSharedAnyMore) {
+  ShareLaw law(1'000'000, start);
+  const TimePoint now = start + seconds(10);
+  EXPECT_GT(law.burst(now, 1, 2).length, Duration(0));
+  law.set_share(now, 0);
+  EXPECT_EQ(law.burst(now, 1, 2).length, Duration(0));
+}
+
+TEST(ShareLaw, ABurstCutShortOutOfCautionSaysSo) {
+  ShareLaw law(1'000'000, start);
+  const TimePoint now = start + seconds(10);
+  const ShareBurst among_others = law.burst(now, 1, 2);
+  EXPECT_TRUE(among_others.cautious);
+  EXPECT_LT(among_others.length, milliseconds(30));
+  EXPECT_FALSE(law.burst(now, 2, 2).cautious);  // it ends when its credit does
+  EXPECT_GT(law.burst(now, 1, 1).length, milliseconds(500));
+  // What the clocks may hide is as good as used.
+  EXPECT_EQ(law.burst(now, 1, 2, milliseconds(4)).length + milliseconds(4), among_others.length);
+  EXPECT_EQ(law.burst(now, 1, 2, milliseconds(20)).length, Duration(0));
+}
+
 TEST(ShareLaw, AFullMinuteLeavesNoRoom) {
   ShareLaw law(100'000, start);
   const TimePoint now = start + seconds(60);
