@@ -195,6 +195,14 @@ TEST(Piece, FuelIsExactToTheUnit) {
   EXPECT_EQ(outcome.fuel, used - 1);
 }
 
+/// Fuel is work that was done: a loop that does nothing still takes its time.
+TEST(Piece, NoFuelIsSummedUpWithoutTheWork) {
+  auto work = work_of("idle");
+  work.limits.fuel = std::uint64_t{1} << 47;
+  work.limits.cpu_seconds = 1;
+  EXPECT_EQ(summary(outcome_of(work)), "timed out: used up its CPU time");
+}
+
 TEST(Piece, CpuTimeAndWallTimeAreBounds) {
   auto work = work_of("behave", {"loop"});
   work.limits.fuel = 1ULL << 62;
