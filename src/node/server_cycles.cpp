@@ -14,7 +14,7 @@ Task<Result<void>> Server::State::start_cycles() {
   say_pledge();
   if (options.runner) {
     const auto may_work = [this](const PersonId& person) -> Result<void> {
-      if (cycles.share_ppm == 0) return fail(Errc::denied, "server {} has promised no cycles", identity->server);
+      if (cycles.share_ppm == 0) return fail(Errc::denied, "it has promised no cycles");
       if (person != identity->person && !members->is_trusted(person))
         return fail(Errc::denied, "person {} is not trusted yet", person);
       if (mode && mode->repair_only()) return fail(Errc::denied, "the network only mends now");

@@ -76,6 +76,9 @@ class Jobs(NetworkTest):
         own = owner.id
         for piece in show["of_pieces"]:
             self.assertTrue(own in piece["workers"] or len(set(piece["workers"])) >= 2, piece)
+        self.assertEqual((report["agreed"], show["agreed"]), (len(contents), len(contents)))
+        self.assertEqual(show["fuel"], sum(p["result"]["fuel"] for p in show["of_pieces"]))
+        self.assertIn("read 100000 bytes\n", [p["log"] for p in show["of_pieces"]])
         logs = owner.run("jobs", "logs", report["job"]).out
         self.assertIn("read 100000 bytes", logs)
         self.assertIn(report["job"], [j["job"] for j in owner.json("jobs", "ls")["jobs"]])

@@ -217,7 +217,7 @@ JobReport JobDesk::State::report_of(const RunningJob& job) const {
     report.workers.push_back(worker);
   }
   if (const auto may = parts.may_run(); !may) report.trouble = may.error().message;
-  else if (report.stuck > 0 && report.under_way == 0)
+  else if (report.stuck > 0)
     report.trouble = "waiting for servers: a piece needs two that belong to different persons";
   return report;
 }
@@ -248,8 +248,12 @@ Task<Result<JobReport>> JobDesk::report(JobId id) {
     // The dispatcher is gone: what is left of it are the votes.
     CO_TRY(const auto votes, co_await state_->store.votes(id));
     std::map<ServerId, JobReport::Worker> workers;
+    std::map<std::uint32_t, std::map<Digest, unsigned>> said;
+    std::map<std::uint32_t, std::pair<unsigned, WorkResult>> counted;  // by how many, and what
     for (const auto& vote : votes) {
       ++report.copies;
+      const auto same = ++said[vote.piece][result_digest(vote.result)];
+      if (auto& best = counted[vote.piece]; same > best.first) best = {same, vote.result};
       report.fuel_computed += vote.result.fuel;
       auto& worker = workers[vote.worker];
       worker.server = vote.worker;
@@ -258,6 +262,11 @@ Task<Result<JobReport>> JobDesk::report(JobId id) {
       worker.fuel_per_s = state_->speeds.fuel_per_s(vote.worker, report.kind);
       ++worker.results;
     }
+    for (const auto& [piece, best] : counted) {
+      report.fuel += best.second.fuel;
+      report.failed_pieces += !best.second.well();
+    }
+    if (report.state == JobState::done) report.agreed = report.pieces;
     CO_TRY(const auto caught, co_await state_->store.caught(id));
     for (const auto& worker : caught) workers[worker].caught = true;
     for (const auto& [server, worker] : workers) report.workers.push_back(worker);

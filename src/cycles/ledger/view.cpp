@@ -79,7 +79,8 @@ std::vector<LedgerLine> explain(const MonthView& view) {
   const std::string fuel = " fuel";
   std::vector<LedgerLine> lines;
   lines.push_back({"promised", view.promised,
-                   view.promised == 0 ? "Your servers promised nothing: without a pledge, or without results that show their speed, there is nothing to promise."
+                   view.promised == 0 ? fmt::format("Your servers promised nothing{}: a promise grows epoch by epoch, by a pledge and results that show a speed.",
+                                                    view.closed ? "" : " so far this month")
                                       : fmt::format("Your servers promised {} fuel{}: share times the speed that results showed, epoch by epoch.",
                                                     fuel_text(view.promised), view.closed ? "" : " so far this month")});
   lines.push_back({"asked", view.asked,

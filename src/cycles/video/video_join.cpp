@@ -132,7 +132,7 @@ Result<PlaylistRates> playlist_rates(std::string_view playlist) {
 std::string master_playlist(const std::vector<LadderRung>& rungs, const std::optional<PlaylistRates>& audio) {
   std::string text = "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n";
   if (audio)
-    text += "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"audio\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\",URI=\"audio.m3u8\"\n";
+    text += "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"audio\",DEFAULT=YES,AUTOSELECT=YES,URI=\"audio.m3u8\"\n";
   for (const auto& rung : rungs) {
     const auto peak = rung.rates.peak + (audio ? audio->peak : 0), average = rung.rates.average + (audio ? audio->average : 0);
     // Profile 100 is High, without constraints; then the level.

@@ -216,7 +216,8 @@ void add_pledge(CLI::App& app, Context& context) {
   command->add_flag("--now", options->now, "A lower share at once; what was promised for this month is still owed if somebody asks")->excludes(from);
   command->add_option("--when", options->when, "always, or idle: only while nobody is at the machine")
       ->check(parsed_by([](const std::string& text) { return parse_when(text); }, "WHEN"));
-  command->add_option("--quiet", options->quiet_s, "Seconds of nobody there before work comes back")->type_name("SECONDS");
+  command->add_option("--quiet", options->quiet_s, "Seconds of nobody there before work comes back")->type_name("SECONDS")
+      ->check(CLI::NonNegativeNumber);
   add_json_flag(command, context);
 }
 

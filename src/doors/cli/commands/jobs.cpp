@@ -16,6 +16,11 @@ std::uint64_t number(const Json& one, const char* key) { return one.value(key, s
 
 std::string raw(const Json& one, const char* key) { return binary_at(one, key).value_or(""); }
 
+/// As JSON has text: what is no UTF-8 in it gets the character that stands for such.
+Json log_text(const std::string& log) {
+  return Json::parse(Json(log).dump(-1, ' ', false, Json::error_handler_t::replace));
+}
+
 std::string left_text(const Json& report) {
   const Json& left = report["left"];
   if (left.is_null()) return "the time it takes is not known before the first results";
@@ -43,7 +48,7 @@ Json to_print(Json report) {
   if (report.contains("of_pieces"))
     for (auto& piece : report["of_pieces"]) {
       name(piece, "name");
-      piece["log"] = printable_text(raw(piece, "log"));
+      piece["log"] = log_text(raw(piece, "log"));
     }
   return report;
 }
@@ -247,7 +252,7 @@ Result<void> logs(const Context& context, const std::string& job, std::optional<
     found = true;
     const auto log = raw(piece, "log");
     if (context.json) {
-      all.push_back({{"piece", number(piece, "piece")}, {"log", printable_text(log)}});
+      all.push_back({{"piece", number(piece, "piece")}, {"log", log_text(log)}});
       continue;
     }
     if (log.empty()) continue;
@@ -285,7 +290,8 @@ void add_jobs(CLI::App& app, Context& context) {
   run_command->add_option("--split", options->split, "files: a piece each (the default); chunks:SIZE: a piece for so many bytes of each, as chunks:16M; chunks:auto: for what takes about ten seconds, as far as that is known from earlier jobs of the program")->type_name("HOW");
   run_command->add_option("--args", options->args, "Arguments for the program, up to the next option; one that begins with a hyphen: --args=-v")->type_name("ARG")->expected(0, -1)->allow_extra_args();
   run_command->add_option("--output", options->output, "A folder of the volume, new or empty, for what comes out")->required()->type_name("DIR");
-  run_command->add_option("--fuel", options->fuel, "How much one piece may compute, in units of fuel; more ends it. 2000000000000 unless said")->type_name("N");
+  run_command->add_option("--fuel", options->fuel, "How much one piece may compute, in units of fuel; more ends it. 2000000000000 unless said")->type_name("N")
+      ->check(CLI::NonNegativeNumber);
   const auto size = [](const std::string& text) { return parse_size(text); };
   run_command->add_option_function<std::string>("--memory", [options](const std::string& text) { options->memory = *parse_size(text); },
                                                 "How much memory it may have: 256M unless said, 512M at most")->check(parsed_by(size, "SIZE"));
