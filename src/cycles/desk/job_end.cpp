@@ -240,6 +240,24 @@ Task<Result<std::vector<JobReport>>> JobDesk::list() {
   co_return reports;
 }
 
+namespace {
+
+/// Of each piece of an ended job the first vote for the result that most have given: that is the one that counted.
+/// Points into `votes`.
+std::map<std::uint32_t, const StoredVote*> most_given(const std::vector<StoredVote>& votes) {
+  std::map<std::uint32_t, std::map<Digest, std::pair<unsigned, const StoredVote*>>> given;
+  for (const auto& vote : votes) {
+    auto& [count, first] = given[vote.piece][result_digest(vote.result)];
+    if (count++ == 0) first = &vote;
+  }
+  std::map<std::uint32_t, const StoredVote*> most;
+  for (const auto& [piece, results] : given)
+    most[piece] = std::ranges::max_element(results, {}, [](const auto& entry) { return entry.second.first; })->second.second;
+  return most;
+}
+
+}  // namespace
+
 Task<Result<JobReport>> JobDesk::report(JobId id) {
   CO_TRY(const auto all, co_await list());
   for (auto report : all) {
@@ -248,12 +266,8 @@ Task<Result<JobReport>> JobDesk::report(JobId id) {
     // The dispatcher is gone: what is left of it are the votes.
     CO_TRY(const auto votes, co_await state_->store.votes(id));
     std::map<ServerId, JobReport::Worker> workers;
-    std::map<std::uint32_t, std::map<Digest, unsigned>> said;
-    std::map<std::uint32_t, std::pair<unsigned, WorkResult>> counted;  // by how many, and what
     for (const auto& vote : votes) {
       ++report.copies;
-      const auto same = ++said[vote.piece][result_digest(vote.result)];
-      if (auto& best = counted[vote.piece]; same > best.first) best = {same, vote.result};
       report.fuel_computed += vote.result.fuel;
       auto& worker = workers[vote.worker];
       worker.server = vote.worker;
@@ -262,9 +276,9 @@ Task<Result<JobReport>> JobDesk::report(JobId id) {
       worker.fuel_per_s = state_->speeds.fuel_per_s(vote.worker, report.kind);
       ++worker.results;
     }
-    for (const auto& [piece, best] : counted) {
-      report.fuel += best.second.fuel;
-      report.failed_pieces += !best.second.well();
+    for (const auto& [piece, vote] : most_given(votes)) {
+      report.fuel += vote->result.fuel;
+      report.failed_pieces += !vote->result.well();
     }
     if (report.state == JobState::done) report.agreed = report.pieces;
     CO_TRY(const auto caught, co_await state_->store.caught(id));
@@ -292,17 +306,12 @@ Task<Result<std::vector<PieceReport>>> JobDesk::pieces(JobId id) {
       report.state = names[static_cast<int>(job->second->dispatcher->standing(i))];
     }
   }
-  // Of an ended job the result that most have given is the one that counted.
-  std::vector<std::map<Digest, unsigned>> count(pieces.size());
   for (const auto& vote : votes)
-    if (vote.piece < reports.size()) ++count[vote.piece][result_digest(vote.result)];
-  for (const auto& vote : votes) {
-    if (vote.piece >= reports.size()) continue;
-    auto& report = reports[vote.piece];
-    report.workers.push_back(vote.worker);
-    if (report.result && count[vote.piece][result_digest(*report.result)] >= count[vote.piece][result_digest(vote.result)]) continue;
-    report.result = vote.result;
-    report.log = vote.log;
+    if (vote.piece < reports.size()) reports[vote.piece].workers.push_back(vote.worker);
+  for (const auto& [piece, vote] : most_given(votes)) {
+    if (piece >= reports.size()) continue;
+    reports[piece].result = vote->result;
+    reports[piece].log = vote->log;
   }
   co_return reports;
 }
